@@ -1,0 +1,7 @@
+//! Leaves: small types that every layer shares and that know nothing of Kafka's protocol.
+
+pub mod deadlines;
+pub mod ids;
+pub mod memory;
+pub mod payload;
+pub mod time;

@@ -1,0 +1,4 @@
+//! Chronik: a Kafka broker for one machine.
+
+pub mod base;
+pub mod wire;

@@ -1,0 +1,252 @@
+//! Reads the protocol's primitive types from a frame, checking every bound.
+//!
+//! A reader never allocates by a declared count: a count is first compared with the bytes that are left.
+
+use byteorder::{BigEndian, ByteOrder};
+
+use super::error::{DecodeError, Problem};
+use crate::base::payload::Bytes;
+
+/// How many unknown tagged fields one section may have.
+const UNKNOWN_TAGS_MAX: u32 = 64;
+
+/// Reads one message of one version.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    frame: &'a Bytes,
+    position: usize,
+    end: usize,
+    version: i16,
+    flexible: bool,
+}
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+impl<'a> Reader<'a> {
+    /// Reads from the start of `frame`.
+    #[must_use]
+    pub fn new(frame: &'a Bytes, version: i16, flexible: bool) -> Reader<'a> {
+        Reader { frame, position: 0, end: frame.len(), version, flexible }
+    }
+
+    /// The version of the message that is read.
+    #[must_use]
+    pub fn version(&self) -> i16 {
+        self.version
+    }
+
+    /// Whether the message is in a flexible version (KIP-482).
+    #[must_use]
+    pub fn flexible(&self) -> bool {
+        self.flexible
+    }
+
+    /// From here on another message: a body after its header.
+    pub fn switch(&mut self, version: i16, flexible: bool) {
+        self.version = version;
+        self.flexible = flexible;
+    }
+
+    /// Number of bytes left.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.end - self.position
+    }
+
+    /// Position of the next byte in the frame.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Fails if bytes are left over.
+    pub fn finish(&self) -> Result<()> {
+        if self.remaining() == 0 { Ok(()) } else { Err(DecodeError::new(Problem::TrailingBytes)) }
+    }
+
+    #[inline]
+    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        let end = self.position.checked_add(count).filter(|end| *end <= self.end);
+        let end = end.ok_or(DecodeError::new(Problem::Truncated))?;
+        let taken = self.frame.get(self.position..end);
+        self.position = end;
+        taken.ok_or(DecodeError::new(Problem::Truncated))
+    }
+
+    /// One byte.
+    #[inline(never)]
+    pub fn i8(&mut self) -> Result<i8> {
+        self.u8().map(|byte| i8::from_be_bytes([byte]))
+    }
+
+    fn u8(&mut self) -> Result<u8> {
+        self.take(1)?.first().copied().ok_or(DecodeError::new(Problem::Truncated))
+    }
+
+    /// Two bytes, signed.
+    #[inline(never)]
+    pub fn i16(&mut self) -> Result<i16> {
+        self.take(2).map(BigEndian::read_i16)
+    }
+
+    /// Two bytes, unsigned.
+    #[inline(never)]
+    pub fn u16(&mut self) -> Result<u16> {
+        self.take(2).map(BigEndian::read_u16)
+    }
+
+    /// Four bytes, signed.
+    #[inline(never)]
+    pub fn i32(&mut self) -> Result<i32> {
+        self.take(4).map(BigEndian::read_i32)
+    }
+
+    /// Four bytes, unsigned.
+    #[inline(never)]
+    pub fn u32(&mut self) -> Result<u32> {
+        self.take(4).map(BigEndian::read_u32)
+    }
+
+    /// Eight bytes, signed.
+    #[inline(never)]
+    pub fn i64(&mut self) -> Result<i64> {
+        self.take(8).map(BigEndian::read_i64)
+    }
+
+    /// Eight bytes, IEEE 754.
+    #[inline(never)]
+    pub fn f64(&mut self) -> Result<f64> {
+        self.take(8).map(BigEndian::read_f64)
+    }
+
+    /// Sixteen bytes.
+    #[inline(never)]
+    pub fn uuid(&mut self) -> Result<[u8; 16]> {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(self.take(16)?);
+        Ok(bytes)
+    }
+
+    /// An unsigned integer of at most five bytes, low bits first.
+    #[inline(never)]
+    pub fn unsigned_varint(&mut self) -> Result<u32> {
+        let mut value: u32 = 0;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.u8()?;
+            let bits = u32::from(byte & 0x7f);
+            if shift == 28 && bits > 0x0f {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::new(Problem::BadVarint))
+    }
+
+    /// A length that may be null, in the form that `wide` (four bytes) and the version ask for.
+    fn length(&mut self, wide: bool) -> Result<Option<usize>> {
+        let length = if self.flexible {
+            match self.unsigned_varint()?.checked_sub(1) {
+                None => return Ok(None),
+                Some(length) => i64::from(length),
+            }
+        } else if wide {
+            i64::from(self.i32()?)
+        } else {
+            i64::from(self.i16()?)
+        };
+        match usize::try_from(length) {
+            Ok(length) => Ok(Some(length)),
+            Err(_) if length == -1 => Ok(None),
+            Err(_) => Err(DecodeError::new(Problem::NegativeLength)),
+        }
+    }
+
+    /// A string or null.
+    #[inline(never)]
+    pub fn nullable_string(&mut self) -> Result<Option<String>> {
+        let Some(length) = self.length(false)? else { return Ok(None) };
+        let bytes = self.take(length)?;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(DecodeError::new(Problem::NotUtf8)),
+        }
+    }
+
+    /// Bytes or null, sharing the frame.
+    #[inline(never)]
+    pub fn nullable_bytes(&mut self) -> Result<Option<Bytes>> {
+        match self.length(true)? {
+            None => Ok(None),
+            Some(length) => self.shared(length).map(Some),
+        }
+    }
+
+    /// The next `length` bytes, sharing the frame.
+    pub fn shared(&mut self, length: usize) -> Result<Bytes> {
+        let start = self.position;
+        self.take(length)?;
+        self.frame.slice(start..start + length).ok_or(DecodeError::new(Problem::Truncated))
+    }
+
+    /// An array's count, or null. `element_min`: the fewest bytes that one element can take.
+    #[inline(never)]
+    pub fn count(&mut self, element_min: usize) -> Result<Option<usize>> {
+        let Some(count) = self.length(true)? else { return Ok(None) };
+        if count > self.remaining() / element_min.max(1) {
+            return Err(DecodeError::new(Problem::LengthBeyondEnd));
+        }
+        Ok(Some(count))
+    }
+
+    /// Whether a nullable structure follows: 1, or -1 for null.
+    #[inline(never)]
+    pub fn present(&mut self) -> Result<bool> {
+        match self.i8()? {
+            -1 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError::new(Problem::BadNullMarker)),
+        }
+    }
+
+    /// The tagged fields at the end of a structure; none in a version that is not flexible.
+    ///
+    /// `known` reads the field with the given tag and answers `true`, or answers `false` to have it skipped.
+    #[inline(never)]
+    pub fn tagged(&mut self, known: &mut dyn FnMut(&mut Self, u32) -> Result<bool>) -> Result<()> {
+        if !self.flexible {
+            return Ok(());
+        }
+        let count = self.unsigned_varint()?;
+        let mut previous: Option<u32> = None;
+        let mut unknown = 0;
+        for _ in 0..count {
+            let tag = self.unsigned_varint()?;
+            if previous.is_some_and(|previous| previous >= tag) {
+                return Err(DecodeError::new(Problem::TagOrder));
+            }
+            previous = Some(tag);
+            let size = usize::try_from(self.unsigned_varint()?).unwrap_or(usize::MAX);
+            if size > self.remaining() {
+                return Err(DecodeError::new(Problem::LengthBeyondEnd));
+            }
+            let field_end = self.position + size;
+            let section_end = std::mem::replace(&mut self.end, field_end);
+            if known(self, tag)? {
+                if self.position != field_end {
+                    return Err(DecodeError::new(Problem::TagSize));
+                }
+            } else {
+                unknown += 1;
+                if unknown > UNKNOWN_TAGS_MAX {
+                    return Err(DecodeError::new(Problem::TooManyTags));
+                }
+                self.position = field_end;
+            }
+            self.end = section_end;
+        }
+        Ok(())
+    }
+}
