@@ -1,4 +1,5 @@
 //! Chronik: a Kafka broker for one machine.
 
 pub mod base;
+pub mod storage;
 pub mod wire;

@@ -1,0 +1,399 @@
+//! The border between the broker and the files: every job that storage takes, every outcome it reports.
+//!
+//! Appends and everything else that changes a partition keep their order, partition by partition. What only reads
+//! (reads, time searches, conversions) runs beside them and sees what lies below the end that the job names.
+//! A job with a ticket gets exactly one outcome with that ticket.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
+use crate::base::payload::{Bytes, FileRange, Payload};
+use crate::base::time::WallMs;
+
+/// How a partition's log is kept: the part of a topic's configuration that storage acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A segment that would grow beyond this many bytes is closed (`segment.bytes`).
+    pub segment_bytes: u64,
+    /// A segment older than this is closed by the next append (`segment.ms`).
+    pub segment_ms: i64,
+    /// Most bytes of an index file (`segment.index.bytes`).
+    pub index_bytes_max: u64,
+    /// Bytes of records between two index entries (`index.interval.bytes`).
+    pub index_interval_bytes: u64,
+    /// The largest batch that is taken (`max.message.bytes`).
+    pub batch_bytes_max: usize,
+    /// Whether the broker's time replaces the producer's (`message.timestamp.type=LogAppendTime`).
+    pub log_append_time: bool,
+    /// How far a record's timestamp may lie before the broker's time, in milliseconds.
+    pub timestamp_before_ms_max: i64,
+    /// How far a record's timestamp may lie after the broker's time, in milliseconds.
+    pub timestamp_after_ms_max: i64,
+    /// Whether old values of a key are removed (`cleanup.policy` contains `compact`): records need keys.
+    pub compact: bool,
+    /// Whether old segments are removed (`cleanup.policy` contains `delete`).
+    pub delete: bool,
+    /// Age at which records may be removed, in milliseconds; -1: never (`retention.ms`).
+    pub retention_ms: i64,
+    /// Size beyond which old segments may be removed; -1: never (`retention.bytes`).
+    pub retention_bytes: i64,
+}
+
+/// Something to be done with files.
+#[derive(Debug)]
+pub enum Job {
+    /// Opens a partition, making its directory durable first if there is none. Answered by [`Outcome::Opened`].
+    Open(Open),
+    /// Appends batches. Answered by [`Outcome::Appended`], and if `sync` by [`Outcome::Synced`] later.
+    Append(Append),
+    /// Syncs what a partition has written so far. Answered by [`Outcome::Synced`] with at least that end.
+    Sync {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// Replaces a partition's configuration from the next append on. Not answered.
+    Configure {
+        /// The partition.
+        partition: PartitionId,
+        /// Its new configuration.
+        config: Arc<LogConfig>,
+    },
+    /// Closes a partition and renames its directory durably, out of the way of a new one of the same name; the
+    /// files are unlinked later in the background. Answered by [`Outcome::Removed`].
+    Remove {
+        /// Names the job.
+        ticket: Ticket,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// Finds ranges of records. Answered by [`Outcome::Read`].
+    Read(Read),
+    /// Finds offsets by time. Answered by [`Outcome::Times`].
+    FindTimes(FindTimes),
+    /// Converts records that came in an old format, or in another compression than the topic's. Answered by
+    /// [`Outcome::Converted`].
+    Convert(Convert),
+    /// Reads bytes that a connection waits for and that were not in memory. Answered by [`Outcome::Warmed`].
+    Warm {
+        /// The connection.
+        conn: ConnId,
+        /// What to read.
+        range: FileRange,
+    },
+}
+
+/// Opens a partition.
+#[derive(Debug)]
+pub struct Open {
+    /// Names the job.
+    pub ticket: Ticket,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The topic's name, which names the directory.
+    pub topic: Arc<str>,
+    /// How its log is kept.
+    pub config: Arc<LogConfig>,
+}
+
+/// Appends batches in format 2 to a partition.
+#[derive(Debug)]
+pub struct Append {
+    /// Names the job.
+    pub ticket: Ticket,
+    /// The partition.
+    pub partition: PartitionId,
+    /// One or more whole batches.
+    pub records: Bytes,
+    /// Whether somebody waits for these records to be on the disk.
+    pub sync: bool,
+    /// Stamped into each batch.
+    pub leader_epoch: i32,
+    /// The broker's time: for `LogAppendTime` and the limits on timestamps.
+    pub now: WallMs,
+    /// Who writes: decides which batches are legal.
+    pub origin: Origin,
+}
+
+/// Who writes a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client: no control batches, sequences are checked.
+    Client,
+    /// The broker itself: the journal, transaction markers.
+    Broker,
+}
+
+/// Reads from partitions in the order given, sharing one budget of bytes (KIP-74).
+#[derive(Debug)]
+pub struct Read {
+    /// Names the job.
+    pub ticket: Ticket,
+    /// Most bytes in all.
+    pub bytes_max: usize,
+    /// Whether the first batch of the first partition that has any is given whole, however large.
+    pub whole_first_batch: bool,
+    /// Where to read.
+    pub parts: Vec<ReadPart>,
+    /// The newest format that the client knows: 0, 1 or 2. Below 2 the records are converted.
+    pub magic_max: i8,
+    /// Whether the client knows zstd; if not, a batch compressed with it is an error.
+    pub understands_zstd: bool,
+}
+
+/// Where to read in one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadPart {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset wanted: the batch that holds it comes whole.
+    pub offset: Offset,
+    /// Only what lies below this offset is given.
+    pub end: Offset,
+    /// Most bytes from this partition.
+    pub bytes_max: usize,
+}
+
+/// Finds offsets by time.
+#[derive(Debug)]
+pub struct FindTimes {
+    /// Names the job.
+    pub ticket: Ticket,
+    /// What to find.
+    pub queries: Vec<TimeQuery>,
+}
+
+/// What to find in one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeQuery {
+    /// The partition.
+    pub partition: PartitionId,
+    /// What to look for.
+    pub target: TimeTarget,
+    /// Only what lies below this offset counts.
+    pub end: Offset,
+}
+
+/// What to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeTarget {
+    /// The first record whose timestamp is this or later.
+    AtOrAfter(WallMs),
+    /// The first record that has the largest timestamp.
+    Largest,
+}
+
+/// A record that a time search found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOffset {
+    /// The record's timestamp.
+    pub timestamp: WallMs,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The leader epoch of its batch.
+    pub leader_epoch: i32,
+}
+
+/// Converts records before they are appended.
+#[derive(Debug)]
+pub struct Convert {
+    /// Names the job.
+    pub ticket: Ticket,
+    /// A message set in format 0 or 1, or batches in format 2.
+    pub records: Bytes,
+    /// The compression of the result, by Kafka's codec number; `None`: as it came.
+    pub codec: Option<u8>,
+    /// Most bytes that the records may take when decompressed.
+    pub decompressed_bytes_max: usize,
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A partition is open.
+    Opened {
+        /// The job.
+        ticket: Ticket,
+        /// The partition.
+        partition: PartitionId,
+        /// Where its log begins and ends, or why it cannot be used.
+        result: Result<Opened, StorageError>,
+    },
+    /// Batches were written, or refused whole.
+    Appended {
+        /// The job.
+        ticket: Ticket,
+        /// The partition.
+        partition: PartitionId,
+        /// Where they are, or why they were refused.
+        result: Result<Appended, AppendError>,
+    },
+    /// A partition's records below `end` are on the disk.
+    Synced {
+        /// The partition.
+        partition: PartitionId,
+        /// The first offset that may not be.
+        end: Offset,
+        /// An error ends all acknowledgements for this partition.
+        result: Result<(), StorageError>,
+    },
+    /// A partition's directory is out of the way.
+    Removed {
+        /// The job.
+        ticket: Ticket,
+        /// The partition.
+        partition: PartitionId,
+        /// Whether it worked.
+        result: Result<(), StorageError>,
+    },
+    /// Records were found.
+    Read {
+        /// The job.
+        ticket: Ticket,
+        /// One result for each part of the job, in order.
+        parts: Vec<Result<Vec<Payload>, ReadError>>,
+    },
+    /// Offsets were found; `None`: there is no such record.
+    Times {
+        /// The job.
+        ticket: Ticket,
+        /// One result for each query of the job, in order.
+        results: Vec<Result<Option<TimedOffset>, ReadError>>,
+    },
+    /// Records were converted to batches in format 2.
+    Converted {
+        /// The job.
+        ticket: Ticket,
+        /// The batches, or what is wrong with the records.
+        result: Result<Bytes, AppendError>,
+    },
+    /// The first bytes of a range were read.
+    Warmed {
+        /// The connection.
+        conn: ConnId,
+        /// At least one byte.
+        result: io::Result<Bytes>,
+    },
+}
+
+/// Where an open partition's log begins and ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The first offset.
+    pub log_start: Offset,
+    /// The next offset: everything below it is on the disk.
+    pub log_end: Offset,
+    /// Bytes in all segments.
+    pub bytes: u64,
+    /// Leader epochs and the first offset of each, both rising.
+    pub epochs: Vec<(i32, Offset)>,
+}
+
+/// Where batches were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of the first record. For a duplicate, where the original is.
+    pub base_offset: Offset,
+    /// The offset after the last record.
+    pub end_offset: Offset,
+    /// The time that replaced the producer's, or -1.
+    pub log_append_time: WallMs,
+    /// The first offset of the log.
+    pub log_start: Offset,
+    /// Bytes that the log has grown by; 0 for a duplicate.
+    pub bytes: u64,
+    /// Whether an idempotent producer sent this before, and nothing was written.
+    pub duplicate: bool,
+}
+
+/// Why batches were refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// The disk refused.
+    Storage(StorageError),
+    /// They are damaged: wrong length, magic or checksum.
+    Corrupt(&'static str),
+    /// They are whole but break a rule.
+    Invalid(&'static str),
+    /// Larger than `max.message.bytes`.
+    TooLarge,
+    /// A timestamp is too far from the broker's time.
+    TimestampOutOfRange,
+    /// The producer's sequence has a gap.
+    SequenceGap,
+    /// The producer's epoch is older than one already seen.
+    FencedProducer,
+    /// The compression is not supported for this use.
+    UnsupportedCompression,
+    /// There is no such partition (any more).
+    UnknownPartition,
+}
+
+/// Why records cannot be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The disk refused.
+    Storage(StorageError),
+    /// The offset is no longer, or not yet, in the log.
+    OutOfRange,
+    /// The records are damaged.
+    Corrupt,
+    /// The client does not know the compression.
+    UnsupportedCompression,
+    /// There is no such partition (any more).
+    UnknownPartition,
+}
+
+/// What the disk said, about which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageError {
+    /// What was tried: `open`, `write`, `sync`, …
+    pub action: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The operating system's error number, if it was an operating system's error.
+    pub errno: Option<i32>,
+    /// The reason in words.
+    pub reason: String,
+}
+
+impl StorageError {
+    /// An error of the operating system.
+    #[must_use]
+    pub fn io(action: &'static str, path: &Path, error: &io::Error) -> StorageError {
+        StorageError {
+            action,
+            path: path.to_owned(),
+            errno: error.raw_os_error(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// A file that is not what it should be.
+    #[must_use]
+    pub fn content(action: &'static str, path: &Path, reason: impl Into<String>) -> StorageError {
+        StorageError { action, path: path.to_owned(), errno: None, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.action, self.path.display(), self.reason)
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl From<StorageError> for AppendError {
+    fn from(error: StorageError) -> AppendError {
+        AppendError::Storage(error)
+    }
+}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> ReadError {
+        ReadError::Storage(error)
+    }
+}
