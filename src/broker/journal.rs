@@ -78,6 +78,12 @@ impl Journal {
         self.leader_epoch = epoch;
     }
 
+    /// The epoch that batches carry.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
     /// Appends a record. The caller replays it at once, and lets what rests on it wait for the position.
     pub fn append(&mut self, record: JournalRecord) -> Position {
         if let Some(tail) = self.tails.get_mut(&record.log) {
