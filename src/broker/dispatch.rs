@@ -18,11 +18,11 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let (state, mut ctx) = self.split(now, out);
-        let (table, ctx) = (&mut *state.table, &mut ctx);
+        let (table, ctx) = (&mut state.table, &mut ctx);
         match request {
             Request::ApiVersions(body) => versions::handle(ctx, id, &body),
             Request::Metadata(body) => {
-                state.metadata.handle(ctx, table, state.topics, (id, client), body);
+                state.metadata.handle(ctx, table, &mut state.topics, (id, client), body);
             }
             Request::DescribeCluster(body) => metadata::describe_cluster(ctx, id, &client, &body),
             Request::Produce(body) => state.produce.handle(ctx, table, id, *body),

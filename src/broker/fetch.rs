@@ -17,7 +17,7 @@ use super::event::RequestId;
 use super::partition::{Partition, PartitionState};
 use super::topic_table::TopicTable;
 use super::waiters::Waiters;
-use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
+use crate::base::ids::{ConnId, PartitionId, Ticket};
 use crate::base::payload::Payload;
 use crate::base::time::Mono;
 use crate::storage::job::{Job, Read, ReadError, ReadPart};
@@ -64,7 +64,6 @@ struct Place {
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     partition: PartitionId,
-    high_watermark: Offset,
     visible_bytes: u64,
 }
 
@@ -311,8 +310,9 @@ impl Pending {
         answer.high_watermark = partition.high_watermark;
         answer.last_stable_offset = partition.high_watermark;
         answer.log_start_offset = partition.log_start;
-        let (high_watermark, visible_bytes) = (partition.high_watermark, partition.visible_bytes);
-        self.seen.push(Seen { partition: id, high_watermark, visible_bytes });
+        let high_watermark = partition.high_watermark;
+        let visible_bytes = partition.visible_bytes;
+        self.seen.push(Seen { partition: id, visible_bytes });
         if let Some(diverging) = diverging(partition, part) {
             answer.diverging_epoch = diverging;
             return (answer, None);

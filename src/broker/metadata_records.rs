@@ -17,7 +17,7 @@ use crate::base::ids::TopicId;
 use crate::base::payload::Bytes;
 use crate::wire::error::{DecodeError, EncodeError, Problem};
 use crate::wire::message::Wire;
-use crate::wire::messages::internal::{
+use crate::wire::messages::internal::metadata::{
     ConfigRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord,
     TopicRecord,
 };

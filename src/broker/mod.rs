@@ -76,20 +76,6 @@ struct State {
     flusher: Flusher,
 }
 
-/// The families, each borrowed by itself.
-struct Families<'a> {
-    table: &'a mut TopicTable,
-    topics: &'a mut Topics,
-    metadata: &'a mut Metadata,
-    produce: &'a mut Produce,
-    fetch: &'a mut Fetch,
-    offsets: &'a mut Offsets,
-    producer_ids: &'a mut ProducerIds,
-    groups: &'a mut Groups,
-    commit_gate: &'a mut CommitGate,
-    flusher: &'a mut Flusher,
-}
-
 impl Broker {
     /// A broker that knows nothing yet. `seed` decides every identity it will give.
     #[must_use]
@@ -105,7 +91,7 @@ impl Broker {
             Event::Outcome(outcome) => self.outcome(outcome, now, out),
             Event::InputEnded(conn) => {
                 let (state, mut ctx) = self.split(now, out);
-                state.fetch.input_ended(&mut ctx, state.table, conn);
+                state.fetch.input_ended(&mut ctx, &state.table, conn);
                 state.groups.input_ended(&mut ctx, conn);
             }
             Event::Disconnected(conn) => self.disconnected(conn),
@@ -115,7 +101,7 @@ impl Broker {
     /// Does what is due.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         let (state, mut ctx) = self.split(now, out);
-        state.fetch.tick(&mut ctx, state.table);
+        state.fetch.tick(&mut ctx, &state.table);
         state.groups.tick(&mut ctx);
         state.flusher.tick(&mut ctx);
     }
@@ -171,33 +157,9 @@ impl Broker {
         &'a mut self,
         now: Now,
         out: &'a mut Vec<Effect>,
-    ) -> (Families<'a>, Context<'a>) {
+    ) -> (&'a mut State, Context<'a>) {
         let Broker { options, random, journal, state } = self;
-        let State {
-            table,
-            topics,
-            metadata,
-            produce,
-            fetch,
-            offsets,
-            producer_ids,
-            groups,
-            commit_gate,
-            flusher,
-        } = state;
-        let families = Families {
-            table,
-            topics,
-            metadata,
-            produce,
-            fetch,
-            offsets,
-            producer_ids,
-            groups,
-            commit_gate,
-            flusher,
-        };
-        (families, Context { now, journal, random, options, out })
+        (state, Context { now, journal, random, options, out })
     }
 
     fn disconnected(&mut self, conn: ConnId) {
@@ -221,7 +183,7 @@ impl Broker {
             }
             Outcome::Read { ticket, parts } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.fetch.read(&mut ctx, state.table, ticket, parts);
+                state.fetch.read(&mut ctx, &state.table, ticket, parts);
             }
             Outcome::Times { ticket, results } => {
                 let (state, mut ctx) = self.split(now, out);
@@ -233,14 +195,14 @@ impl Broker {
             }
             Outcome::Opened { partition, result, .. } => {
                 let (state, mut ctx) = self.split(now, out);
-                let ready = state.topics.opened(&mut ctx, state.table, partition, result);
+                let ready = state.topics.opened(&mut ctx, &mut state.table, partition, result);
                 if let Some(topic) = ready {
-                    state.metadata.topic_ready(&mut ctx, state.table, topic);
+                    state.metadata.topic_ready(&mut ctx, &state.table, topic);
                 }
             }
             Outcome::Removed { partition, result, .. } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.topics.removed(&mut ctx, state.table, partition, &result);
+                state.topics.removed(&mut ctx, &mut state.table, partition, &result);
                 self.progress(partition, now, out);
             }
             Outcome::Warmed { .. } => {} // the server's own business
@@ -268,7 +230,7 @@ impl Broker {
             moved = partition.written(appended, ctx.journal.leader_epoch(), needs_sync);
         }
         if let Err(AppendError::Storage(error)) = &result {
-            fail(state.table, id, error);
+            fail(&mut state.table, id, error);
         }
         let is_unsynced = !is_journal && state.produce.appended(&mut ctx, ticket, &result);
         if is_unsynced && ctx.options.durability != Durability::Os {
@@ -311,10 +273,10 @@ impl Broker {
         let (state, mut ctx) = self.split(now, out);
         let ctx = &mut ctx;
         state.produce.progress(ctx, id, state.table.partition(id));
-        state.fetch.progress(ctx, state.table, id);
+        state.fetch.progress(ctx, &state.table, id);
         for commit in state.commit_gate.progress(id) {
-            if let Some(commit) = state.commit_gate.admit(ctx, state.table, commit) {
-                state.groups.commit(ctx, commit.id, &commit.request, state.table);
+            if let Some(commit) = state.commit_gate.admit(ctx, &state.table, commit) {
+                state.groups.commit(ctx, commit.id, &commit.request, &state.table);
             }
         }
     }

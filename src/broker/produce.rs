@@ -21,7 +21,7 @@ use super::event::{Effect, RequestId};
 use super::options::Durability;
 use super::partition::Partition;
 use super::topic_table::{Topic, TopicTable, is_internal};
-use crate::base::ids::{Offset, PartitionId, Ticket};
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::Bytes;
 use crate::record::batch::BatchHeader;
 use crate::record::compression::Codec;
@@ -281,8 +281,8 @@ impl Produce {
     }
 
     /// A connection is gone: nobody waits for its answers. What it sent is appended all the same.
-    pub fn disconnected(&mut self, requests: impl Fn(&RequestId) -> bool) {
-        self.requests.retain(|id, _| !requests(id));
+    pub fn disconnected(&mut self, conn: ConnId) {
+        self.requests.retain(|id, _| id.conn != conn);
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {

@@ -9,7 +9,7 @@ use super::journal::Position;
 use super::metadata_records::MetadataRecord;
 use crate::base::ids::ProducerId;
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::internal::ProducerIdsRecord;
+use crate::wire::messages::internal::metadata::ProducerIdsRecord;
 use crate::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 const BLOCK: i64 = 1_000;

@@ -13,7 +13,7 @@ use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
 use crate::base::time::Now;
-use crate::wire::messages::internal::RegisterBrokerRecord;
+use crate::wire::messages::internal::metadata::RegisterBrokerRecord;
 
 impl Broker {
     /// Replays one record of the journal.
@@ -82,9 +82,9 @@ impl Broker {
         }
         let (state, mut ctx) = self.split(now, out);
         state.groups.loaded(&mut ctx);
-        state.topics.open_all(&mut ctx, state.table);
+        state.topics.open_all(&mut ctx, &state.table);
         if offsets_topic.is_none() {
-            match state.topics.create_internal(&mut ctx, state.table, OFFSETS_TOPIC) {
+            match state.topics.create_internal(&mut ctx, &mut state.table, OFFSETS_TOPIC) {
                 Ok(topic) => self.journal.open(Log::Offsets, topic, 0),
                 Err((_, reason)) => out.push(Effect::Fatal { reason }),
             }

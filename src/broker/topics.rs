@@ -18,7 +18,7 @@ use crate::base::config_table::topic_rows;
 use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
 use crate::storage::job::{Job, Open, Opened, StorageError};
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::internal::{
+use crate::wire::messages::internal::metadata::{
     ConfigRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
 };
 use crate::wire::messages::{
