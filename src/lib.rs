@@ -1,4 +1,6 @@
 //! Chronik: a Kafka broker for one machine.
 
 pub mod base;
+pub mod http;
+pub mod net;
 pub mod wire;
