@@ -2,5 +2,6 @@
 
 pub mod base;
 pub mod broker;
+pub mod record;
 pub mod storage;
 pub mod wire;
