@@ -7,3 +7,4 @@ pub mod record;
 pub mod wire;
 pub mod storage;
 pub mod broker;
+pub mod server;

@@ -2,4 +2,11 @@
 //!
 //! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out.
 
+pub mod checkpoint;
+pub mod earlier_batches;
+pub mod format;
 pub mod job;
+pub mod manifest;
+pub mod marks;
+pub mod meta;
+pub mod snapshot;
