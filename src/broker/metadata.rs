@@ -149,7 +149,7 @@ fn answer(
             })
             .collect(),
     };
-    let (host, port) = address(ctx, client);
+    let (host, port) = client.broker_address();
     let node_id = ctx.options.node_id;
     let operations = request.include_cluster_authorized_operations;
     let response = MetadataResponse {
@@ -190,15 +190,6 @@ fn describe_topic(ctx: &Context<'_>, topic: &Topic) -> MetadataResponseTopic {
     }
 }
 
-/// Where this client is told to connect to.
-#[must_use]
-pub fn address(ctx: &Context<'_>, client: &Client) -> (String, i32) {
-    match &ctx.options.advertised {
-        Some((host, port)) => (host.clone(), i32::from(*port)),
-        None => (client.reached.ip().to_string(), i32::from(client.reached.port())),
-    }
-}
-
 /// A client asks for the brokers.
 pub fn describe_cluster(
     ctx: &mut Context<'_>,
@@ -215,7 +206,7 @@ pub fn describe_cluster(
         response.error_message = Some("this is a broker, not a controller".into());
         return ctx.reply(id, response);
     }
-    let (host, port) = address(ctx, client);
+    let (host, port) = client.broker_address();
     let broker_id = ctx.options.node_id;
     response.cluster_id = ctx.options.cluster_id.clone();
     response.controller_id = broker_id;

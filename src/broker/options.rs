@@ -21,8 +21,6 @@ pub struct Options {
     pub node_id: i32,
     /// The cluster's id: made at the first start, kept in the data directory.
     pub cluster_id: String,
-    /// Host and port that clients are told to connect to; `None`: the address that the client reached.
-    pub advertised: Option<(String, u16)>,
     /// When an answer leaves.
     pub durability: Durability,
     /// How long written records may stay unsynced when nobody waits for it, in milliseconds
@@ -96,7 +94,6 @@ impl Default for Options {
         Options {
             node_id: 0,
             cluster_id: String::new(),
-            advertised: None,
             durability: Durability::Group,
             flush_interval_ms: 1_000,
             auto_create_topics: true,
