@@ -4,5 +4,6 @@ pub mod config_table;
 pub mod deadlines;
 pub mod ids;
 pub mod memory;
+pub mod metrics;
 pub mod payload;
 pub mod time;
