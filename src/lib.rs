@@ -7,4 +7,6 @@ pub mod record;
 pub mod wire;
 pub mod storage;
 pub mod broker;
+pub mod config;
+pub mod cli;
 pub mod server;
