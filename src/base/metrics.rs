@@ -40,6 +40,11 @@ impl Counter {
         self.add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// Raises it to what somebody else has counted.
+    pub fn raise_to(&self, count: u64) {
+        self.0.fetch_max(count, Ordering::Relaxed);
+    }
+
     /// The number.
     #[must_use]
     pub fn get(&self) -> u64 {

@@ -4,15 +4,19 @@
 //! 2. [`Broker::recover`] with every record of `__consumer_offsets`, if there is such a topic.
 //! 3. [`Broker::start`] opens every partition; it is ready when [`Broker::is_ready`].
 
+use std::sync::Arc;
+
 use super::Broker;
 use super::event::Effect;
 use super::journal::{Log, Position};
 use super::metadata_records::MetadataRecord;
 use super::topic_table::OFFSETS_TOPIC;
+use super::topic_configs::{TopicConfigs, log_config};
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
 use crate::base::time::Now;
+use crate::storage::job::LogConfig;
 use crate::wire::messages::internal::metadata::RegisterBrokerRecord;
 
 impl Broker {
@@ -90,6 +94,13 @@ impl Broker {
             }
         }
         self.end_turn(now, out);
+    }
+
+    /// How the journal's logs are kept.
+    #[must_use]
+    pub fn journal_log_config(&self) -> Arc<LogConfig> {
+        let compacted = TopicConfigs::from([("cleanup.policy".into(), "compact".into())]);
+        Arc::new(log_config(&compacted, &self.options.settings))
     }
 
     /// Whether everything is open and durable.

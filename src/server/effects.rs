@@ -37,7 +37,7 @@ impl Server {
 
     fn reply(&mut self, to: RequestId, response: Response, now: Now) {
         let sequencer = &mut self.sequencer;
-        self.metrics.count_errors(&response);
+        response.each_error(&mut |code| self.metrics.error(code));
         match catch_unwind(AssertUnwindSafe(|| sequencer.answer(to, response))) {
             Ok(Ok(())) => self.send_what_is_ready(to.conn, now),
             Ok(Err(error)) => {
@@ -61,7 +61,7 @@ impl Server {
         if failed {
             let reason = "a produce with acks=0 failed".to_owned();
             self.net.close_when_flushed(conn, CloseReason::Server(reason));
-        } else if let Some(frame) = started {
+        } else if let Some(frame) = started.filter(|_| self.shutdown.is_running()) {
             self.net.resume(conn, Gate::Order);
             self.frame(conn, frame, now);
         } else if finished {
@@ -72,7 +72,7 @@ impl Server {
     /// One request is answered: metrics, and one line at debug level.
     fn observe(&mut self, conn: ConnId, about: &About, bytes: usize, now: Now) {
         let took = now.mono.since(about.arrived);
-        self.metrics.request(about.api.metric_index(), about.version, took);
+        self.metrics.request(about.api.key(), about.version, took);
         log::debug!(
             target: "chronik::request",
             "{} v{} correlation={} client={} connection={conn} bytes={} answer={bytes} took={}us",

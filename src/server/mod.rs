@@ -22,7 +22,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::memory::Pool;
 use crate::base::metrics::Metrics;
 use crate::broker::Broker;
 use crate::broker::event::Effect;
@@ -60,7 +59,6 @@ struct Server {
     routes: Routes,
     listeners: Vec<BoundListener>,
     metrics: Arc<Metrics>,
-    pools: [Arc<Pool>; 2],
     shutdown: Shutdown,
     /// Reused from turn to turn.
     effects: Vec<Effect>,

@@ -144,10 +144,10 @@ impl Sequencer {
         self.lines.keys().copied()
     }
 
-    /// Whether no request waits for anything.
+    /// Whether every request that has started is answered.
     #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.lines.values().all(|line| line.asked.is_empty() && line.held.is_none())
+    pub fn is_answered(&self) -> bool {
+        self.lines.values().all(|line| line.asked.is_empty())
     }
 
     /// A frame arrived, or one that was held may start.

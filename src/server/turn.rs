@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::sequencer::Step;
 use super::{Fatal, Server};
 use crate::base::ids::ConnId;
+use crate::base::metrics::Refusal;
 use crate::base::payload::Bytes;
 use crate::base::time::Now;
 use crate::broker::event::Event;
@@ -92,7 +93,7 @@ impl Server {
                 }
                 NetEvent::Opened { conn, protocol: Protocol::Http, .. } => self.routes.opened(conn),
                 NetEvent::Refused { peer, reason } => {
-                    self.metrics.connections_refused.add(1);
+                    self.metrics.connections.refuse(refusal_of(&reason));
                     self.warn_of_peer(format_args!("refused a connection from {peer}: {reason}"));
                 }
                 NetEvent::InputEnded { conn } => {
@@ -104,7 +105,7 @@ impl Server {
                     self.send_what_is_ready(conn, now);
                 }
                 NetEvent::Cold { conn, range } => self.storage.submit(Job::Warm { conn, range }),
-                NetEvent::OutboxDrained { conn } => self.continue_http(conn),
+                NetEvent::OutboxDrained { conn } => self.continue_http(conn, now),
                 NetEvent::Closed { conn, reason } => self.closed(conn, &reason, now),
                 NetEvent::AcceptPaused { error } => {
                     log::error!("accepting pauses: {error}");
@@ -167,7 +168,7 @@ impl Server {
             Ok(Step::Hold) => self.net.pause(conn, Gate::Order),
             Ok(Step::Answered) => self.send_what_is_ready(conn, now),
             Ok(Step::Refuse(reason)) => {
-                self.metrics.requests_refused.add(1);
+                self.metrics.connections.protocol_errors.increment();
                 self.net.close_when_flushed(conn, CloseReason::Server(reason));
             }
             Err(_) => self.panicked(conn),
@@ -175,13 +176,21 @@ impl Server {
     }
 
     pub(super) fn panicked(&mut self, conn: ConnId) {
-        self.metrics.panics.add(1);
+        self.metrics.panics_caught.increment();
         log::error!("a request of connection {conn} made the broker panic; the connection is closed");
         self.net.close(conn, CloseReason::Server("a panic while it was served".into()));
     }
 
     /// A line that a peer can cause: at most a few per second, with a count of the others.
     fn warn_of_peer(&mut self, line: std::fmt::Arguments<'_>) {
-        self.peer_lines.warn(self.clock.now().mono, line);
+        log::warn!("{line}");
+    }
+}
+
+fn refusal_of(reason: &CloseReason) -> Refusal {
+    match reason {
+        CloseReason::TooManyConnections(_) => Refusal::Total,
+        CloseReason::TooManyFromAddress(_) => Refusal::PerAddress,
+        _ => Refusal::Descriptors,
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod error;
+mod error_scan;
 pub mod error_code;
 pub mod messages;
 pub mod normalize;

@@ -1,0 +1,250 @@
+//! The start: storage opens, the journal is replayed, every partition opens, and only then does anybody listen.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, ClockWatch};
+use super::routes::Routes;
+use super::sequencer::Sequencer;
+use super::shutdown::Shutdown;
+use super::signals::Signals;
+use super::{BoundListener, Fatal, Server};
+use crate::base::ids::{Offset, PartitionId, TopicId};
+use crate::base::memory::Pool;
+use crate::base::metrics::{Metrics, Setup};
+use crate::base::payload::Bytes;
+use crate::broker::Broker;
+use crate::broker::event::{Effect, Event};
+use crate::broker::journal::Log;
+use crate::broker::options::{Durability, GroupOptions, Limits, Options};
+use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
+use crate::config::{self, Config, HostPort};
+use crate::net::{self, Protocol, Reactor};
+use crate::storage::{self, Started, Storage};
+use crate::wire::api::ApiKey;
+use crate::wire::error_code::ErrorCode;
+
+/// How long opening the partitions may go without a word from storage before the log says so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everything up to the first turn of the loop.
+pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    let clock = Clock::start();
+    let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
+    let pools = pools(config);
+    let mut net = Reactor::new(net_options(config, &pools))
+        .map_err(|error| Fatal(format!("cannot poll: {error}")))?;
+    let metrics = Metrics::new(setup(&pools, &clock));
+    let waker = net.waker();
+    let wake = move || {
+        // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
+        let _ = waker.wake();
+    };
+    let (storage, started) = storage::Storage::start(storage_options(config), Arc::new(wake))
+        .map_err(|error| Fatal(error.to_string()))?;
+    let mut broker = Broker::new(broker_options(config, &started), seed()?);
+    open_everything(&storage, &mut broker, &started, &clock)?;
+    let mut listeners = Vec::new();
+    for listener in &config.net.listeners {
+        let address = listen(&mut net, &listener.address, Protocol::Frames)?;
+        listeners.push(BoundListener { address, advertised: listener.advertised.clone() });
+    }
+    let http = config.http.as_ref().map(|http| listen(&mut net, http, Protocol::Http));
+    announce(&listeners, http.transpose()?, config);
+    let watch = ClockWatch::new().map_err(|error| Fatal(format!("clock: {error}")))?;
+    let watch_error = |error| Fatal(format!("cannot poll: {error}"));
+    let clock_token = net.watch(&watch).map_err(watch_error)?;
+    let signal_token = net.watch(&signals).map_err(watch_error)?;
+    Ok(Server {
+        clock,
+        clock_watch: (watch, clock_token),
+        signals: (signals, signal_token),
+        net,
+        storage,
+        broker,
+        sequencer: Sequencer::default(),
+        routes: Routes::default(),
+        listeners,
+        metrics,
+        shutdown: Shutdown::default(),
+        effects: Vec::new(),
+        outcomes: Vec::new(),
+    })
+}
+
+/// The first line that matters: where the broker is.
+fn announce(listeners: &[BoundListener], http: Option<SocketAddr>, config: &Config) {
+    let addresses: Vec<String> = listeners.iter().map(|l| l.address.to_string()).collect();
+    let http = http.map_or_else(|| "none".to_owned(), |address| address.to_string());
+    log::info!(
+        "chronik {} ready on {} http {http} durability {}",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(","),
+        config.storage.durability.name(),
+    );
+}
+
+/// Replays the journal, opens every partition, and waits until all of that is durable.
+fn open_everything(
+    storage: &Storage,
+    broker: &mut Broker,
+    started: &Started,
+    clock: &Clock,
+) -> Result<(), Fatal> {
+    let end = replay(storage, broker, Log::Metadata, TopicId::METADATA)?;
+    let offsets_topic = broker.metadata_recovered(end, !started.clean);
+    let offsets_end =
+        offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
+    let known = broker.topics().iter().flat_map(|topic| {
+        topic.partition_ids().map(|id| (topic.name.to_string(), id)).collect::<Vec<_>>()
+    });
+    let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
+    let known: Vec<_> = known.chain([(METADATA_TOPIC.to_owned(), metadata)]).collect();
+    let removed: Vec<TopicId> = broker.topics().removed().collect();
+    storage
+        .sort_out_directories(&known, &removed)
+        .map_err(|error| Fatal(format!("cannot tidy the data directory: {error}")))?;
+    let mut effects = Vec::new();
+    broker.start(offsets_end, clock.now(), &mut effects);
+    let mut outcomes = Vec::new();
+    loop {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Job(job) => storage.submit(job),
+                Effect::Fatal { reason } => return Err(Fatal(reason)),
+                Effect::Reply { .. } | Effect::Silence { .. } => {}
+            }
+        }
+        if broker.is_ready() {
+            broker.clamp_commits();
+            return Ok(());
+        }
+        storage.wait_outcomes(PATIENCE, &mut outcomes);
+        if outcomes.is_empty() {
+            log::info!("still opening partitions");
+        }
+        for outcome in outcomes.drain(..) {
+            broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
+        }
+        broker.end_turn(clock.now(), &mut effects);
+    }
+}
+
+fn replay(
+    storage: &Storage,
+    broker: &mut Broker,
+    log: Log,
+    topic: TopicId,
+) -> Result<Offset, Fatal> {
+    let name = match log {
+        Log::Metadata => METADATA_TOPIC,
+        Log::Offsets => OFFSETS_TOPIC,
+    };
+    let partition = PartitionId { topic, index: 0 };
+    let config = broker.journal_log_config();
+    let mut bad = None;
+    let mut record = |key: Option<&[u8]>, value: Option<&[u8]>| {
+        let value = value.map(Bytes::from);
+        let replayed = broker.recover(log, &Bytes::from(key.unwrap_or_default()), value.as_ref());
+        if let Err(reason) = replayed {
+            bad.get_or_insert(reason);
+        }
+    };
+    let opened = storage
+        .replay(partition, name, config, &mut record)
+        .map_err(|error| Fatal(format!("the journal cannot be read: {error}")))?;
+    match bad {
+        Some(reason) => Err(Fatal(format!("{name} holds a record of no known kind: {reason}"))),
+        None => Ok(opened.log_end),
+    }
+}
+
+fn listen(net: &mut Reactor, wanted: &HostPort, protocol: Protocol) -> Result<SocketAddr, Fatal> {
+    let host = if wanted.host.is_empty() { "0.0.0.0" } else { wanted.host.as_str() };
+    let failed = |error: &dyn std::fmt::Display| Fatal(format!("cannot listen on {wanted}: {error}"));
+    let mut addresses = (host, wanted.port).to_socket_addrs().map_err(|error| failed(&error))?;
+    let address = addresses.next().ok_or_else(|| failed(&"the name has no address"))?;
+    net.listen(address, protocol).map_err(|error| failed(&error))
+}
+
+fn seed() -> Result<u64, Fatal> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Fatal(format!("no random numbers: {error}")))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Half of the memory for large frames, an eighth for small ones; the rest is for answers and state.
+fn pools(config: &Config) -> [Arc<Pool>; 2] {
+    let bytes = config.net.memory_bytes;
+    [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
+}
+
+fn setup(pools: &[Arc<Pool>; 2], clock: &Clock) -> Setup {
+    let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
+    Setup {
+        apis: apis.collect(),
+        error_name: |code| ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name),
+        pools: pools.to_vec(),
+        started: clock.now().wall,
+    }
+}
+
+fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
+    let [small, large] = pools;
+    let mut options = net::Options::new(Arc::clone(small), Arc::clone(large));
+    options.connections_max = config.net.connections_max;
+    options.connections_per_address_max = config.net.connections_per_address_max;
+    options.frame_bytes_max = config.net.frame_bytes_max;
+    if let Some(idle) = config.net.idle_max {
+        options.idle_timeout = idle;
+    }
+    options
+}
+
+fn storage_options(config: &Config) -> storage::Options {
+    storage::Options {
+        directory: config.storage.directory.clone(),
+        writers: config.storage.writers,
+        readers: config.storage.readers,
+        node_id: config.broker.node_id,
+        cluster_id: config.broker.cluster_id.clone(),
+    }
+}
+
+fn broker_options(config: &Config, started: &Started) -> Options {
+    let broker = &config.broker;
+    Options {
+        node_id: broker.node_id,
+        cluster_id: started.cluster_id.clone(),
+        durability: match config.storage.durability {
+            config::Durability::Group => Durability::Group,
+            config::Durability::Always => Durability::Always,
+            config::Durability::Os => Durability::Os,
+        },
+        flush_interval_ms: i64::try_from(config.storage.flush_interval.as_millis())
+            .unwrap_or(i64::MAX),
+        auto_create_topics: broker.auto_create_topics,
+        delete_topics: broker.delete_topics,
+        partitions_default: broker.partitions_default,
+        settings: config.settings.clone(),
+        groups: GroupOptions {
+            session_timeout_ms_min: broker.session_ms_min,
+            session_timeout_ms_max: broker.session_ms_max,
+            initial_rebalance_delay_ms: broker.rebalance_delay_ms,
+            size_max: broker.group_members_max,
+            offset_metadata_bytes_max: broker.commit_note_bytes_max,
+            ..GroupOptions::default()
+        },
+        limits: Limits {
+            topics: broker.limits.topics,
+            partitions: broker.limits.partitions,
+            groups: broker.limits.groups,
+            members: broker.limits.members,
+        },
+    }
+}
