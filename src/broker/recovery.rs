@@ -85,7 +85,7 @@ impl Broker {
             self.journal.open(Log::Offsets, topic, end);
         }
         let (state, mut ctx) = self.split(now, out);
-        state.groups.loaded(&mut ctx);
+        state.groups.loaded(&mut ctx, &state.table);
         state.topics.open_all(&mut ctx, &state.table);
         if offsets_topic.is_none() {
             match state.topics.create_internal(&mut ctx, &mut state.table, OFFSETS_TOPIC) {
