@@ -60,7 +60,7 @@ impl Reactor {
         }
     }
 
-    fn flush_one(&mut self, conn: ConnId, now: Mono) {
+    pub(super) fn flush_one(&mut self, conn: ConnId, now: Mono) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -70,6 +70,7 @@ impl Reactor {
             let written = connection.outbox.total - before;
             if written > 0 {
                 connection.active = now;
+                connection.moved = now;
                 self.stats.bytes_out += written;
             }
             match result {
@@ -109,7 +110,7 @@ impl Reactor {
         if connection.outbox.is_empty() {
             self.deadlines.remove(key);
         } else if self.deadlines.get(key).is_none() {
-            connection.stuck = connection.mark_of_output();
+            connection.moved = now;
             self.deadlines.set(key, now + self.options.stuck_timeout);
         }
     }
