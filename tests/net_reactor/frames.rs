@@ -26,7 +26,8 @@ fn a_frame_sent_byte_by_byte_arrives_whole() {
 fn many_frames_in_one_segment_come_in_order() {
     let mut rig = Rig::new(options());
     let mut client = rig.client();
-    let bodies: Vec<Vec<u8>> = (0..1_000u64).map(|n| pattern(1 + n as usize % 60, n)).collect();
+    let bodies: Vec<Vec<u8>> =
+        (0..1_000).zip((1..60).cycle()).map(|(seed, size)| pattern(size, seed)).collect();
     let bytes: Vec<u8> = bodies.iter().flat_map(|body| framed(body)).collect();
     client.write_all(&bytes).unwrap();
     rig.until(|rig| rig.served.len() == 1_000);

@@ -81,7 +81,11 @@ impl Rig {
 
     /// One turn, which sleeps no longer than 10 ms.
     pub(super) fn turn(&mut self) {
-        let nap = Duration::from_millis(10);
+        self.turn_within(Duration::from_millis(10));
+    }
+
+    /// One turn, which sleeps no longer than `nap`.
+    pub(super) fn turn_within(&mut self, nap: Duration) {
         let timeout = if self.net.has_runnable() { Duration::ZERO } else { nap };
         self.net.poll(Some(timeout)).unwrap();
         self.check();

@@ -2,6 +2,8 @@
 //! its invariants checked after every step.
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod frames;

@@ -16,8 +16,10 @@ use super::harness::{Rig, framed};
 
 const KIB: usize = 1024;
 
+type Hoard = Rc<RefCell<Vec<Bytes>>>;
+
 /// A rig whose server keeps every frame until the test lets go of it.
-fn hoarding(small: usize, large: usize) -> (Rig, Rc<RefCell<Vec<Bytes>>>, Arc<Pool>, Arc<Pool>) {
+fn hoarding(small: usize, large: usize) -> (Rig, Hoard, Arc<Pool>, Arc<Pool>) {
     let (small, large) = (Pool::new("small", small), Pool::new("large", large));
     let mut rig = Rig::new(Options::new(Arc::clone(&small), Arc::clone(&large)));
     let hoard = Rc::new(RefCell::new(Vec::new()));
