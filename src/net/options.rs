@@ -49,6 +49,11 @@ impl Options {
     /// How many frames of a connection the server should take in one turn.
     pub const FRAMES_PER_TURN: usize = 32;
 
+    /// The largest frame in bytes for which there can be memory.
+    pub(super) fn largest_frame(&self) -> usize {
+        self.large_frames.limit().max(Options::SMALL_FRAME_BYTES)
+    }
+
     /// The usual limits, with these two pools.
     #[must_use]
     pub fn new(small_frames: Arc<Pool>, large_frames: Arc<Pool>) -> Options {
