@@ -16,12 +16,7 @@ pub fn lower_request(request: &mut Request, version: i16) {
             body.key = body.coordinator_keys.pop().unwrap_or_default();
         }
         Request::LeaveGroup(body) if version < 3 => leave_group_request(body),
-        Request::DeleteTopics(body) if version < 6 => {
-            if body.topics.iter().all(|topic| topic.name.is_some()) {
-                let topics = std::mem::take(&mut body.topics).into_iter();
-                body.topic_names = topics.filter_map(|topic| topic.name).collect();
-            }
-        }
+        Request::DeleteTopics(body) if version < 6 => delete_topics_request(body),
         _ => {}
     }
 }
@@ -46,6 +41,13 @@ fn leave_group_request(body: &mut LeaveGroupRequest) {
             body.members.clear();
         }
         _ => {}
+    }
+}
+
+fn delete_topics_request(body: &mut DeleteTopicsRequest) {
+    if body.topics.iter().all(|topic| topic.name.is_some()) {
+        let topics = std::mem::take(&mut body.topics).into_iter();
+        body.topic_names = topics.filter_map(|topic| topic.name).collect();
     }
 }
 
