@@ -7,7 +7,23 @@ use chronik::base::payload::Bytes;
 use chronik::wire::api::{
     ApiKey, Request, RequestFrame, Response, decode_response, encode_response,
 };
-use wire_support::{FORGERIES, Vector, decode, side, vectors, without_length};
+use wire_support::{Vector, decode, side, vectors, without_length};
+
+/// Lengths and counts that lie, in every form that the protocol has.
+const FORGERIES: &[&[u8]] = &[
+    &[0xff, 0xff, 0xff, 0xff],                               // -1 in four bytes
+    &[0xff, 0xff, 0xff, 0xfe],                               // -2
+    &[0x7f, 0xff, 0xff, 0xff],                               // the largest
+    &[0x80, 0x00, 0x00, 0x00],                               // the smallest
+    &[0xff, 0xff],                                           // -1 in two bytes
+    &[0xff, 0xfe],                                           // -2
+    &[0x7f, 0xff],                                           // the largest
+    &[0x00],                                                 // null as a varint
+    &[0xff, 0xff, 0xff, 0xff, 0x0f],                         // the largest varint
+    &[0xff, 0xff, 0xff, 0xff, 0x7f],                         // one of 35 bits
+    &[0x80, 0x80, 0x80, 0x80, 0x80, 0x00],                   // one of six bytes
+    &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // one that does not end
+];
 
 #[test]
 fn a_default_request_of_every_version_round_trips() {

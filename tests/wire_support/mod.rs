@@ -204,19 +204,3 @@ pub(crate) fn without_length(frame: Vec<Payload>) -> Vec<u8> {
     assert_eq!(usize::try_from(length).unwrap(), whole.len() - 4);
     whole.split_off(4)
 }
-
-/// Lengths and counts that lie, in every form that the protocol has.
-pub(crate) const FORGERIES: &[&[u8]] = &[
-    &[0xff, 0xff, 0xff, 0xff],                               // -1 in four bytes
-    &[0xff, 0xff, 0xff, 0xfe],                               // -2
-    &[0x7f, 0xff, 0xff, 0xff],                               // the largest
-    &[0x80, 0x00, 0x00, 0x00],                               // the smallest
-    &[0xff, 0xff],                                           // -1 in two bytes
-    &[0xff, 0xfe],                                           // -2
-    &[0x7f, 0xff],                                           // the largest
-    &[0x00],                                                 // null as a varint
-    &[0xff, 0xff, 0xff, 0xff, 0x0f],                         // the largest varint
-    &[0xff, 0xff, 0xff, 0xff, 0x7f],                         // one of 35 bits
-    &[0x80, 0x80, 0x80, 0x80, 0x80, 0x00],                   // one of six bytes
-    &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // one that does not end
-];
