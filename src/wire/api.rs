@@ -7,6 +7,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::client::{lower_request, raise_response};
 use super::error::{DecodeError, EncodeError, Problem};
 use super::message::Wire;
 use super::messages::*;
@@ -209,7 +210,7 @@ pub struct RequestFrame {
     pub correlation_id: i32,
     /// The client's name for itself. Never in the compact form, not even in a flexible header.
     pub client_id: Option<String>,
-    /// The body, normalized: see [`normalize_request`].
+    /// The body, normalized unless it was read plainly: see [`normalize_request`].
     pub request: Request,
     /// Number of bytes after the body, which Kafka tolerates.
     pub trailing: usize,
@@ -221,6 +222,16 @@ impl RequestFrame {
     /// # Errors
     /// If the bytes are not a request that is served.
     pub fn decode(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
+        let mut whole = RequestFrame::decode_plain(frame)?;
+        normalize_request(&mut whole.request, whole.version);
+        Ok(whole)
+    }
+
+    /// As [`RequestFrame::decode`], but with every field where the version has it. For tools.
+    ///
+    /// # Errors
+    /// If the bytes are not a request that is served.
+    pub fn decode_plain(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
         let mut r = Reader::new(frame, 0, false);
         let prefix = Prefix::read(&mut r)?;
         let place = |problem| DecodeError { problem, place: "RequestHeader" };
@@ -232,8 +243,7 @@ impl RequestFrame {
         r.switch(prefix.version, flexible);
         let client_id = read_client_id(&mut r).map_err(|e| e.at("RequestHeader.client_id"))?;
         r.tagged(&mut |_, _| Ok(false)).map_err(|e| e.at("RequestHeader.tags"))?;
-        let mut request = Request::read(api, &mut r)?;
-        normalize_request(&mut request, prefix.version);
+        let request = Request::read(api, &mut r)?;
         let Prefix { version, correlation_id, .. } = prefix;
         Ok(RequestFrame { version, correlation_id, client_id, request, trailing: r.remaining() })
     }
@@ -243,6 +253,16 @@ impl RequestFrame {
     /// # Errors
     /// If the request has no form in its version.
     pub fn encode(&self) -> Result<Vec<Payload>, EncodeError> {
+        let mut request = self.request.clone();
+        lower_request(&mut request, self.version);
+        RequestFrame { request, client_id: self.client_id.clone(), ..*self }.encode_plain()
+    }
+
+    /// As [`RequestFrame::encode`], of a request with every field where the version has it. For tools.
+    ///
+    /// # Errors
+    /// If the request has no form in its version.
+    pub fn encode_plain(&self) -> Result<Vec<Payload>, EncodeError> {
         let api = self.request.api();
         let flexible = api.is_flexible(self.version);
         let mut w = Writer::new(self.version, false);
@@ -276,8 +296,20 @@ pub fn encode_response(
     version: i16,
     correlation_id: i32,
 ) -> Result<Vec<Payload>, EncodeError> {
-    let api = response.api();
     normalize_response(&mut response, version);
+    encode_response_plain(&response, version, correlation_id)
+}
+
+/// As [`encode_response`], of an answer with every field where the version has it. For tools.
+///
+/// # Errors
+/// If the answer has no form in this version.
+pub fn encode_response_plain(
+    response: &Response,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Vec<Payload>, EncodeError> {
+    let api = response.api();
     let mut w = Writer::new(version, api.response_header_is_flexible(version));
     w.i32(correlation_id);
     w.tagged(&mut Vec::new())?;
@@ -286,11 +318,25 @@ pub fn encode_response(
     w.into_frame()
 }
 
-/// Reads an answer, without its length, to a request of this version.
+/// Reads an answer, without its length, to a request of this version, as a client does.
 ///
 /// # Errors
 /// If the bytes are not such an answer.
 pub fn decode_response(
+    frame: &Bytes,
+    api: ApiKey,
+    version: i16,
+) -> Result<(i32, Response), DecodeError> {
+    let (correlation_id, mut response) = decode_response_plain(frame, api, version)?;
+    raise_response(&mut response, version);
+    Ok((correlation_id, response))
+}
+
+/// As [`decode_response`], but with every field where the version has it. For tools.
+///
+/// # Errors
+/// If the bytes are not such an answer.
+pub fn decode_response_plain(
     frame: &Bytes,
     api: ApiKey,
     version: i16,

@@ -32,6 +32,8 @@ pub enum Problem {
     TooManyTags,
     /// A tagged field's size is not the size of what is in it.
     TagSize,
+    /// Its arrays would take much more memory than it has bytes.
+    TooMuchMemory,
     /// Bytes are left over after the message.
     TrailingBytes,
     /// There is no such version of this message.
@@ -68,6 +70,7 @@ impl fmt::Display for DecodeError {
             Problem::TagOrder => "tags out of order",
             Problem::TooManyTags => "too many unknown tagged fields",
             Problem::TagSize => "tagged field of another size than announced",
+            Problem::TooMuchMemory => "takes too much memory for its size",
             Problem::TrailingBytes => "bytes left over",
             Problem::UnknownVersion => "unknown version",
             Problem::UnknownApi => "unknown API key",

@@ -207,6 +207,7 @@ impl<T: Wire> Wire for Vec<T> {
         let Some(count) = r.count(T::size_min(r.version(), r.flexible()))? else { return Ok(None) };
         let mut elements = Vec::new();
         for _ in 0..count {
+            r.reserve(&mut elements, count)?;
             elements.push(T::read(r)?);
         }
         Ok(Some(elements))

@@ -4,6 +4,7 @@
 //! per field; [`api`] lists every request that is served, with its versions.
 
 pub mod api;
+pub mod client;
 pub mod error;
 mod error_scan;
 pub mod error_code;

@@ -10,6 +10,14 @@ use crate::base::payload::Bytes;
 /// How many unknown tagged fields one section may have.
 const UNKNOWN_TAGS_MAX: u32 = 64;
 
+/// Arrays of a message may take this many times the frame's bytes in memory, plus the allowance. An empty string
+/// is one byte on the wire and 24 in memory; messages that mean something stay below 4.
+const MEMORY_FACTOR: usize = 8;
+const MEMORY_ALLOWANCE: usize = 256 * 1024;
+
+/// How much an array takes before its elements have arrived, in bytes.
+const FIRST_CAPACITY: usize = 4096;
+
 /// Reads one message of one version.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -18,6 +26,7 @@ pub struct Reader<'a> {
     end: usize,
     version: i16,
     flexible: bool,
+    memory: usize,
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -26,7 +35,9 @@ impl<'a> Reader<'a> {
     /// Reads from the start of `frame`.
     #[must_use]
     pub fn new(frame: &'a Bytes, version: i16, flexible: bool) -> Reader<'a> {
-        Reader { frame, position: 0, end: frame.len(), version, flexible }
+        let end = frame.len();
+        let memory = end.saturating_mul(MEMORY_FACTOR).saturating_add(MEMORY_ALLOWANCE);
+        Reader { frame, position: 0, end, version, flexible, memory }
     }
 
     /// The version of the message that is read.
@@ -199,6 +210,22 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::new(Problem::LengthBeyondEnd));
         }
         Ok(Some(count))
+    }
+
+    /// Makes room for the next of `count` elements. Capacity doubles as elements arrive but never exceeds the
+    /// count, and all arrays of a message share what its frame allows.
+    #[inline]
+    pub fn reserve<T>(&mut self, elements: &mut Vec<T>, count: usize) -> Result<()> {
+        if elements.len() < elements.capacity() {
+            return Ok(());
+        }
+        let size = size_of::<T>().max(1);
+        let more = elements.len().max(FIRST_CAPACITY / size).max(1);
+        let more = more.min(count.saturating_sub(elements.len())).max(1);
+        let left = self.memory.checked_sub(more.saturating_mul(size));
+        self.memory = left.ok_or(DecodeError::new(Problem::TooMuchMemory))?;
+        elements.reserve_exact(more);
+        Ok(())
     }
 
     /// Whether a nullable structure follows: 1, or -1 for null.
