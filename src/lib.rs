@@ -8,5 +8,6 @@ pub mod wire;
 pub mod storage;
 pub mod broker;
 pub mod config;
+pub mod log_setup;
 pub mod cli;
 pub mod server;

@@ -205,6 +205,8 @@ pub struct Setup {
     pub pools: Vec<Arc<Pool>>,
     /// When the process started.
     pub started: WallMs,
+    /// Log lines that were dropped, because standard error did not take them or a peer caused too many.
+    pub log_lines_dropped: Arc<Counter>,
 }
 
 /// Error codes that are counted one by one: -1 and 0 to 159. Kafka 4.4 ends below.
@@ -224,7 +226,7 @@ pub struct Metrics {
     /// Turns of the loop. It stands still while the broker is idle.
     pub loop_turns: Counter,
     /// Log lines that were dropped, because standard error did not take them or a peer caused too many.
-    pub log_lines_dropped: Counter,
+    pub log_lines_dropped: Arc<Counter>,
     /// Panics that cost a connection and no more. The number expected is zero.
     pub panics_caught: Counter,
     apis: Vec<Option<Api>>,
@@ -259,7 +261,7 @@ impl Metrics {
             bytes_out: Counter::default(),
             storage: Storage::default(),
             loop_turns: Counter::default(),
-            log_lines_dropped: Counter::default(),
+            log_lines_dropped: Arc::clone(&setup.log_lines_dropped),
             panics_caught: Counter::default(),
             apis,
             versions,

@@ -6,4 +6,5 @@ pub mod ids;
 pub mod memory;
 pub mod metrics;
 pub mod payload;
+pub mod rate_limit;
 pub mod time;
