@@ -157,7 +157,7 @@ pub fn recompress(
     if old == codec || header.record_count == 0 {
         return Ok(batch.to_vec());
     }
-    RecordReader::open(batch, decompressed_bytes_max)?.for_each(|_| Ok::<(), RecordError>(()))?;
+    RecordReader::open(batch, decompressed_bytes_max)?.check()?;
 
     let mut stream = Decompressor::new(old, records, decompressed_bytes_max)?;
     let mut out = Compressor::new(codec, vec![0; HEADER_SIZE])?;

@@ -117,7 +117,7 @@ fn describe_record(text: &mut String, record: &Record<'_>) {
     let Record { offset, timestamp, key, value, headers } = record;
     write!(text, "record {offset} {timestamp} {} {}", show(*key), show(*value)).unwrap();
     for (name, content) in headers.iter() {
-        write!(text, " {}={}", std::str::from_utf8(name).unwrap(), show(content)).unwrap();
+        write!(text, " {}={}", String::from_utf8_lossy(name), show(content)).unwrap();
     }
     text.push('\n');
 }
