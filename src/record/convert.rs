@@ -8,7 +8,8 @@ use super::batch::{self, BatchHeader, HEADER_SIZE, LOG_OVERHEAD, MAGIC, Prefix};
 use super::builder::{BatchBuilder, BatchOptions};
 use super::compression::{Codec, Compressor, Decompressor};
 use super::fields::length;
-use super::message_set::{self, Format, Message, MessageSetBuilder, SetOptions, Tail};
+use super::message_set::{self, Format, Message, Tail};
+use super::message_set_builder::{MessageSetBuilder, SetOptions};
 use super::records::RecordReader;
 use super::{RecordError, TimestampType};
 
