@@ -8,5 +8,6 @@ pub mod wire;
 pub mod storage;
 pub mod broker;
 pub mod config;
+pub mod dump_log;
 pub mod cli;
 pub mod server;
