@@ -8,7 +8,6 @@ pub mod wire;
 pub mod storage;
 pub mod broker;
 pub mod config;
-pub mod decode;
 pub mod dump_log;
 pub mod log_setup;
 pub mod cli;

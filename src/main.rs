@@ -5,6 +5,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use chronik::cli::{self, Command, Surroundings, Usage};
+use chronik::config::Config;
+use chronik::dump_log::{DumpError, Verdict};
+use chronik::log_setup::{self, Directives};
+use chronik::server;
 
 fn main() -> ExitCode {
     let args: Vec<String> =
@@ -32,10 +36,9 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> ExitCode {
     let mut out = io::stdout().lock();
     let printed = match command {
-        Command::Serve(_) | Command::DumpLog(_) | Command::Decode(_) => {
-            complain("not built in");
-            return ExitCode::FAILURE;
-        }
+        Command::Serve(config) => return serve(&config),
+        Command::DumpLog(args) => return dump_log(&args, &mut out),
+        Command::Decode(args) => return decode(&args, &mut out),
         Command::CheckConfig(config) => cli::print_config(&config, &mut out),
         Command::Apis => cli::print_apis(&mut out),
         Command::Help => cli::print_help(&mut out),
@@ -45,6 +48,41 @@ fn execute(command: Command) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    let (directives, warnings) =
+        Directives::parse(&std::env::var("RUST_LOG").unwrap_or_default());
+    let dropped = match log_setup::init(&directives) {
+        Ok(dropped) => dropped,
+        Err(error) => {
+            complain(&format!("cannot log: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    let ended = server::run(config, dropped);
+    if let Err(fatal) = &ended {
+        log::error!("{fatal}");
+    }
+    log::logger().flush();
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn dump_log(args: &[String], out: &mut dyn Write) -> ExitCode {
+    match chronik::dump_log::run(args, out) {
+        Ok(Verdict::Sound) => ExitCode::SUCCESS,
+        Ok(Verdict::Damaged) => ExitCode::FAILURE,
+        Err(DumpError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!("dump-log: {error}"));
+            ExitCode::from(if matches!(error, DumpError::Usage(_)) { 2 } else { 1 })
+        }
     }
 }
 

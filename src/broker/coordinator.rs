@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::event::{Client, RequestId};
-use super::metadata::address;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
     FindCoordinatorRequest, FindCoordinatorResponse, FindCoordinatorResponseCoordinator,
@@ -28,7 +27,7 @@ pub fn find(
 }
 
 fn here(ctx: &Context<'_>, client: &Client) -> FindCoordinatorResponseCoordinator {
-    let (host, port) = address(ctx, client);
+    let (host, port) = client.broker_address();
     FindCoordinatorResponseCoordinator {
         node_id: ctx.options.node_id,
         host,

@@ -31,6 +31,8 @@ pub mod topics;
 pub mod versions;
 pub mod waiters;
 
+use std::time::Duration;
+
 use commit_gate::CommitGate;
 use context::Context;
 use event::{Effect, Event};
@@ -104,6 +106,16 @@ impl Broker {
         state.fetch.tick(&mut ctx, &state.table);
         state.groups.tick(&mut ctx);
         state.flusher.tick(&mut ctx);
+    }
+
+    /// The loop was held up: nobody could be heard of for that long.
+    pub fn held_up(&mut self, length: Duration) {
+        self.state.groups.held_up(length);
+    }
+
+    /// Somebody set the wall clock.
+    pub fn clock_was_set(&mut self, now: Now) {
+        self.state.groups.clock_stepped(now, self.options.groups.offsets_retention_ms);
     }
 
     /// Hands what the turn recorded to storage, as one batch per log.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, ClockWatch};
+use super::peer_lines::PeerLines;
 use super::routes::Routes;
 use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
@@ -12,41 +13,51 @@ use super::signals::Signals;
 use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
-use crate::base::metrics::{Metrics, Setup};
+use crate::base::metrics::{Counter, Metrics, Setup};
 use crate::base::payload::Bytes;
 use crate::broker::Broker;
 use crate::broker::event::{Effect, Event};
 use crate::broker::journal::Log;
+use crate::broker::random::Random;
 use crate::broker::options::{Durability, GroupOptions, Limits, Options};
 use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
 use crate::config::{self, Config, HostPort};
 use crate::net::{self, Protocol, Reactor};
-use crate::storage::{self, Started, Storage};
+use crate::record::batch::BatchHeader;
+use crate::record::records::RecordReader;
+use crate::storage::fs::RealFs;
+use crate::storage::pool::{self as storage, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
 /// How long opening the partitions may go without a word from storage before the log says so.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Most bytes that the records of one of the journal's batches take.
+const BATCH_BYTES_MAX: usize = 256 << 20;
+/// Files that storage keeps open at most, and descriptors that are left to everything else at least.
+const FILES_OPEN_MAX: usize = 1_024;
+
 /// Everything up to the first turn of the loop.
-pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
+pub(super) fn boot(config: &Config, log_lines_dropped: Arc<Counter>) -> Result<Server, Fatal> {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
     let clock = Clock::start();
     let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
+    let mut random = Random::new(seed()?);
     let pools = pools(config);
     let mut net = Reactor::new(net_options(config, &pools))
         .map_err(|error| Fatal(format!("cannot poll: {error}")))?;
-    let metrics = Metrics::new(setup(&pools, &clock));
+    let metrics = Metrics::new(setup(&pools, &clock, log_lines_dropped));
     let waker = net.waker();
     let wake = move || {
         // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
         let _ = waker.wake();
     };
-    let (storage, started) = storage::Storage::start(storage_options(config), Arc::new(wake))
+    let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
         .map_err(|error| Fatal(error.to_string()))?;
-    let mut broker = Broker::new(broker_options(config, &started), seed()?);
+    let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
     open_everything(&storage, &mut broker, &started, &clock)?;
     let mut listeners = Vec::new();
     for listener in &config.net.listeners {
@@ -70,6 +81,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         routes: Routes::default(),
         listeners,
         metrics,
+        peer_lines: PeerLines::default(),
         shutdown: Shutdown::default(),
         effects: Vec::new(),
         outcomes: Vec::new(),
@@ -100,10 +112,10 @@ fn open_everything(
     let offsets_end =
         offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
     let known = broker.topics().iter().flat_map(|topic| {
-        topic.partition_ids().map(|id| (topic.name.to_string(), id)).collect::<Vec<_>>()
+        topic.partition_ids().map(|id| (id, Arc::clone(&topic.name)))
     });
     let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
-    let known: Vec<_> = known.chain([(METADATA_TOPIC.to_owned(), metadata)]).collect();
+    let known: Vec<_> = known.chain([(metadata, Arc::from(METADATA_TOPIC))]).collect();
     let removed: Vec<TopicId> = broker.topics().removed().collect();
     storage
         .sort_out_directories(&known, &removed)
@@ -120,10 +132,14 @@ fn open_everything(
             }
         }
         if broker.is_ready() {
-            broker.clamp_commits();
+            let lowered = broker.clamp_commits(clock.now(), &mut effects);
+            if lowered > 0 {
+                log::warn!("{lowered} commits lay beyond the end of their log and were lowered");
+            }
             return Ok(());
         }
-        storage.wait_outcomes(PATIENCE, &mut outcomes);
+        storage.wait_outcomes(PATIENCE);
+        storage.take_outcomes(&mut outcomes);
         if outcomes.is_empty() {
             log::info!("still opening partitions");
         }
@@ -147,20 +163,29 @@ fn replay(
     let partition = PartitionId { topic, index: 0 };
     let config = broker.journal_log_config();
     let mut bad = None;
-    let mut record = |key: Option<&[u8]>, value: Option<&[u8]>| {
-        let value = value.map(Bytes::from);
-        let replayed = broker.recover(log, &Bytes::from(key.unwrap_or_default()), value.as_ref());
-        if let Err(reason) = replayed {
+    let mut visit = |_: &BatchHeader, batch: &Bytes| {
+        if let Err(reason) = replay_batch(broker, log, batch) {
             bad.get_or_insert(reason);
         }
     };
     let opened = storage
-        .replay(partition, name, config, &mut record)
+        .replay(partition, name, &config, &mut visit)
         .map_err(|error| Fatal(format!("the journal cannot be read: {error}")))?;
     match bad {
         Some(reason) => Err(Fatal(format!("{name} holds a record of no known kind: {reason}"))),
         None => Ok(opened.log_end),
     }
+}
+
+fn replay_batch(broker: &mut Broker, log: Log, batch: &Bytes) -> Result<(), String> {
+    let mut records =
+        RecordReader::open(batch, BATCH_BYTES_MAX).map_err(|error| error.to_string())?;
+    while let Some(record) = records.next().map_err(|error| error.to_string())? {
+        let key = Bytes::from(record.key.unwrap_or_default());
+        let value = record.value.map(Bytes::from);
+        broker.recover(log, &key, value.as_ref())?;
+    }
+    Ok(())
 }
 
 fn listen(net: &mut Reactor, wanted: &HostPort, protocol: Protocol) -> Result<SocketAddr, Fatal> {
@@ -184,13 +209,14 @@ fn pools(config: &Config) -> [Arc<Pool>; 2] {
     [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
 }
 
-fn setup(pools: &[Arc<Pool>; 2], clock: &Clock) -> Setup {
+fn setup(pools: &[Arc<Pool>; 2], clock: &Clock, log_lines_dropped: Arc<Counter>) -> Setup {
     let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
     Setup {
         apis: apis.collect(),
         error_name: |code| ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name),
         pools: pools.to_vec(),
         started: clock.now().wall,
+        log_lines_dropped,
     }
 }
 
@@ -206,14 +232,27 @@ fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
     options
 }
 
-fn storage_options(config: &Config) -> storage::Options {
+/// `random` makes the ids of a directory that is new.
+fn storage_options(config: &Config, random: &mut Random) -> storage::Options {
+    let directory_id = random.topic_id();
+    let cluster_id = config.broker.cluster_id.clone();
     storage::Options {
-        directory: config.storage.directory.clone(),
+        data_dir: config.storage.directory.clone(),
+        fs: Arc::new(RealFs),
         writers: config.storage.writers,
         readers: config.storage.readers,
+        files_open_max: files_open_max(),
+        new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
+        new_directory_id: directory_id,
         node_id: config.broker.node_id,
-        cluster_id: config.broker.cluster_id.clone(),
     }
+}
+
+/// A quarter of the descriptors that the process may have; the rest is for connections.
+fn files_open_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let quarter = limit.and_then(|limit| usize::try_from(limit / 4).ok()).unwrap_or(FILES_OPEN_MAX);
+    quarter.clamp(16, FILES_OPEN_MAX)
 }
 
 fn broker_options(config: &Config, started: &Started) -> Options {

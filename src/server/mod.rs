@@ -12,6 +12,7 @@
 mod boot;
 mod clock;
 mod effects;
+mod peer_lines;
 mod routes;
 mod sequencer;
 mod shutdown;
@@ -22,14 +23,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::metrics::Metrics;
+use crate::base::metrics::{Counter, Metrics};
 use crate::broker::Broker;
 use crate::broker::event::Effect;
 use crate::config::{Advertised, Config};
 use crate::net::{Reactor, Watch};
-use crate::storage::Storage;
+use crate::storage::pool::Storage;
 use crate::storage::job::Outcome;
 use clock::{Clock, ClockWatch};
+use peer_lines::PeerLines;
 use routes::Routes;
 use sequencer::Sequencer;
 use shutdown::Shutdown;
@@ -59,6 +61,7 @@ struct Server {
     routes: Routes,
     listeners: Vec<BoundListener>,
     metrics: Arc<Metrics>,
+    peer_lines: PeerLines,
     shutdown: Shutdown,
     /// Reused from turn to turn.
     effects: Vec<Effect>,
@@ -71,16 +74,17 @@ struct BoundListener {
     advertised: Advertised,
 }
 
-/// Runs the broker until a signal ends it.
+/// Runs the broker until a signal ends it. `log_lines_dropped` is what the log counts.
 ///
 /// # Errors
 /// Why it cannot start, or cannot go on.
-pub fn run(config: &Config) -> Result<(), Fatal> {
-    let mut server = boot::boot(config)?;
+pub fn run(config: &Config, log_lines_dropped: Arc<Counter>) -> Result<(), Fatal> {
+    let mut server = boot::boot(config, log_lines_dropped)?;
     while !server.shutdown.is_finished() {
         server.turn()?;
     }
-    server.storage.shutdown().map_err(|error| Fatal(format!("clean stop: {error}")))?;
+    let now = server.clock.now();
+    server.storage.shutdown(now.wall).map_err(|error| Fatal(format!("clean stop: {error}")))?;
     log::info!("shutdown complete");
     Ok(())
 }

@@ -174,8 +174,8 @@ impl Server {
         let mut snapshot = Snapshot::new(SERIES_MAX);
         snapshot.topics = table.len();
         snapshot.partitions = table.partition_count();
-        snapshot.groups = groups.len();
-        snapshot.members = groups.member_count();
+        snapshot.groups = groups.summaries().count();
+        snapshot.members = groups.summaries().map(|group| group.members).sum();
         snapshot.add_partitions(table.iter().flat_map(|topic| {
             (0..).zip(&topic.partitions).map(|(index, partition)| PartitionFacts {
                 topic: topic.name.clone(),
@@ -185,9 +185,9 @@ impl Server {
                 bytes: Some(partition.visible_bytes),
             })
         }));
-        snapshot.add_groups(groups.iter().map(|(group, members)| GroupFacts {
-            group: group.into(),
-            members,
+        snapshot.add_groups(groups.summaries().map(|group| GroupFacts {
+            group: group.name.into(),
+            members: group.members,
         }));
         snapshot.add_commits(groups.commits().filter_map(|commit| {
             let partition = table.get(commit.topic)?.partition(commit.partition)?;

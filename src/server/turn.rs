@@ -18,6 +18,9 @@ use crate::broker::event::Event;
 use crate::net::{CloseReason, Gate, NetEvent, Options as NetOptions, Protocol};
 use crate::storage::job::{Job, Outcome};
 
+/// A turn that begins later than this after its time was held up by something outside.
+const LATENESS: Duration = Duration::from_secs(1);
+
 impl Server {
     /// Sleeps until there is something to do, and does it.
     pub(super) fn turn(&mut self) -> Result<(), Fatal> {
@@ -25,6 +28,7 @@ impl Server {
         let timeout = self.sleep(before);
         self.net.poll(timeout).map_err(|error| Fatal(format!("poll: {error}")))?;
         let now = self.clock.now();
+        self.note_lateness(before, timeout, now);
         self.watched(now);
         if self.net.woken() {
             self.take_outcomes(now);
@@ -59,12 +63,23 @@ impl Server {
         })
     }
 
+    /// After a stall the sessions are longer by it: nobody could be heard of.
+    fn note_lateness(&mut self, before: Now, timeout: Option<Duration>, now: Now) {
+        let Some(timeout) = timeout else { return };
+        let late = now.mono.since(before.mono).saturating_sub(timeout);
+        if late > LATENESS {
+            log::warn!("the loop was held up for {} ms", late.as_millis());
+            self.broker.held_up(late);
+        }
+    }
+
     fn watched(&mut self, now: Now) {
         if self.net.fired(self.signals.1) && self.signals.0.arrived() {
             self.begin_shutdown(now);
         }
         if self.net.fired(self.clock_watch.1) && self.clock_watch.0.was_set() {
             log::warn!("the wall clock was set; it is now {} ms after 1970", now.wall);
+            self.broker.clock_was_set(now);
         }
     }
 
@@ -183,7 +198,7 @@ impl Server {
 
     /// A line that a peer can cause: at most a few per second, with a count of the others.
     fn warn_of_peer(&mut self, line: std::fmt::Arguments<'_>) {
-        log::warn!("{line}");
+        self.peer_lines.warn(self.clock.now().mono, line);
     }
 }
 
