@@ -18,7 +18,6 @@ fn metrics() -> Arc<Metrics> {
         error_name: |code| if code == 3 { "UNKNOWN_TOPIC_OR_PARTITION" } else { "OTHER" },
         pools: vec![Pool::new("small", 1000)],
         started: 1_700_000_000_000,
-        log_lines_dropped: Arc::default(),
     })
 }
 

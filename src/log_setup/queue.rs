@@ -2,7 +2,6 @@
 
 use std::io;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::Duration;
@@ -28,18 +27,17 @@ enum Message {
 pub(super) struct LineWriter {
     line: Vec<u8>,
     queue: SyncSender<Message>,
-    dropped: Arc<Counter>,
+    dropped: &'static Counter,
 }
 
 impl LineWriter {
     /// Starts the thread that writes to `sink`. It ends with the last writer.
     pub(super) fn start(
         sink: impl Write + Send + 'static,
-        dropped: Arc<Counter>,
+        dropped: &'static Counter,
     ) -> io::Result<LineWriter> {
         let (queue, lines) = sync_channel(LINES_MAX);
-        let told = Arc::clone(&dropped);
-        Builder::new().name("log".to_owned()).spawn(move || write_lines(sink, &lines, &told))?;
+        Builder::new().name("log".to_owned()).spawn(move || write_lines(sink, &lines, dropped))?;
         Ok(LineWriter { line: Vec::new(), queue, dropped })
     }
 
@@ -67,8 +65,7 @@ fn cut(line: &mut Vec<u8>) {
 
 impl Clone for LineWriter {
     fn clone(&self) -> LineWriter {
-        let (queue, dropped) = (self.queue.clone(), Arc::clone(&self.dropped));
-        LineWriter { line: Vec::new(), queue, dropped }
+        LineWriter { line: Vec::new(), queue: self.queue.clone(), dropped: self.dropped }
     }
 }
 
