@@ -1,7 +1,5 @@
 //! The metrics' text: what a scraper sees, and that it comes in bounded pieces.
 
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

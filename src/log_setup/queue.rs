@@ -2,6 +2,7 @@
 
 use std::io;
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::Duration;
@@ -27,6 +28,9 @@ enum Message {
 pub(super) struct LineWriter {
     line: Vec<u8>,
     queue: SyncSender<Message>,
+    /// Lines that this queue did not take, which the log itself tells.
+    lost: Arc<Counter>,
+    /// The same for the metrics, which know of other losses too.
     dropped: &'static Counter,
 }
 
@@ -37,8 +41,10 @@ impl LineWriter {
         dropped: &'static Counter,
     ) -> io::Result<LineWriter> {
         let (queue, lines) = sync_channel(LINES_MAX);
-        Builder::new().name("log".to_owned()).spawn(move || write_lines(sink, &lines, dropped))?;
-        Ok(LineWriter { line: Vec::new(), queue, dropped })
+        let lost = Arc::new(Counter::default());
+        let told = Arc::clone(&lost);
+        Builder::new().name("log".to_owned()).spawn(move || write_lines(sink, &lines, &told))?;
+        Ok(LineWriter { line: Vec::new(), queue, lost, dropped })
     }
 
     fn send(&mut self) {
@@ -47,6 +53,7 @@ impl LineWriter {
             cut(&mut line);
         }
         if self.queue.try_send(Message::Line(line)).is_err() {
+            self.lost.increment();
             self.dropped.increment();
         }
     }
@@ -65,7 +72,8 @@ fn cut(line: &mut Vec<u8>) {
 
 impl Clone for LineWriter {
     fn clone(&self) -> LineWriter {
-        LineWriter { line: Vec::new(), queue: self.queue.clone(), dropped: self.dropped }
+        let (queue, lost) = (self.queue.clone(), Arc::clone(&self.lost));
+        LineWriter { line: Vec::new(), queue, lost, dropped: self.dropped }
     }
 }
 
@@ -89,7 +97,7 @@ impl Write for LineWriter {
     }
 }
 
-fn write_lines(mut sink: impl Write, queue: &Receiver<Message>, dropped: &Counter) {
+fn write_lines(mut sink: impl Write, queue: &Receiver<Message>, lost: &Counter) {
     let mut told = 0;
     let mut batch = Vec::new();
     // Blocked here while there is nothing to say: an idle broker's log thread never wakes.
@@ -103,9 +111,12 @@ fn write_lines(mut sink: impl Write, queue: &Receiver<Message>, dropped: &Counte
             }
             next = if batch.len() < WRITE_BYTES_MAX { queue.try_recv().ok() } else { None };
         }
-        let count = dropped.get();
+        let count = lost.get();
         if count > told {
-            let _ = writeln!(batch, "{} log lines dropped so far", count);
+            let _ = writeln!(
+                batch,
+                "{count} log lines lost so far: they came faster than they were taken"
+            );
             told = count;
         }
         // If nobody reads standard error any more, there is nobody to tell.
