@@ -6,43 +6,38 @@
 mod directives;
 mod queue;
 
+use std::io;
 use std::io::Write;
-use std::sync::Arc;
 
 use log::{Log, Metadata, Record};
 use simplelog::{CombinedLogger, Config, ConfigBuilder, LevelFilter, SharedLogger, WriteLogger};
 
-use crate::base::metrics::Counter;
+use crate::base::metrics::{Counter, LOG_LINES_DROPPED};
 pub use directives::Directives;
 use queue::LineWriter;
 
 /// Sets up the process's log on standard error. Called once.
 ///
-/// Returns the count of lines that were dropped, for the metrics.
-///
 /// # Errors
 /// If there is a log already, or its thread cannot be started.
-pub fn init(directives: &Directives) -> std::io::Result<Arc<Counter>> {
-    let dropped = Arc::new(Counter::default());
-    if directives.level_max() == LevelFilter::Off {
-        return Ok(dropped);
+pub fn init(directives: &Directives) -> io::Result<()> {
+    if directives.level_max() > LevelFilter::Off {
+        let logger = logger(directives, io::stderr(), &LOG_LINES_DROPPED)?;
+        log::set_boxed_logger(logger).map_err(io::Error::other)?;
+        log::set_max_level(directives.level_max());
     }
-    let writer = LineWriter::start(std::io::stderr(), Arc::clone(&dropped))?;
-    log::set_boxed_logger(Box::new(Lines::new(directives, &writer)))
-        .map_err(std::io::Error::other)?;
-    log::set_max_level(directives.level_max());
-    Ok(dropped)
+    Ok(())
 }
 
-/// A logger that writes to `sink` from a thread of its own, as [`init`]'s does to standard error.
+/// A logger that writes to `sink` from a thread of its own, and counts what it drops.
 ///
 /// # Errors
 /// If the thread cannot be started.
 pub fn logger(
     directives: &Directives,
     sink: impl Write + Send + 'static,
-    dropped: Arc<Counter>,
-) -> std::io::Result<Box<dyn Log>> {
+    dropped: &'static Counter,
+) -> io::Result<Box<dyn Log>> {
     let writer = LineWriter::start(sink, dropped)?;
     Ok(Box::new(Lines::new(directives, &writer)))
 }

@@ -43,6 +43,10 @@ impl Write for Stalled {
     }
 }
 
+fn counter() -> &'static Counter {
+    Box::leak(Box::default())
+}
+
 fn say(logger: &dyn Log, level: Level, target: &str, text: &str) {
     logger.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
 }
@@ -50,7 +54,7 @@ fn say(logger: &dyn Log, level: Level, target: &str, text: &str) {
 fn lines(rust_log: &str, events: &[(Level, &str, &str)]) -> Vec<String> {
     let memory = Memory::default();
     let (directives, _) = Directives::parse(rust_log);
-    let logger = logger(&directives, memory.clone(), Arc::default()).unwrap();
+    let logger = logger(&directives, memory.clone(), counter()).unwrap();
     for (level, target, text) in events {
         say(&*logger, *level, target, text);
     }
@@ -101,10 +105,10 @@ fn a_long_line_is_cut_between_characters() {
 fn a_stalled_reader_stops_nobody_and_drops_are_counted() {
     let (entered, is_in) = channel();
     let (resume, go_on) = channel();
-    let dropped = Arc::new(Counter::default());
+    let dropped = counter();
     let (directives, _) = Directives::parse("info");
     let sink = Stalled { entered, go_on };
-    let logger = logger(&directives, sink, Arc::clone(&dropped)).unwrap();
+    let logger = logger(&directives, sink, dropped).unwrap();
     say(&*logger, Level::Info, "chronik", "first");
     is_in.recv_timeout(Duration::from_secs(10)).unwrap();
     for _ in 0..10_000 {

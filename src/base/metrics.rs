@@ -52,6 +52,9 @@ impl Counter {
     }
 }
 
+/// Log lines that were dropped. A process has one log, set up before anything else, and so one count.
+pub static LOG_LINES_DROPPED: Counter = Counter(AtomicU64::new(0));
+
 /// A number that goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
@@ -205,8 +208,6 @@ pub struct Setup {
     pub pools: Vec<Arc<Pool>>,
     /// When the process started.
     pub started: WallMs,
-    /// Log lines that were dropped, because standard error did not take them or a peer caused too many.
-    pub log_lines_dropped: Arc<Counter>,
 }
 
 /// Error codes that are counted one by one: -1 and 0 to 159. Kafka 4.4 ends below.
@@ -226,7 +227,7 @@ pub struct Metrics {
     /// Turns of the loop. It stands still while the broker is idle.
     pub loop_turns: Counter,
     /// Log lines that were dropped, because standard error did not take them or a peer caused too many.
-    pub log_lines_dropped: Arc<Counter>,
+    pub log_lines_dropped: &'static Counter,
     /// Panics that cost a connection and no more. The number expected is zero.
     pub panics_caught: Counter,
     apis: Vec<Option<Api>>,
@@ -261,7 +262,7 @@ impl Metrics {
             bytes_out: Counter::default(),
             storage: Storage::default(),
             loop_turns: Counter::default(),
-            log_lines_dropped: Arc::clone(&setup.log_lines_dropped),
+            log_lines_dropped: &LOG_LINES_DROPPED,
             panics_caught: Counter::default(),
             apis,
             versions,

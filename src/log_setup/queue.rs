@@ -28,19 +28,23 @@ enum Message {
 pub(super) struct LineWriter {
     line: Vec<u8>,
     queue: SyncSender<Message>,
-    dropped: Arc<Counter>,
+    /// Lines that this queue did not take, which the log itself tells.
+    lost: Arc<Counter>,
+    /// The same for the metrics, which know of other losses too.
+    dropped: &'static Counter,
 }
 
 impl LineWriter {
     /// Starts the thread that writes to `sink`. It ends with the last writer.
     pub(super) fn start(
         sink: impl Write + Send + 'static,
-        dropped: Arc<Counter>,
+        dropped: &'static Counter,
     ) -> io::Result<LineWriter> {
         let (queue, lines) = sync_channel(LINES_MAX);
-        let told = Arc::clone(&dropped);
+        let lost = Arc::new(Counter::default());
+        let told = Arc::clone(&lost);
         Builder::new().name("log".to_owned()).spawn(move || write_lines(sink, &lines, &told))?;
-        Ok(LineWriter { line: Vec::new(), queue, dropped })
+        Ok(LineWriter { line: Vec::new(), queue, lost, dropped })
     }
 
     fn send(&mut self) {
@@ -49,6 +53,7 @@ impl LineWriter {
             cut(&mut line);
         }
         if self.queue.try_send(Message::Line(line)).is_err() {
+            self.lost.increment();
             self.dropped.increment();
         }
     }
@@ -67,8 +72,8 @@ fn cut(line: &mut Vec<u8>) {
 
 impl Clone for LineWriter {
     fn clone(&self) -> LineWriter {
-        let (queue, dropped) = (self.queue.clone(), Arc::clone(&self.dropped));
-        LineWriter { line: Vec::new(), queue, dropped }
+        let (queue, lost) = (self.queue.clone(), Arc::clone(&self.lost));
+        LineWriter { line: Vec::new(), queue, lost, dropped: self.dropped }
     }
 }
 
@@ -92,7 +97,7 @@ impl Write for LineWriter {
     }
 }
 
-fn write_lines(mut sink: impl Write, queue: &Receiver<Message>, dropped: &Counter) {
+fn write_lines(mut sink: impl Write, queue: &Receiver<Message>, lost: &Counter) {
     let mut told = 0;
     let mut batch = Vec::new();
     // Blocked here while there is nothing to say: an idle broker's log thread never wakes.
@@ -106,9 +111,12 @@ fn write_lines(mut sink: impl Write, queue: &Receiver<Message>, dropped: &Counte
             }
             next = if batch.len() < WRITE_BYTES_MAX { queue.try_recv().ok() } else { None };
         }
-        let count = dropped.get();
+        let count = lost.get();
         if count > told {
-            let _ = writeln!(batch, "{} log lines dropped so far", count);
+            let _ = writeln!(
+                batch,
+                "{count} log lines lost so far: they came faster than they were taken"
+            );
             told = count;
         }
         // If nobody reads standard error any more, there is nobody to tell.
