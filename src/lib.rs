@@ -5,6 +5,7 @@ pub mod http;
 pub mod net;
 pub mod record;
 pub mod wire;
+pub mod decode;
 pub mod storage;
 pub mod broker;
 pub mod config;

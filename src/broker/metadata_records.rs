@@ -98,7 +98,7 @@ impl MetadataRecord {
     /// If it is none of ours.
     pub fn read(value: &Bytes) -> Result<MetadataRecord, DecodeError> {
         let mut r = Reader::new(value, 0, true);
-        let bad = |problem| DecodeError { problem, place: "MetadataRecord" };
+        let bad = |problem| DecodeError::new(problem).at("MetadataRecord");
         if r.unsigned_varint()? != FRAME_VERSION {
             return Err(bad(Problem::UnknownVersion));
         }

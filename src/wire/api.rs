@@ -12,6 +12,7 @@ use super::error::{DecodeError, EncodeError, Problem};
 use super::message::Wire;
 use super::messages::*;
 use super::normalize::{normalize_request, normalize_response};
+use super::outline::Show;
 use super::reader::Reader;
 use super::writer::Writer;
 use crate::base::payload::{Bytes, Payload};
@@ -87,6 +88,12 @@ macro_rules! apis {
                 match api { $(ApiKey::$name => Request::$name(Box::default()),)* }
             }
 
+            /// The body as text for people.
+            #[must_use]
+            pub fn body(&self) -> &dyn Show {
+                match self { $(Request::$name(body) => &**body,)* }
+            }
+
             fn read(api: ApiKey, r: &mut Reader<'_>) -> Result<Request, DecodeError> {
                 Ok(match api { $(ApiKey::$name => Request::$name(Box::new(Wire::read(r)?)),)* })
             }
@@ -107,6 +114,12 @@ macro_rules! apis {
             #[must_use]
             pub fn default_of(api: ApiKey) -> Response {
                 match api { $(ApiKey::$name => Response::$name(Box::default()),)* }
+            }
+
+            /// The body as text for people.
+            #[must_use]
+            pub fn body(&self) -> &dyn Show {
+                match self { $(Response::$name(body) => &**body,)* }
             }
 
             fn read(api: ApiKey, r: &mut Reader<'_>) -> Result<Response, DecodeError> {
@@ -233,17 +246,21 @@ impl RequestFrame {
     /// If the bytes are not a request that is served.
     pub fn decode_plain(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
         let mut r = Reader::new(frame, 0, false);
-        let prefix = Prefix::read(&mut r)?;
-        let place = |problem| DecodeError { problem, place: "RequestHeader" };
+        RequestFrame::read(&mut r).map_err(|error| error.at_byte(r.position()))
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<RequestFrame, DecodeError> {
+        let prefix = Prefix::read(r)?;
+        let place = |problem| DecodeError::new(problem).at("RequestHeader");
         let api = ApiKey::from_key(prefix.api_key).ok_or(place(Problem::UnknownApi))?;
         if !api.versions().contains(&prefix.version) {
             return Err(place(Problem::UnknownVersion));
         }
         let flexible = api.is_flexible(prefix.version);
         r.switch(prefix.version, flexible);
-        let client_id = read_client_id(&mut r).map_err(|e| e.at("RequestHeader.client_id"))?;
+        let client_id = read_client_id(r).map_err(|e| e.at("RequestHeader.client_id"))?;
         r.tagged(&mut |_, _| Ok(false)).map_err(|e| e.at("RequestHeader.tags"))?;
-        let request = Request::read(api, &mut r)?;
+        let request = Request::read(api, r)?;
         let Prefix { version, correlation_id, .. } = prefix;
         Ok(RequestFrame { version, correlation_id, client_id, request, trailing: r.remaining() })
     }
@@ -342,10 +359,21 @@ pub fn decode_response_plain(
     version: i16,
 ) -> Result<(i32, Response), DecodeError> {
     let mut r = Reader::new(frame, version, api.response_header_is_flexible(version));
+    read_response(&mut r, api, version).map_err(|error| error.at_byte(r.position()))
+}
+
+fn read_response(
+    r: &mut Reader<'_>,
+    api: ApiKey,
+    version: i16,
+) -> Result<(i32, Response), DecodeError> {
+    if !api.versions().contains(&version) {
+        return Err(DecodeError::new(Problem::UnknownVersion).at("ResponseHeader"));
+    }
     let correlation_id = r.i32().map_err(|error| error.at("ResponseHeader"))?;
     r.tagged(&mut |_, _| Ok(false)).map_err(|error| error.at("ResponseHeader.tags"))?;
     r.switch(version, api.is_flexible(version));
-    let response = Response::read(api, &mut r)?;
+    let response = Response::read(api, r)?;
     r.finish()?;
     Ok((correlation_id, response))
 }

@@ -10,6 +10,7 @@ mod error_scan;
 pub mod error_code;
 pub mod messages;
 pub mod normalize;
+pub mod outline;
 pub mod reader;
 pub mod records;
 #[macro_use]

@@ -179,10 +179,13 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     pub fn nullable_string(&mut self) -> Result<Option<String>> {
         let Some(length) = self.length(false)? else { return Ok(None) };
-        let bytes = self.take(length)?;
-        match std::str::from_utf8(bytes) {
+        let start = self.position;
+        match std::str::from_utf8(self.take(length)?) {
             Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err(DecodeError::new(Problem::NotUtf8)),
+            Err(error) => {
+                self.position = start + error.valid_up_to();
+                Err(DecodeError::new(Problem::NotUtf8))
+            }
         }
     }
 

@@ -93,11 +93,8 @@ fn decode<T: Wire>(bytes: &Bytes) -> Result<T, DecodeError> {
     let mut r = Reader::new(bytes, 0, false);
     let version = r.i16().map_err(|error| error.at("ConsumerProtocol.version"))?;
     if version < 0 {
-        return Err(DecodeError {
-            problem: Problem::UnknownVersion,
-            place: "ConsumerProtocol.version",
-        });
+        return Err(DecodeError::new(Problem::UnknownVersion).at("ConsumerProtocol.version"));
     }
     r.switch(version.min(VERSION_MAX), false);
-    T::read(&mut r)
+    T::read(&mut r).map_err(|error| error.at_byte(r.position()))
 }
