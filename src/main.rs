@@ -86,6 +86,17 @@ fn dump_log(args: &[String], out: &mut dyn Write) -> ExitCode {
     }
 }
 
+fn decode(args: &[String], out: &mut dyn Write) -> ExitCode {
+    match chronik::decode::run(args, &mut io::stdin().lock(), out) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(reason) => {
+            complain(&format!("decode: {reason}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// Says on standard error what is wrong; if nobody listens, nobody hears.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "chronik: {line}");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, ClockWatch};
-use super::peer_lines::PeerLines;
 use super::routes::Routes;
 use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
@@ -15,6 +14,7 @@ use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
 use crate::base::metrics::{Counter, Metrics, Setup};
 use crate::base::payload::Bytes;
+use crate::base::rate_limit::RateLimit;
 use crate::broker::Broker;
 use crate::broker::event::{Effect, Event};
 use crate::broker::journal::Log;
@@ -30,6 +30,8 @@ use crate::storage::pool::{self as storage, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
+/// Most log lines in a second that peers can cause.
+const PEER_LINES_PER_SECOND: u32 = 10;
 /// How long opening the partitions may go without a word from storage before the log says so.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,7 +83,7 @@ pub(super) fn boot(config: &Config, log_lines_dropped: Arc<Counter>) -> Result<S
         routes: Routes::default(),
         listeners,
         metrics,
-        peer_lines: PeerLines::default(),
+        peer_lines: RateLimit::new(PEER_LINES_PER_SECOND),
         shutdown: Shutdown::default(),
         effects: Vec::new(),
         outcomes: Vec::new(),

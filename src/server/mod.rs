@@ -12,7 +12,6 @@
 mod boot;
 mod clock;
 mod effects;
-mod peer_lines;
 mod routes;
 mod sequencer;
 mod shutdown;
@@ -24,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::metrics::{Counter, Metrics};
+use crate::base::rate_limit::RateLimit;
 use crate::broker::Broker;
 use crate::broker::event::Effect;
 use crate::config::{Advertised, Config};
@@ -31,7 +31,6 @@ use crate::net::{Reactor, Watch};
 use crate::storage::pool::Storage;
 use crate::storage::job::Outcome;
 use clock::{Clock, ClockWatch};
-use peer_lines::PeerLines;
 use routes::Routes;
 use sequencer::Sequencer;
 use shutdown::Shutdown;
@@ -61,7 +60,8 @@ struct Server {
     routes: Routes,
     listeners: Vec<BoundListener>,
     metrics: Arc<Metrics>,
-    peer_lines: PeerLines,
+    /// Log lines that a peer can cause.
+    peer_lines: RateLimit,
     shutdown: Shutdown,
     /// Reused from turn to turn.
     effects: Vec<Effect>,

@@ -198,7 +198,10 @@ impl Server {
 
     /// A line that a peer can cause: at most a few per second, with a count of the others.
     fn warn_of_peer(&mut self, line: std::fmt::Arguments<'_>) {
-        self.peer_lines.warn(self.clock.now().mono, line);
+        let now = self.clock.now().mono;
+        if let Some(suppressed) = self.peer_lines.admit(now, &self.metrics.log_lines_dropped) {
+            log::warn!("{line}{suppressed}");
+        }
     }
 }
 
