@@ -2,4 +2,5 @@
 //!
 //! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out.
 
+pub mod fs;
 pub mod job;
