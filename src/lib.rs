@@ -1,6 +1,7 @@
 //! Chronik: a Kafka broker for one machine.
 
 pub mod base;
+pub mod broker;
 pub mod record;
 pub mod storage;
 pub mod wire;

@@ -81,7 +81,8 @@ impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = u128::from_be_bytes(self.0);
         for digit in 0..22u32 {
-            let index = if digit < 21 { (bits >> (122 - 6 * digit)) & 63 } else { (bits << 4) & 63 };
+            let index =
+                if digit < 21 { (bits >> (122 - 6 * digit)) & 63 } else { (bits << 4) & 63 };
             let c = usize::try_from(index).ok().and_then(|i| BASE64URL.get(i)).unwrap_or(&b'?');
             write!(f, "{}", char::from(*c))?;
         }
@@ -125,7 +126,9 @@ mod tests {
     #[test]
     fn topic_id_text_round_trips() {
         for seed in 0..64u8 {
-            let id = TopicId::from_random(std::array::from_fn(|i| seed.wrapping_mul(37) ^ (i as u8 * 91)));
+            let id = TopicId::from_random(std::array::from_fn(|i| {
+                seed.wrapping_mul(37) ^ (i as u8 * 91)
+            }));
             assert_eq!(TopicId::parse(&id.to_string()), Some(id));
         }
         assert_eq!(TopicId::parse("short"), None);

@@ -1,0 +1,165 @@
+//! The journal: the logs from which the broker's state is rebuilt, and the rule that nothing leaves before the
+//! facts it rests on are durable.
+//!
+//! Durable state changes only by replaying a record. A handler appends the records of a change, replays them at
+//! once, and lets its effects wait for the position that [`Journal::append`] returned. What several handlers of one
+//! turn append goes to storage as one batch per log and one sync.
+//!
+//! ```text
+//! append ─► position 7 ─► flush: one batch per log ─► Outcome::Synced ─► durable = 7 ─► effects that waited for ≤ 7
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::event::Effect;
+use crate::base::ids::{Offset, PartitionId, Ticket, TopicId};
+use crate::base::payload::Bytes;
+use crate::base::time::WallMs;
+use crate::record::builder::BatchBuilder;
+use crate::storage::job::{Append, Job, Origin};
+
+/// A moment in the journal: the number of records before it. The default is before everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+/// Which internal log a record belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Log {
+    /// `__cluster_metadata`: topics, configurations, blocks of producer ids, the leader epoch.
+    Metadata,
+    /// `__consumer_offsets`: groups and commits, in Kafka's own keys and values.
+    Offsets,
+}
+
+/// A keyed record; without a value it is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalRecord {
+    /// Which log.
+    pub log: Log,
+    /// What it is about; a later record with the same key replaces it.
+    pub key: Vec<u8>,
+    /// The new state, or none.
+    pub value: Option<Vec<u8>>,
+}
+
+/// One log's place in storage.
+#[derive(Debug)]
+struct Tail {
+    partition: PartitionId,
+    /// The offset that the next record gets. The broker is the only writer.
+    next: Offset,
+    /// Records that have not been handed to storage.
+    pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Below this offset everything is on the disk.
+    synced: Offset,
+}
+
+/// The journal's end: what is appended, what is durable, and what waits for that.
+#[derive(Debug, Default)]
+pub struct Journal {
+    tails: BTreeMap<Log, Tail>,
+    appended: u64,
+    durable: u64,
+    /// Batches that storage has: position after the last record, log, offset after the last record.
+    in_flight: VecDeque<(Position, Log, Offset)>,
+    waiting: BTreeMap<Position, Vec<Effect>>,
+    leader_epoch: i32,
+}
+
+impl Journal {
+    /// Says where a log lies and where it ends. Everything in it is durable.
+    pub fn open(&mut self, log: Log, topic: TopicId, end: Offset) {
+        let partition = PartitionId { topic, index: 0 };
+        self.tails.insert(log, Tail { partition, next: end, pending: Vec::new(), synced: end });
+    }
+
+    /// The epoch that batches carry from now on.
+    pub fn set_leader_epoch(&mut self, epoch: i32) {
+        self.leader_epoch = epoch;
+    }
+
+    /// Appends a record. The caller replays it at once, and lets what rests on it wait for the position.
+    pub fn append(&mut self, record: JournalRecord) -> Position {
+        if let Some(tail) = self.tails.get_mut(&record.log) {
+            tail.pending.push((record.key, record.value));
+        }
+        self.appended += 1;
+        Position(self.appended)
+    }
+
+    /// The position after everything that was appended.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position(self.appended)
+    }
+
+    /// Whether everything before this position is on the disk.
+    #[must_use]
+    pub fn is_durable(&self, position: Position) -> bool {
+        position.0 <= self.durable
+    }
+
+    /// Sends an effect out once `position` is durable: now, if it is.
+    pub fn send_after(&mut self, position: Position, effect: Effect, out: &mut Vec<Effect>) {
+        if self.is_durable(position) {
+            out.push(effect);
+        } else {
+            self.waiting.entry(position).or_default().push(effect);
+        }
+    }
+
+    /// Hands what was appended to storage.
+    pub fn flush(&mut self, now: WallMs, out: &mut Vec<Effect>) {
+        let position = self.end();
+        for (log, tail) in &mut self.tails {
+            if tail.pending.is_empty() {
+                continue;
+            }
+            let mut batch = BatchBuilder::new(tail.next);
+            for (key, value) in tail.pending.drain(..) {
+                batch.push(now, Some(&key), value.as_deref());
+                tail.next += 1;
+            }
+            self.in_flight.push_back((position, *log, tail.next));
+            out.push(Effect::Job(Job::Append(Append {
+                ticket: Ticket(position.0),
+                partition: tail.partition,
+                records: Bytes::from_vec(batch.finish()),
+                sync: true,
+                leader_epoch: self.leader_epoch,
+                now,
+                origin: Origin::Broker,
+            })));
+        }
+    }
+
+    /// Which log a partition is, if it is one of the journal's.
+    #[must_use]
+    pub fn log_of(&self, partition: PartitionId) -> Option<Log> {
+        self.tails.iter().find(|(_, tail)| tail.partition == partition).map(|(log, _)| *log)
+    }
+
+    /// A log is on the disk up to `end`: what waited for that goes out.
+    pub fn synced(&mut self, log: Log, end: Offset, out: &mut Vec<Effect>) {
+        if let Some(tail) = self.tails.get_mut(&log) {
+            tail.synced = tail.synced.max(end);
+        }
+        while let Some((position, log, end)) = self.in_flight.front() {
+            if self.tails.get(log).is_some_and(|tail| tail.synced < *end) {
+                break;
+            }
+            // Two batches of one flush share a position: both must be there.
+            let position = *position;
+            self.in_flight.pop_front();
+            if self.in_flight.front().is_none_or(|next| next.0 > position) {
+                self.durable = self.durable.max(position.0);
+            }
+        }
+        while let Some(entry) = self.waiting.first_entry() {
+            if entry.key().0 > self.durable {
+                break;
+            }
+            out.extend(entry.remove());
+        }
+    }
+}

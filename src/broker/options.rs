@@ -1,0 +1,110 @@
+//! What the broker is told at its start.
+
+use std::collections::BTreeMap;
+
+/// When an answer to `acks=all` and to `acks=1` leaves (`chronik.durability`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// `acks=all` after the disk has it, one sync for all who wait; `acks=1` after the write.
+    #[default]
+    Group,
+    /// `acks=1` after the disk has it, too.
+    Always,
+    /// Never after the disk, as Kafka: the operating system writes when it likes.
+    Os,
+}
+
+/// How the broker behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This broker's number in metadata (`node.id`).
+    pub node_id: i32,
+    /// The cluster's id: made at the first start, kept in the data directory.
+    pub cluster_id: String,
+    /// Host and port that clients are told to connect to; `None`: the address that the client reached.
+    pub advertised: Option<(String, u16)>,
+    /// When an answer leaves.
+    pub durability: Durability,
+    /// How long written records may stay unsynced when nobody waits for it, in milliseconds
+    /// (`log.flush.interval.ms`).
+    pub flush_interval_ms: i64,
+    /// Whether metadata for an unknown topic creates it (`auto.create.topics.enable`).
+    pub auto_create_topics: bool,
+    /// Whether topics may be deleted (`delete.topic.enable`).
+    pub delete_topics: bool,
+    /// Partitions of a topic that does not say (`num.partitions`).
+    pub partitions_default: i32,
+    /// The broker's configuration as it was given: key to value. What is not in it has its default.
+    pub broker_configs: BTreeMap<String, String>,
+    /// Consumer groups.
+    pub groups: GroupOptions,
+    /// Limits on what is kept.
+    pub limits: Limits,
+}
+
+/// How consumer groups behave.
+#[derive(Clone, Debug)]
+pub struct GroupOptions {
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_ms_min: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_ms_max: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`.
+    pub size_max: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_bytes_max: usize,
+    /// How long commits outlive their group's last member, in milliseconds (`offsets.retention.minutes`).
+    pub offsets_retention_ms: i64,
+}
+
+impl Default for GroupOptions {
+    fn default() -> GroupOptions {
+        GroupOptions {
+            session_timeout_ms_min: 6_000,
+            session_timeout_ms_max: 1_800_000,
+            initial_rebalance_delay_ms: 0,
+            size_max: 10_000,
+            offset_metadata_bytes_max: 4_096,
+            offsets_retention_ms: 7 * 24 * 3_600_000,
+        }
+    }
+}
+
+/// Most things of each kind.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Topics.
+    pub topics: usize,
+    /// Partitions of all topics.
+    pub partitions: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Members of all groups.
+    pub members: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { topics: 10_000, partitions: 20_000, groups: 10_000, members: 50_000 }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            node_id: 0,
+            cluster_id: String::new(),
+            advertised: None,
+            durability: Durability::Group,
+            flush_interval_ms: 1_000,
+            auto_create_topics: true,
+            delete_topics: true,
+            partitions_default: 1,
+            broker_configs: BTreeMap::new(),
+            groups: GroupOptions::default(),
+            limits: Limits::default(),
+        }
+    }
+}

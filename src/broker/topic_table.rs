@@ -1,0 +1,181 @@
+//! The table of topics: by name, by id, and what is on its way out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::journal::Position;
+use super::partition::Partition;
+use crate::base::ids::{PartitionId, TopicId};
+use crate::storage::job::LogConfig;
+
+/// Kafka's topic of groups and commits.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// Kafka's topic of transactions.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+/// The log of topics, configurations and blocks of producer ids.
+pub const METADATA_TOPIC: &str = "__cluster_metadata";
+/// Kafka's topic of share groups.
+pub const SHARE_TOPIC: &str = "__share_group_state";
+
+/// Whether a name is one of Kafka's own, which clients may read and not write.
+#[must_use]
+pub fn is_internal(name: &str) -> bool {
+    [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, METADATA_TOPIC, SHARE_TOPIC].contains(&name)
+}
+
+/// One topic.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its identity.
+    pub id: TopicId,
+    /// Its partitions, by number.
+    pub partitions: Vec<Partition>,
+    /// What was configured for it.
+    pub configs: BTreeMap<String, String>,
+    /// What that means for storage.
+    pub log_config: Arc<LogConfig>,
+    /// The compression that its batches must have, by Kafka's codec number; `None`: the producer's.
+    pub codec: Option<u8>,
+    /// The journal's position of its last change.
+    pub position: Position,
+}
+
+impl Topic {
+    /// One of its partitions.
+    #[must_use]
+    pub fn partition(&self, index: i32) -> Option<&Partition> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    /// The identities of its partitions.
+    pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        let topic = self.id;
+        let count = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
+        (0..count).map(move |index| PartitionId { topic, index })
+    }
+
+    /// Whether every partition has its directory.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.partitions.iter().any(|p| p.state == super::partition::PartitionState::Opening)
+    }
+}
+
+/// All topics.
+#[derive(Debug, Default)]
+pub struct TopicTable {
+    topics: BTreeMap<Arc<str>, Topic>,
+    names: BTreeMap<TopicId, Arc<str>>,
+    /// Names that are not free yet: the topic is deleted, its directories are not yet out of the way.
+    leaving: BTreeMap<TopicId, Arc<str>>,
+    /// Topics that the journal says were deleted.
+    removed: BTreeSet<TopicId>,
+    partition_count: usize,
+}
+
+impl TopicTable {
+    /// Adds a topic.
+    pub fn insert(&mut self, topic: Topic) {
+        self.partition_count += topic.partitions.len();
+        self.names.insert(topic.id, Arc::clone(&topic.name));
+        self.topics.insert(Arc::clone(&topic.name), topic);
+    }
+
+    /// Takes a topic out. Its name stays taken until [`TopicTable::name_is_free`].
+    pub fn remove(&mut self, id: TopicId) -> Option<Topic> {
+        self.removed.insert(id);
+        let name = self.names.remove(&id)?;
+        let topic = self.topics.remove(&name)?;
+        self.partition_count -= topic.partitions.len();
+        self.leaving.insert(id, name);
+        Some(topic)
+    }
+
+    /// The directories of a deleted topic are out of the way.
+    pub fn name_is_free(&mut self, id: TopicId) {
+        self.leaving.remove(&id);
+    }
+
+    /// Whether a deleted topic's directories are still in the way of this name.
+    #[must_use]
+    pub fn is_leaving(&self, name: &str) -> bool {
+        self.leaving.values().any(|leaving| &**leaving == name)
+    }
+
+    /// Topics that were deleted, as far as the journal remembers.
+    pub fn removed(&self) -> impl Iterator<Item = TopicId> {
+        self.removed.iter().copied()
+    }
+
+    /// A topic by name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
+    /// A topic by name, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Topic> {
+        self.topics.get_mut(name)
+    }
+
+    /// A topic by id.
+    #[must_use]
+    pub fn by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(self.names.get(&id)?)
+    }
+
+    /// A topic by id, to be changed.
+    pub fn by_id_mut(&mut self, id: TopicId) -> Option<&mut Topic> {
+        self.topics.get_mut(self.names.get(&id)?)
+    }
+
+    /// A topic by id if there is one, else by name: requests carry one or the other, by version.
+    #[must_use]
+    pub fn resolve(&self, name: &str, id: TopicId) -> Option<&Topic> {
+        if id.is_zero() { self.get(name) } else { self.by_id(id) }
+    }
+
+    /// A partition.
+    #[must_use]
+    pub fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        self.by_id(id.topic)?.partition(id.index)
+    }
+
+    /// A partition, to be changed.
+    pub fn partition_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
+        let index = usize::try_from(id.index).ok()?;
+        self.by_id_mut(id.topic)?.partitions.get_mut(index)
+    }
+
+    /// All topics in order of names.
+    pub fn iter(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values()
+    }
+
+    /// Number of topics.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// Number of partitions of all topics.
+    #[must_use]
+    pub fn partition_count(&self) -> usize {
+        self.partition_count
+    }
+
+    /// A topic whose name differs from this one only in `.` and `_`, which metrics cannot tell apart.
+    #[must_use]
+    pub fn collides(&self, name: &str) -> Option<&Topic> {
+        let same = |c: char| if c == '.' { '_' } else { c };
+        self.topics.values().find(|topic| topic.name.chars().map(same).eq(name.chars().map(same)))
+    }
+}
