@@ -116,6 +116,11 @@ impl<E: Entry> Index<E> {
         Index { in_file: entries, kept_from: entries, kept: Vec::new(), flushed: true }
     }
 
+    /// Of a segment whose file has this many good entries, and perhaps others behind them.
+    pub(super) fn cut_to(entries: usize) -> Index<E> {
+        Index { flushed: false, ..Index::with_file(entries) }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.kept_from + self.kept.len()
     }
@@ -132,10 +137,6 @@ impl<E: Entry> Index<E> {
     /// Whether the file should be brought up to date, so that memory stays bounded.
     pub(super) fn is_long(&self) -> bool {
         self.kept.len() >= KEPT_MAX
-    }
-
-    pub(super) fn last_kept(&self) -> Option<E> {
-        self.kept.last().copied()
     }
 
     /// The last entry that matches; those that match come before those that do not.
