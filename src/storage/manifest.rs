@@ -1,0 +1,242 @@
+//! The manifest of a clean stop: what every partition's directory holds, so that a clean start opens no file but this
+//! one before it serves.
+//!
+//! Written whole and synced before the clean marker; worth nothing without it. Any damage makes it worth nothing,
+//! too: the start is then an unclean one, which finds all of it in the directories.
+//!
+//! ```text
+//!  byte  size
+//!     0     8  magic, "CHRKMANI"
+//!     8     4  version, 1
+//!    12     8  wall time of the stop, milliseconds since 1970
+//!    20     4  number of partitions p, then p times:
+//!           16    topic id
+//!            4    partition
+//!            2    length of the topic's name, then the name, UTF-8
+//!            8    log start offset
+//!            8    log end offset
+//!            4    number of segments, then for each, by rising base offset:
+//!            8      base offset
+//!            8      bytes of its .log
+//!            8      timestamp of its first batch, -1: it is empty
+//!            8      largest timestamp, -1: there is none
+//!            4    number of producer snapshots, then for each, rising:
+//!            8      offset
+//!            4    number of leader epochs, then for each, rising:
+//!            4      epoch
+//!            8      its first offset
+//!   end     4  CRC-32 of all before it
+//! ```
+//!
+//! All integers are big-endian.
+
+use crate::base::ids::{Offset, PartitionId, TopicId};
+use crate::base::time::WallMs;
+use crate::storage::format::{FormatError, FormatProblem, FormatReader, push_crc32, stored_count};
+
+const FILE: &str = "manifest";
+const MAGIC: &[u8; 8] = b"CHRKMANI";
+const VERSION: u32 = 1;
+const PARTITION_BYTES_MIN: usize = 16 + 4 + 2 + 8 + 8 + 4 + 4 + 4;
+const SEGMENT_BYTES: usize = 32;
+const SNAPSHOT_BYTES: usize = 8;
+const EPOCH_BYTES: usize = 12;
+
+/// The file's name.
+pub const FILE_NAME: &str = "chronik-manifest";
+
+/// What a clean stop left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// When it stopped: the newest wall time that this broker wrote.
+    pub stopped_at: WallMs,
+    /// Every partition.
+    pub partitions: Vec<ManifestPartition>,
+}
+
+/// What a partition's directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestPartition {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The topic's name, which names the directory.
+    pub topic: String,
+    /// The first offset.
+    pub log_start: Offset,
+    /// The next offset.
+    pub log_end: Offset,
+    /// Its segments, by rising base offset.
+    pub segments: Vec<ManifestSegment>,
+    /// The offsets of its producer snapshots, rising.
+    pub snapshots: Vec<Offset>,
+    /// Its leader epochs and the first offset of each, both rising.
+    pub epochs: Vec<(i32, Offset)>,
+}
+
+/// One segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManifestSegment {
+    /// The offset that names its files.
+    pub base: Offset,
+    /// Size of its `.log`.
+    pub bytes: u64,
+    /// The timestamp of its first batch, from which its age counts until it is closed; -1: it is empty.
+    pub first_timestamp: i64,
+    /// The largest timestamp, from which its age counts when it is closed; -1: there is none.
+    pub max_timestamp: i64,
+}
+
+impl Manifest {
+    /// The file's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        bytes.extend_from_slice(&self.stopped_at.to_be_bytes());
+        bytes.extend_from_slice(&stored_count(self.partitions.len()));
+        for partition in &self.partitions {
+            partition.encode(&mut bytes);
+        }
+        push_crc32(&mut bytes);
+        bytes
+    }
+
+    /// Reads the file's bytes; nothing of a damaged file is given.
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
+        let mut reader = FormatReader::open(FILE, MAGIC, VERSION, bytes)?;
+        let stopped_at = reader.i64()?;
+        let count = reader.count(PARTITION_BYTES_MIN)?;
+        let partitions =
+            (0..count).map(|_| ManifestPartition::decode(&mut reader)).collect::<Result<_, _>>()?;
+        reader.end()?;
+        Ok(Manifest { stopped_at, partitions })
+    }
+}
+
+impl ManifestPartition {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.partition.topic.0);
+        bytes.extend_from_slice(&self.partition.index.to_be_bytes());
+        // A topic's name has at most 249 bytes.
+        let name_bytes = u16::try_from(self.topic.len()).unwrap_or(u16::MAX);
+        bytes.extend_from_slice(&name_bytes.to_be_bytes());
+        bytes.extend(self.topic.bytes().take(usize::from(name_bytes)));
+        bytes.extend_from_slice(&self.log_start.to_be_bytes());
+        bytes.extend_from_slice(&self.log_end.to_be_bytes());
+        bytes.extend_from_slice(&stored_count(self.segments.len()));
+        for segment in &self.segments {
+            bytes.extend_from_slice(&segment.base.to_be_bytes());
+            bytes.extend_from_slice(&segment.bytes.to_be_bytes());
+            bytes.extend_from_slice(&segment.first_timestamp.to_be_bytes());
+            bytes.extend_from_slice(&segment.max_timestamp.to_be_bytes());
+        }
+        bytes.extend_from_slice(&stored_count(self.snapshots.len()));
+        for offset in &self.snapshots {
+            bytes.extend_from_slice(&offset.to_be_bytes());
+        }
+        bytes.extend_from_slice(&stored_count(self.epochs.len()));
+        for (epoch, offset) in &self.epochs {
+            bytes.extend_from_slice(&epoch.to_be_bytes());
+            bytes.extend_from_slice(&offset.to_be_bytes());
+        }
+    }
+
+    fn decode(reader: &mut FormatReader<'_>) -> Result<ManifestPartition, FormatError> {
+        let topic_id = TopicId(reader.array()?);
+        let partition = PartitionId { topic: topic_id, index: reader.i32()? };
+        let name_bytes = usize::from(reader.u16()?);
+        let name = std::str::from_utf8(reader.bytes(name_bytes)?);
+        let topic = name.map_err(|_| reader.error(FormatProblem::Value("topic name")))?.to_owned();
+        let (log_start, log_end) = (reader.i64()?, reader.i64()?);
+        let count = reader.count(SEGMENT_BYTES)?;
+        let segments =
+            (0..count).map(|_| ManifestSegment::decode(reader)).collect::<Result<_, _>>()?;
+        let count = reader.count(SNAPSHOT_BYTES)?;
+        let snapshots = (0..count).map(|_| reader.i64()).collect::<Result<_, _>>()?;
+        let count = reader.count(EPOCH_BYTES)?;
+        let epochs =
+            (0..count).map(|_| Ok((reader.i32()?, reader.i64()?))).collect::<Result<_, _>>()?;
+        Ok(ManifestPartition { partition, topic, log_start, log_end, segments, snapshots, epochs })
+    }
+}
+
+impl ManifestSegment {
+    fn decode(reader: &mut FormatReader<'_>) -> Result<ManifestSegment, FormatError> {
+        Ok(ManifestSegment {
+            base: reader.i64()?,
+            bytes: reader.u64()?,
+            first_timestamp: reader.i64()?,
+            max_timestamp: reader.i64()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        let segment = |base, bytes| ManifestSegment {
+            base,
+            bytes,
+            first_timestamp: 1_700_000_000_000,
+            max_timestamp: 1_700_000_009_000,
+        };
+        let partition = |index| ManifestPartition {
+            partition: PartitionId { topic: TopicId([9; 16]), index },
+            topic: "orders".into(),
+            log_start: 3,
+            log_end: 4711,
+            segments: vec![segment(0, 1 << 26), segment(4000, 711)],
+            snapshots: vec![4000, 4711],
+            epochs: vec![(0, 0), (2, 4100)],
+        };
+        Manifest { stopped_at: 1_750_000_000_000, partitions: vec![partition(0), partition(1)] }
+    }
+
+    #[test]
+    fn reads_back_what_was_written() {
+        for manifest in [Manifest::default(), sample()] {
+            assert_eq!(Manifest::decode(&manifest.encode()).unwrap(), manifest);
+        }
+    }
+
+    #[test]
+    fn the_empty_manifest_is_laid_out_as_drawn() {
+        let bytes = Manifest { stopped_at: 1, partitions: vec![] }.encode();
+        assert_eq!(bytes[..24], *b"CHRKMANI\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0");
+        assert_eq!(bytes[24..], crc32fast::hash(&bytes[..24]).to_be_bytes());
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_noticed() {
+        let bytes = sample().encode();
+        for length in 0..bytes.len() {
+            assert!(Manifest::decode(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Manifest::decode(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_count_beyond_the_bytes_is_an_error_though_the_checksum_holds() {
+        let mut bytes = Manifest::default().encode();
+        bytes.truncate(bytes.len() - 4);
+        let last = bytes.len() - 4;
+        bytes[last..].copy_from_slice(&u32::MAX.to_be_bytes());
+        push_crc32(&mut bytes);
+        assert_eq!(Manifest::decode(&bytes).unwrap_err().problem, FormatProblem::Value("count"));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_before_its_checksum_is_looked_at() {
+        let mut bytes = sample().encode();
+        bytes[11] = 2;
+        let problem = FormatProblem::Version { found: 2, newest: 1 };
+        assert_eq!(Manifest::decode(&bytes).unwrap_err().problem, problem);
+    }
+}
