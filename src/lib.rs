@@ -1,7 +1,6 @@
 //! Chronik: a Kafka broker for one machine.
 
 pub mod base;
-pub mod broker;
 pub mod record;
 pub mod storage;
 pub mod wire;

@@ -15,6 +15,7 @@ pub mod marks;
 pub mod meta;
 mod partition;
 mod producers;
+mod recovery;
 mod scan;
 mod segment;
 pub mod snapshot;

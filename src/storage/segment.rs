@@ -64,6 +64,17 @@ struct State {
     own_from: u64,
 }
 
+/// How a segment was found on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnDisk {
+    /// Bytes of its log file.
+    pub(super) size: u64,
+    /// Where a crash may have left its indexes wrong.
+    pub(super) doubted: Option<u64>,
+    /// Bytes from here on were checked just now.
+    pub(super) good_from: u64,
+}
+
 /// One segment.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -97,17 +108,11 @@ impl Segment {
         Segment::with_state(dir, base, interval, state)
     }
 
-    /// A segment of this size that is on the disk. `doubted`: where a crash may have left its indexes wrong.
-    pub(super) fn on_disk(
-        dir: &Path,
-        base: Offset,
-        interval: u64,
-        size: u64,
-        doubted: Option<u64>,
-    ) -> Arc<Segment> {
+    /// A segment that is on the disk.
+    pub(super) fn on_disk(dir: &Path, base: Offset, interval: u64, found: OnDisk) -> Arc<Segment> {
         let state = State {
-            size,
-            indexed: doubted.map_or(Indexed::OnDisk, Indexed::Doubted),
+            size: found.size,
+            indexed: found.doubted.map_or(Indexed::OnDisk, Indexed::Doubted),
             offsets: Index::new(),
             times: Index::new(),
             since_entry: 0,
@@ -115,7 +120,7 @@ impl Segment {
             largest: None,
             last_time: None,
             checked_to: 0,
-            own_from: size,
+            own_from: found.good_from,
         };
         Segment::with_state(dir, base, interval, state)
     }
@@ -444,14 +449,6 @@ impl Segment {
         match entry {
             Some(entry) => self.start_for(files, self.base.saturating_add(i64::from(entry.offset))),
             None => Ok(0),
-        }
-    }
-
-    /// Everything below `position` was just checked, and nothing is above.
-    pub(super) fn note_checked(&self, from: u64, position: u64) {
-        let mut state = lock(&self.state);
-        if from <= state.checked_to {
-            state.checked_to = state.checked_to.max(position);
         }
     }
 }
