@@ -92,6 +92,13 @@ impl Lease {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Takes `bytes` of this lease into one of its own. `None`, and nothing changed, if it holds fewer.
+    #[must_use]
+    pub fn split(&mut self, bytes: usize) -> Option<Lease> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(Lease { pool: Arc::clone(&self.pool), bytes })
+    }
 }
 
 impl Drop for Lease {
@@ -124,5 +131,18 @@ mod tests {
         assert!(pool.reserve(50).is_none());
         drop(first);
         assert_eq!((woken.load(Ordering::SeqCst), pool.used()), (1, 0));
+    }
+
+    #[test]
+    fn a_split_lease_returns_each_part_once() {
+        let pool = Pool::new("test", 100);
+        let mut whole = pool.reserve(60).unwrap();
+        let part = whole.split(45).unwrap();
+        assert!(whole.split(16).is_none());
+        assert_eq!((part.bytes(), whole.bytes(), pool.used()), (45, 15, 60));
+        drop(part);
+        assert_eq!(pool.used(), 15);
+        drop(whole);
+        assert_eq!(pool.used(), 0);
     }
 }

@@ -66,4 +66,9 @@ pub enum Effect {
     },
     /// Something for storage.
     Job(Job),
+    /// The broker cannot go on: what it said cannot be kept.
+    Fatal {
+        /// Why.
+        reason: String,
+    },
 }

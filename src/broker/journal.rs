@@ -15,7 +15,8 @@ use super::event::Effect;
 use crate::base::ids::{Offset, PartitionId, Ticket, TopicId};
 use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
-use crate::record::builder::BatchBuilder;
+use crate::record::RecordError;
+use crate::record::builder::{BatchBuilder, BatchOptions};
 use crate::storage::job::{Append, Job, Origin};
 
 /// A moment in the journal: the number of records before it. The default is before everything.
@@ -54,6 +55,19 @@ struct Tail {
     synced: Offset,
 }
 
+impl Tail {
+    /// One batch of everything that is pending.
+    fn take_batch(&mut self, now: WallMs) -> Result<Vec<u8>, RecordError> {
+        let options = BatchOptions { base_offset: self.next, ..BatchOptions::default() };
+        let mut batch = BatchBuilder::new(options)?;
+        for (key, value) in self.pending.drain(..) {
+            batch.append(now, Some(&key), value.as_deref(), &[])?;
+            self.next += 1;
+        }
+        batch.finish()
+    }
+}
+
 /// The journal's end: what is appended, what is durable, and what waits for that.
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -76,6 +90,12 @@ impl Journal {
     /// The epoch that batches carry from now on.
     pub fn set_leader_epoch(&mut self, epoch: i32) {
         self.leader_epoch = epoch;
+    }
+
+    /// The epoch that batches carry.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
     }
 
     /// Appends a record. The caller replays it at once, and lets what rests on it wait for the position.
@@ -115,16 +135,18 @@ impl Journal {
             if tail.pending.is_empty() {
                 continue;
             }
-            let mut batch = BatchBuilder::new(tail.next);
-            for (key, value) in tail.pending.drain(..) {
-                batch.push(now, Some(&key), value.as_deref());
-                tail.next += 1;
-            }
+            let records = match tail.take_batch(now) {
+                Ok(records) => records,
+                Err(error) => {
+                    out.push(Effect::Fatal { reason: format!("the journal refuses: {error}") });
+                    continue;
+                }
+            };
             self.in_flight.push_back((position, *log, tail.next));
             out.push(Effect::Job(Job::Append(Append {
                 ticket: Ticket(position.0),
                 partition: tail.partition,
-                records: Bytes::from_vec(batch.finish()),
+                records: Bytes::from_vec(records),
                 sync: true,
                 leader_epoch: self.leader_epoch,
                 now,

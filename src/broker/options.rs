@@ -1,6 +1,6 @@
 //! What the broker is told at its start.
 
-use std::collections::BTreeMap;
+use crate::base::config_table::Settings;
 
 /// When an answer to `acks=all` and to `acks=1` leaves (`chronik.durability`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct Options {
     pub delete_topics: bool,
     /// Partitions of a topic that does not say (`num.partitions`).
     pub partitions_default: i32,
-    /// The broker's configuration as it was given: key to value. What is not in it has its default.
-    pub broker_configs: BTreeMap<String, String>,
+    /// The broker's configuration as it was given: what topics inherit, and what DescribeConfigs shows.
+    pub settings: Settings,
     /// Consumer groups.
     pub groups: GroupOptions,
     /// Limits on what is kept.
@@ -102,7 +102,7 @@ impl Default for Options {
             auto_create_topics: true,
             delete_topics: true,
             partitions_default: 1,
-            broker_configs: BTreeMap::new(),
+            settings: Settings::default(),
             groups: GroupOptions::default(),
             limits: Limits::default(),
         }

@@ -130,6 +130,13 @@ impl Partition {
         self.epochs.last().map_or(-1, |(epoch, _)| *epoch)
     }
 
+    /// The leader epoch of the record at `offset`, or -1.
+    #[must_use]
+    pub fn epoch_at(&self, offset: Offset) -> i32 {
+        let after = self.epochs.partition_point(|(_, start)| *start <= offset);
+        after.checked_sub(1).and_then(|i| self.epochs.get(i)).map_or(-1, |(epoch, _)| *epoch)
+    }
+
     /// Where `epoch` ended: the newest epoch not after it that has records, and the offset after its last record
     /// (KIP-101, KIP-279). `None` if no such epoch is known.
     #[must_use]

@@ -83,6 +83,15 @@ impl TopicTable {
         self.topics.insert(Arc::clone(&topic.name), topic);
     }
 
+    /// Adds a partition to a topic; its directory is on its way.
+    pub fn add_partition(&mut self, topic: TopicId, position: Position) {
+        if let Some(topic) = self.by_id_mut(topic) {
+            topic.partitions.push(Partition::default());
+            topic.position = position;
+            self.partition_count += 1;
+        }
+    }
+
     /// Takes a topic out. Its name stays taken until [`TopicTable::name_is_free`].
     pub fn remove(&mut self, id: TopicId) -> Option<Topic> {
         self.removed.insert(id);

@@ -5,7 +5,9 @@
 //! | [`batch`]       | the header of a batch in format 2: reading, checking, patching                |
 //! | [`records`]     | the records inside one batch, through a bounded window                        |
 //! | [`builder`]     | making batches                                                                |
-
+//! | [`control`]     | the markers that end a transaction                                            |
+//! | [`message_set`] | formats 0 and 1: reading and writing                                          |
+//! | [`convert`]     | old formats to format 2 and back, and from one compression to another         |
 //! | [`compression`] | the four codecs as bounded streams                                            |
 //!
 //! Every byte that is read here came from a peer or from a disk: nothing is allocated by a declared size, and whatever
@@ -14,7 +16,10 @@
 pub mod batch;
 pub mod builder;
 pub mod compression;
+pub mod control;
+pub mod convert;
 mod fields;
+pub mod message_set;
 pub mod records;
 
 use std::fmt;

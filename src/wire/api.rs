@@ -133,7 +133,26 @@ macro_rules! apis {
 }
 
 apis! {
+    Produce = 0, 0..=13, flexible 9, ProduceRequest => ProduceResponse;
+    Fetch = 1, 0..=18, flexible 12, FetchRequest => FetchResponse;
+    ListOffsets = 2, 0..=11, flexible 6, ListOffsetsRequest => ListOffsetsResponse;
+    Metadata = 3, 0..=13, flexible 9, MetadataRequest => MetadataResponse;
+    OffsetCommit = 8, 0..=10, flexible 8, OffsetCommitRequest => OffsetCommitResponse;
+    OffsetFetch = 9, 0..=10, flexible 6, OffsetFetchRequest => OffsetFetchResponse;
+    FindCoordinator = 10, 0..=6, flexible 3, FindCoordinatorRequest => FindCoordinatorResponse;
+    JoinGroup = 11, 0..=9, flexible 6, JoinGroupRequest => JoinGroupResponse;
+    Heartbeat = 12, 0..=4, flexible 4, HeartbeatRequest => HeartbeatResponse;
+    LeaveGroup = 13, 0..=5, flexible 4, LeaveGroupRequest => LeaveGroupResponse;
+    SyncGroup = 14, 0..=5, flexible 4, SyncGroupRequest => SyncGroupResponse;
+    DescribeGroups = 15, 0..=6, flexible 5, DescribeGroupsRequest => DescribeGroupsResponse;
+    ListGroups = 16, 0..=5, flexible 3, ListGroupsRequest => ListGroupsResponse;
     ApiVersions = 18, 0..=5, flexible 3, ApiVersionsRequest => ApiVersionsResponse;
+    CreateTopics = 19, 0..=7, flexible 5, CreateTopicsRequest => CreateTopicsResponse;
+    DeleteTopics = 20, 0..=6, flexible 4, DeleteTopicsRequest => DeleteTopicsResponse;
+    InitProducerId = 22, 0..=5, flexible 2, InitProducerIdRequest => InitProducerIdResponse;
+    OffsetForLeaderEpoch = 23, 0..=4, flexible 4, OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+    DescribeConfigs = 32, 0..=4, flexible 4, DescribeConfigsRequest => DescribeConfigsResponse;
+    DescribeCluster = 60, 0..=2, flexible 0, DescribeClusterRequest => DescribeClusterResponse;
 }
 
 impl ApiKey {

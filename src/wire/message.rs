@@ -404,3 +404,41 @@ pub fn encode<T: Wire>(message: &T, version: i16, flexible: bool) -> Result<Vec<
     message.write(&mut writer)?;
     writer.into_bytes().ok_or(EncodeError::new("a part of the message lies in a file"))
 }
+
+/// Reads a whole message that stands behind its version in two bytes.
+///
+/// # Errors
+/// If the bytes are not the message in one of these versions, or more than the message.
+pub fn decode_versioned<T: Wire>(
+    bytes: &Bytes,
+    versions: std::ops::RangeInclusive<i16>,
+    flexible_from: i16,
+) -> Result<T, DecodeError> {
+    let mut reader = Reader::new(bytes, 0, false);
+    let version = reader.i16().map_err(|error| error.at("version"))?;
+    if !versions.contains(&version) {
+        return Err(DecodeError {
+            problem: super::error::Problem::UnknownVersion,
+            place: "version",
+        });
+    }
+    reader.switch(version, version >= flexible_from);
+    let message = T::read(&mut reader)?;
+    reader.finish()?;
+    Ok(message)
+}
+
+/// Writes a whole message behind its version in two bytes.
+///
+/// # Errors
+/// If the message has no form in this version.
+pub fn encode_versioned<T: Wire>(
+    message: &T,
+    version: i16,
+    flexible: bool,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut writer = Writer::new(version, flexible);
+    writer.i16(version);
+    message.write(&mut writer)?;
+    writer.into_bytes().ok_or(EncodeError::new("a part of the message lies in a file"))
+}

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod error;
+pub mod error_code;
 pub mod messages;
 pub mod normalize;
 pub mod reader;

@@ -1,5 +1,32 @@
-//! The messages, one file per family.
+//! The messages, one file per family, and what other protocols and logs carry inside them.
 
 pub mod api_versions;
+pub mod commits;
+pub mod configs;
+pub mod consumer_protocol;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod group_admin;
+pub mod groups;
+pub mod init_producer_id;
+pub mod internal;
+pub mod leader_epoch;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;
+pub mod topics;
 
 pub use api_versions::*;
+pub use commits::*;
+pub use configs::*;
+pub use consumer_protocol::*;
+pub use fetch::*;
+pub use find_coordinator::*;
+pub use group_admin::*;
+pub use groups::*;
+pub use init_producer_id::*;
+pub use leader_epoch::*;
+pub use list_offsets::*;
+pub use metadata::*;
+pub use produce::*;
+pub use topics::*;

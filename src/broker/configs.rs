@@ -1,0 +1,103 @@
+//! DescribeConfigs (key 32): the configuration of topics and of the broker, with where each value comes from.
+
+use super::context::Context;
+use super::event::RequestId;
+use super::topic_table::TopicTable;
+use crate::base::config_table::{Described, broker_rows, topic_rows};
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::{
+    DescribeConfigsRequest, DescribeConfigsRequestResource, DescribeConfigsResponse,
+    DescribeConfigsResponseConfig, DescribeConfigsResponseResult, DescribeConfigsResponseSynonym,
+};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+
+/// A client asks for configurations.
+pub fn describe(
+    ctx: &mut Context<'_>,
+    topics: &TopicTable,
+    id: RequestId,
+    request: &DescribeConfigsRequest,
+) {
+    let results = request.resources.iter().map(|resource| {
+        let mut result = DescribeConfigsResponseResult {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            error_message: None,
+            ..DescribeConfigsResponseResult::default()
+        };
+        match describe_resource(ctx, topics, resource) {
+            Ok(described) => {
+                let shown = described.into_iter().filter(|d| is_wanted(resource, d.row.name));
+                result.configs = shown.map(|config| answer(request, config)).collect();
+            }
+            Err((error, reason)) => {
+                result.error_code = error.code();
+                result.error_message = Some(reason);
+            }
+        }
+        result
+    });
+    let results = results.collect();
+    ctx.reply(id, DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() });
+}
+
+fn describe_resource(
+    ctx: &Context<'_>,
+    topics: &TopicTable,
+    resource: &DescribeConfigsRequestResource,
+) -> Result<Vec<Described>, (ErrorCode, String)> {
+    let settings = &ctx.options.settings;
+    let name = resource.resource_name.as_str();
+    match resource.resource_type {
+        TOPIC => {
+            let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("no topic {name:?}"));
+            let topic = topics.get(name).ok_or_else(unknown)?;
+            let own = |key: &str| topic.configs.get(key).map(String::as_str);
+            Ok(topic_rows().map(|row| settings.describe_topic(row, own(row.name))).collect())
+        }
+        // The name is empty for what is set for all brokers together: nothing is.
+        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name == ctx.options.node_id.to_string() => {
+            Ok(broker_rows().map(|row| settings.describe_broker(row)).collect())
+        }
+        BROKER | BROKER_LOGGER if name != ctx.options.node_id.to_string() => {
+            let reason = format!("this broker is {}, not {name:?}", ctx.options.node_id);
+            Err((ErrorCode::InvalidRequest, reason))
+        }
+        BROKER_LOGGER => Ok(Vec::new()),
+        other => {
+            Err((ErrorCode::InvalidRequest, format!("resource type {other} has no configuration")))
+        }
+    }
+}
+
+/// No list of keys asks for all; so does an empty one.
+fn is_wanted(resource: &DescribeConfigsRequestResource, key: &str) -> bool {
+    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+    keys.is_empty() || keys.iter().any(|wanted| wanted == key)
+}
+
+fn answer(request: &DescribeConfigsRequest, config: Described) -> DescribeConfigsResponseConfig {
+    let synonyms = if request.include_synonyms { config.synonyms } else { Vec::new() };
+    let synonym = |s: crate::base::config_table::Synonym| DescribeConfigsResponseSynonym {
+        name: s.name,
+        value: s.value,
+        source: s.source.number(),
+    };
+    DescribeConfigsResponseConfig {
+        name: config.row.name.to_owned(),
+        value: config.value,
+        read_only: config.read_only,
+        is_default: config.source == crate::base::config_table::Source::Default,
+        config_source: config.source.number(),
+        is_sensitive: config.row.is_sensitive(),
+        synonyms: synonyms.into_iter().map(synonym).collect(),
+        config_type: config.row.kind.number(),
+        documentation: request
+            .include_documentation
+            .then(|| config.row.documentation().to_owned()),
+    }
+}

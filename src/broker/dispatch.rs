@@ -1,0 +1,60 @@
+//! Which handler a request goes to. The match is exhaustive: what the table of requests lists, is served.
+
+use super::commit_gate::Commit;
+use super::event::{Client, RequestId};
+use super::{Broker, coordinator, configs, metadata, offsets, versions};
+use crate::base::time::Now;
+use crate::broker::event::Effect;
+use crate::wire::api::Request;
+
+impl Broker {
+    /// Serves one request.
+    pub(super) fn dispatch(
+        &mut self,
+        id: RequestId,
+        client: Client,
+        request: Request,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let (state, mut ctx) = self.split(now, out);
+        let (table, ctx) = (&mut state.table, &mut ctx);
+        match request {
+            Request::ApiVersions(body) => versions::handle(ctx, id, &body),
+            Request::Metadata(body) => {
+                state.metadata.handle(ctx, table, &mut state.topics, (id, client), body);
+            }
+            Request::DescribeCluster(body) => metadata::describe_cluster(ctx, id, &client, &body),
+            Request::Produce(body) => state.produce.handle(ctx, table, id, *body),
+            Request::Fetch(body) => state.fetch.handle(ctx, table, id, body),
+            Request::ListOffsets(body) => state.offsets.list(ctx, table, id, &body),
+            Request::OffsetForLeaderEpoch(body) => {
+                offsets::for_leader_epoch(ctx, table, id, &body);
+            }
+            Request::InitProducerId(body) => state.producer_ids.init(ctx, id, &body),
+            Request::CreateTopics(body) => state.topics.create(ctx, table, id, &body),
+            Request::DeleteTopics(body) => {
+                for topic in state.topics.delete(ctx, table, id, &body) {
+                    let position = state.groups.topic_deleted(ctx, topic);
+                    state.topics.commits_forgotten(topic, position);
+                }
+            }
+            Request::DescribeConfigs(body) => configs::describe(ctx, table, id, &body),
+            Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),
+            Request::JoinGroup(body) => state.groups.join(ctx, id, &client, &body),
+            Request::SyncGroup(body) => state.groups.sync(ctx, id, &body),
+            Request::Heartbeat(body) => state.groups.heartbeat(ctx, id, &body),
+            Request::LeaveGroup(body) => state.groups.leave(ctx, id, &body),
+            Request::DescribeGroups(body) => state.groups.describe(ctx, id, &body),
+            Request::ListGroups(body) => state.groups.list(ctx, id, &body),
+            Request::OffsetFetch(body) => state.groups.fetch_offsets(ctx, id, &body, table),
+            Request::OffsetCommit(request) => {
+                if let Some(commit) =
+                    state.commit_gate.admit(ctx, table, Commit { id, client, request })
+                {
+                    state.groups.commit(ctx, commit.id, &commit.request, table);
+                }
+            }
+        }
+    }
+}

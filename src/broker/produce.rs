@@ -1,0 +1,432 @@
+//! Produce (key 0): appends batches, and answers when each partition has kept its promise.
+//!
+//! The way of one partition's records, and where it can end:
+//!
+//! ```text
+//! request ─► refused (A)
+//!         ─► converting, if the format is old or the topic wants another compression ─► refused (B)
+//!         ─► appending ─► refused by storage (C)
+//!         ─► written ─► acks=0: done (D)
+//!                    ─► acks=1: done when the high watermark has passed it (E)
+//!                    ─► acks=all: done when the disk has it (F)
+//!                    ─► the disk fails: storage error (G)
+//! ```
+//!
+//! Records for a partition keep the order of their arrival, also behind some that are being converted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::context::Context;
+use super::event::{Effect, RequestId};
+use super::options::Durability;
+use super::partition::Partition;
+use super::topic_table::{Topic, TopicTable, is_internal};
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
+use crate::base::payload::Bytes;
+use crate::record::batch::BatchHeader;
+use crate::record::compression::Codec;
+use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::{
+    ProduceRequestPartition, ProduceResponsePartition, ProduceRequest, ProduceResponse,
+    ProduceResponseTopic,
+};
+
+/// How much a batch may grow when it is decompressed in order to be converted, as a multiple of
+/// `max.message.bytes`.
+const DECOMPRESSED_FACTOR: usize = 64;
+
+/// Everything that is being produced.
+#[derive(Debug, Default)]
+pub struct Produce {
+    last_ticket: u64,
+    requests: BTreeMap<RequestId, Pending>,
+    slots: BTreeMap<Ticket, Slot>,
+    /// Appends that wait behind one that is being converted.
+    queued: BTreeMap<PartitionId, VecDeque<Queued>>,
+    /// Written records whose promise is not kept yet.
+    promised: BTreeMap<PartitionId, Vec<Promise>>,
+}
+
+/// A request that has not been answered.
+#[derive(Debug)]
+struct Pending {
+    acks: i16,
+    response: ProduceResponse,
+    /// Partitions without a result.
+    open: usize,
+    failed: bool,
+}
+
+/// One partition of one request.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    request: RequestId,
+    topic: usize,
+    place: usize,
+    partition: PartitionId,
+    needs_sync: bool,
+}
+
+/// An append that waits for its turn.
+#[derive(Debug)]
+struct Queued {
+    ticket: Ticket,
+    /// `None`: still being converted.
+    records: Option<Bytes>,
+}
+
+/// A promise: `slot` is done when the disk has, or clients may see, everything below `end`.
+#[derive(Debug)]
+struct Promise {
+    slot: Slot,
+    end: Offset,
+}
+
+/// Why a partition's records are refused, with a reason in words.
+type Refusal = (ErrorCode, Option<&'static str>);
+
+impl Produce {
+    /// A client wants records appended.
+    pub fn handle(
+        &mut self,
+        ctx: &mut Context<'_>,
+        topics: &TopicTable,
+        id: RequestId,
+        request: ProduceRequest,
+    ) {
+        let response = skeleton(&request);
+        let open = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
+        let acks = request.acks;
+        self.requests.insert(id, Pending { acks, response, open, failed: false });
+        for (place_of_topic, data) in request.topic_data.iter().enumerate() {
+            let topic = topics.resolve(&data.name, data.topic_id);
+            for (place, part) in data.partition_data.iter().enumerate() {
+                let partition =
+                    PartitionId { topic: topic.map(|t| t.id).unwrap_or_default(), index: part.index };
+                let slot = Slot {
+                    request: id,
+                    topic: place_of_topic,
+                    place,
+                    partition,
+                    needs_sync: needs_sync(acks, ctx.options.durability),
+                };
+                match self.admit(&request, topic, part) {
+                    Ok((topic, records)) => self.start(ctx, slot, topic, records),
+                    Err(refusal) => self.refuse(ctx, slot, refusal),
+                }
+            }
+        }
+        if open == 0 {
+            self.finish_if_done(ctx, id);
+        }
+    }
+
+    /// Case A: what can be seen to be wrong before anything is done.
+    fn admit<'t>(
+        &self,
+        request: &ProduceRequest,
+        topic: Option<&'t Topic>,
+        part: &ProduceRequestPartition,
+    ) -> Result<(&'t Topic, Bytes), Refusal> {
+        if !(-1..=1).contains(&request.acks) {
+            return Err((ErrorCode::InvalidRequiredAcks, None));
+        }
+        let unknown = if request.by_topic_id {
+            ErrorCode::UnknownTopicId
+        } else {
+            ErrorCode::UnknownTopicOrPartition
+        };
+        let topic = topic.ok_or((unknown, None))?;
+        if is_internal(&topic.name) {
+            return Err((ErrorCode::InvalidTopicException, Some("the topic is the broker's own")));
+        }
+        let partition = topic.partition(part.index).ok_or((ErrorCode::UnknownTopicOrPartition, None))?;
+        check_usable(partition)?;
+        let records = part.records.as_ref().and_then(|records| records.as_bytes());
+        let records = records.filter(|records| !records.is_empty());
+        let records = records.ok_or((ErrorCode::InvalidRecord, Some("there are no records")))?;
+        check_format(request, &records)?;
+        Ok((topic, records))
+    }
+
+    fn start(&mut self, ctx: &mut Context<'_>, slot: Slot, topic: &Topic, records: Bytes) {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.slots.insert(ticket, slot);
+        let codec = topic.codec.filter(|codec| codec_of(&records) != Some(*codec));
+        if is_old_format(&records) || codec.is_some() {
+            let decompressed_bytes_max =
+                topic.log_config.batch_bytes_max.saturating_mul(DECOMPRESSED_FACTOR);
+            ctx.job(Job::Convert(Convert {
+                ticket,
+                records,
+                codec: topic.codec,
+                decompressed_bytes_max,
+            }));
+            let queue = self.queued.entry(slot.partition).or_default();
+            queue.push_back(Queued { ticket, records: None });
+        } else if let Some(queue) = self.queued.get_mut(&slot.partition) {
+            queue.push_back(Queued { ticket, records: Some(records) });
+        } else {
+            append(ctx, ticket, slot, records);
+        }
+    }
+
+    /// Records were converted, or cannot be (case B).
+    pub fn converted(
+        &mut self,
+        ctx: &mut Context<'_>,
+        ticket: Ticket,
+        result: Result<Bytes, AppendError>,
+    ) {
+        let Some(slot) = self.slots.get(&ticket).copied() else { return };
+        let Some(queue) = self.queued.get_mut(&slot.partition) else { return };
+        match result {
+            Ok(records) => {
+                if let Some(queued) = queue.iter_mut().find(|queued| queued.ticket == ticket) {
+                    queued.records = Some(records);
+                }
+            }
+            Err(error) => {
+                queue.retain(|queued| queued.ticket != ticket);
+                self.slots.remove(&ticket);
+                self.refuse(ctx, slot, refusal_of(&error));
+            }
+        }
+        self.append_what_is_ready(ctx, slot.partition);
+    }
+
+    fn append_what_is_ready(&mut self, ctx: &mut Context<'_>, partition: PartitionId) {
+        let Some(queue) = self.queued.get_mut(&partition) else { return };
+        while let Some(records) = queue.front_mut().and_then(|queued| queued.records.take()) {
+            if let Some(Queued { ticket, .. }) = queue.pop_front() {
+                if let Some(slot) = self.slots.get(&ticket) {
+                    append(ctx, ticket, *slot, records);
+                }
+            }
+        }
+        if queue.is_empty() {
+            self.queued.remove(&partition);
+        }
+    }
+
+    /// Storage has written records, or refused them (case C). The partition knows already. Answers whether the
+    /// records need a sync that nobody has asked for.
+    pub fn appended(
+        &mut self,
+        ctx: &mut Context<'_>,
+        ticket: Ticket,
+        result: &Result<Appended, AppendError>,
+    ) -> bool {
+        let Some(slot) = self.slots.remove(&ticket) else { return false };
+        let appended = match result {
+            Ok(appended) => appended,
+            Err(error) => {
+                self.refuse(ctx, slot, refusal_of(error));
+                return false;
+            }
+        };
+        let Some(pending) = self.requests.get_mut(&slot.request) else { return !slot.needs_sync };
+        if let Some(answer) = answer_mut(&mut pending.response, slot) {
+            answer.base_offset = appended.base_offset;
+            answer.log_append_time_ms = appended.log_append_time;
+            answer.log_start_offset = appended.log_start;
+        }
+        if pending.acks == 0 {
+            self.done(ctx, slot); // D
+        } else {
+            let promise = Promise { slot, end: appended.end_offset };
+            self.promised.entry(slot.partition).or_default().push(promise);
+        }
+        !slot.needs_sync
+    }
+
+    /// Whether the records of this job must be on the disk before they are seen.
+    #[must_use]
+    pub fn needs_sync(&self, ticket: Ticket) -> bool {
+        self.slots.get(&ticket).is_some_and(|slot| slot.needs_sync)
+    }
+
+    /// A partition has made progress, has failed, or is gone (`None`): keeps the promises that can be kept.
+    pub fn progress(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: PartitionId,
+        partition: Option<&Partition>,
+    ) {
+        let Some(promises) = self.promised.remove(&id) else { return };
+        let mut kept_back = Vec::new();
+        for promise in promises {
+            match partition.map(|partition| (partition, check_usable(partition))) {
+                None => self.refuse(ctx, promise.slot, (ErrorCode::UnknownTopicOrPartition, None)),
+                Some((_, Err(refusal))) => self.refuse(ctx, promise.slot, refusal), // G
+                Some((partition, Ok(()))) => {
+                    let reached = if promise.slot.needs_sync {
+                        partition.synced // F
+                    } else {
+                        partition.high_watermark // E
+                    };
+                    if reached >= promise.end {
+                        self.done(ctx, promise.slot);
+                    } else {
+                        kept_back.push(promise);
+                    }
+                }
+            }
+        }
+        if !kept_back.is_empty() {
+            self.promised.insert(id, kept_back);
+        }
+    }
+
+    /// A connection is gone: nobody waits for its answers. What it sent is appended all the same.
+    pub fn disconnected(&mut self, conn: ConnId) {
+        self.requests.retain(|id, _| id.conn != conn);
+    }
+
+    fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {
+        if let Some(pending) = self.requests.get_mut(&slot.request) {
+            pending.failed = true;
+            if let Some(answer) = answer_mut(&mut pending.response, slot) {
+                answer.error_code = error.code();
+                answer.base_offset = -1;
+                answer.error_message = reason.map(str::to_owned);
+            }
+        }
+        self.done(ctx, slot);
+    }
+
+    fn done(&mut self, ctx: &mut Context<'_>, slot: Slot) {
+        if let Some(pending) = self.requests.get_mut(&slot.request) {
+            pending.open = pending.open.saturating_sub(1);
+            self.finish_if_done(ctx, slot.request);
+        }
+    }
+
+    fn finish_if_done(&mut self, ctx: &mut Context<'_>, id: RequestId) {
+        if self.requests.get(&id).is_none_or(|pending| pending.open > 0) {
+            return;
+        }
+        let Some(Pending { acks, response, failed, .. }) = self.requests.remove(&id) else { return };
+        if acks == 0 {
+            ctx.out.push(Effect::Silence { to: id, failed });
+        } else {
+            ctx.reply(id, response);
+        }
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.requests.len()
+    }
+}
+
+/// Whether these records become visible only when the disk has them.
+fn needs_sync(acks: i16, durability: Durability) -> bool {
+    match durability {
+        Durability::Group => acks == -1,
+        Durability::Always => acks != 0,
+        Durability::Os => false,
+    }
+}
+
+fn append(ctx: &mut Context<'_>, ticket: Ticket, slot: Slot, records: Bytes) {
+    let leader_epoch = ctx.journal.leader_epoch();
+    ctx.job(Job::Append(Append {
+        ticket,
+        partition: slot.partition,
+        records,
+        sync: slot.needs_sync,
+        leader_epoch,
+        now: ctx.now.wall,
+        origin: Origin::Client,
+    }));
+}
+
+fn check_usable(partition: &Partition) -> Result<(), Refusal> {
+    use super::partition::PartitionState::{Offline, Online, Opening};
+    match partition.state {
+        Online => Ok(()),
+        Opening => Err((ErrorCode::UnknownTopicOrPartition, Some("the topic is being created"))),
+        Offline(_) => Err((ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))),
+    }
+}
+
+/// What the request's version promises about its records.
+fn check_format(request: &ProduceRequest, records: &Bytes) -> Result<(), Refusal> {
+    if is_old_format(records) {
+        let reason = "this version of Produce needs record format 2";
+        let allowed = request.old_format_allowed;
+        return if allowed { Ok(()) } else { Err((ErrorCode::InvalidRecord, Some(reason))) };
+    }
+    let header =
+        BatchHeader::read(records).map_err(|_| (ErrorCode::CorruptMessage, Some("no batch header")))?;
+    if header.size_in_bytes() < records.len() && !request.old_format_allowed {
+        let reason = "a partition takes exactly one batch per request";
+        return Err((ErrorCode::InvalidRecord, Some(reason)));
+    }
+    if codec_of(records) == Some(Codec::Zstd.number()) && !request.understands_zstd {
+        let reason = "zstd needs version 7 of Produce";
+        return Err((ErrorCode::UnsupportedCompressionType, Some(reason)));
+    }
+    if header.is_transactional() {
+        return Err((ErrorCode::InvalidTxnState, Some("transactions are not served")));
+    }
+    Ok(())
+}
+
+/// Byte 16 of a batch and of a message alike.
+fn is_old_format(records: &[u8]) -> bool {
+    records.get(16).is_some_and(|magic| *magic < 2)
+}
+
+/// The codec number of the first batch, if it is one in format 2.
+fn codec_of(records: &[u8]) -> Option<u8> {
+    if is_old_format(records) {
+        return None;
+    }
+    records.get(22).map(|attributes| attributes & 7)
+}
+
+fn refusal_of(error: &AppendError) -> Refusal {
+    match error {
+        AppendError::Storage(_) => {
+            (ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))
+        }
+        AppendError::Corrupt(reason) => (ErrorCode::CorruptMessage, Some(reason)),
+        AppendError::Invalid(reason) => (ErrorCode::InvalidRecord, Some(reason)),
+        AppendError::TooLarge => {
+            (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"))
+        }
+        AppendError::TimestampOutOfRange => {
+            (ErrorCode::InvalidTimestamp, Some("a timestamp is too far from the broker's time"))
+        }
+        AppendError::SequenceGap => (ErrorCode::OutOfOrderSequenceNumber, None),
+        AppendError::FencedProducer => (ErrorCode::InvalidProducerEpoch, None),
+        AppendError::UnsupportedCompression => (ErrorCode::UnsupportedCompressionType, None),
+        AppendError::UnknownPartition => (ErrorCode::UnknownTopicOrPartition, None),
+    }
+}
+
+/// The answer with a place for every partition, in the request's order.
+fn skeleton(request: &ProduceRequest) -> ProduceResponse {
+    let topic = |data: &crate::wire::messages::ProduceRequestTopic| ProduceResponseTopic {
+        name: data.name.clone(),
+        topic_id: data.topic_id,
+        partition_responses: data
+            .partition_data
+            .iter()
+            .map(|part| ProduceResponsePartition { index: part.index, ..Default::default() })
+            .collect(),
+    };
+    ProduceResponse {
+        responses: request.topic_data.iter().map(topic).collect(),
+        ..ProduceResponse::default()
+    }
+}
+
+fn answer_mut(response: &mut ProduceResponse, slot: Slot) -> Option<&mut ProduceResponsePartition> {
+    response.responses.get_mut(slot.topic)?.partition_responses.get_mut(slot.place)
+}

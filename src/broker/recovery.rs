@@ -1,0 +1,101 @@
+//! The start: the journal is replayed, what is missing is made, and only then is anybody served.
+//!
+//! 1. [`Broker::recover`] with every record of `__cluster_metadata`, then [`Broker::metadata_recovered`].
+//! 2. [`Broker::recover`] with every record of `__consumer_offsets`, if there is such a topic.
+//! 3. [`Broker::start`] opens every partition; it is ready when [`Broker::is_ready`].
+
+use super::Broker;
+use super::event::Effect;
+use super::journal::{Log, Position};
+use super::metadata_records::MetadataRecord;
+use super::topic_table::OFFSETS_TOPIC;
+use super::topics;
+use crate::base::ids::{Offset, TopicId};
+use crate::base::payload::Bytes;
+use crate::base::time::Now;
+use crate::wire::messages::internal::metadata::RegisterBrokerRecord;
+
+impl Broker {
+    /// Replays one record of the journal.
+    ///
+    /// # Errors
+    /// If it is none of ours: the journal is damaged, or of a later version.
+    pub fn recover(&mut self, log: Log, key: &Bytes, value: Option<&Bytes>) -> Result<(), String> {
+        match (log, value) {
+            (Log::Offsets, value) => {
+                self.state.groups.recover(key, value).map_err(|error| error.to_string())
+            }
+            (Log::Metadata, None) => Ok(()), // what it forgets belonged to a topic that is removed
+            (Log::Metadata, Some(value)) => {
+                let record = MetadataRecord::read(value).map_err(|error| error.to_string())?;
+                self.recover_metadata(&record);
+                Ok(())
+            }
+        }
+    }
+
+    fn recover_metadata(&mut self, record: &MetadataRecord) {
+        match record {
+            MetadataRecord::RegisterBroker(record) => {
+                self.journal.set_leader_epoch(i32::try_from(record.broker_epoch).unwrap_or(0));
+            }
+            MetadataRecord::ProducerIds(record) => self.state.producer_ids.replay(record),
+            record => {
+                let table = &mut self.state.table;
+                topics::replay(table, &self.options, record, Position::default());
+            }
+        }
+    }
+
+    /// All of `__cluster_metadata` was replayed; it ends at `end`. After an unclean stop the leader epoch rises.
+    /// Answers the topic that holds groups and commits, if there is one.
+    pub fn metadata_recovered(&mut self, end: Offset, unclean: bool) -> Option<TopicId> {
+        self.journal.open(Log::Metadata, TopicId::METADATA, end);
+        self.state.producer_ids.loaded();
+        if unclean && end > 0 {
+            self.raise_leader_epoch();
+        }
+        self.state.table.get(OFFSETS_TOPIC).map(|topic| topic.id)
+    }
+
+    fn raise_leader_epoch(&mut self) {
+        let epoch = self.journal.leader_epoch().saturating_add(1);
+        let record = MetadataRecord::RegisterBroker(RegisterBrokerRecord {
+            broker_id: self.options.node_id,
+            incarnation_id: self.random.topic_id(),
+            broker_epoch: i64::from(epoch),
+            fenced: false,
+            ..RegisterBrokerRecord::default()
+        });
+        if let Ok(encoded) = record.to_journal() {
+            self.journal.append(encoded);
+        }
+        self.recover_metadata(&record);
+    }
+
+    /// Opens every partition, and makes the topic of groups and commits if there is none. `offsets_end`: where it
+    /// ends, if it was replayed.
+    pub fn start(&mut self, offsets_end: Option<Offset>, now: Now, out: &mut Vec<Effect>) {
+        let offsets_topic = self.state.table.get(OFFSETS_TOPIC).map(|topic| topic.id);
+        if let (Some(topic), Some(end)) = (offsets_topic, offsets_end) {
+            self.journal.open(Log::Offsets, topic, end);
+        }
+        let (state, mut ctx) = self.split(now, out);
+        state.groups.loaded(&mut ctx);
+        state.topics.open_all(&mut ctx, &state.table);
+        if offsets_topic.is_none() {
+            match state.topics.create_internal(&mut ctx, &mut state.table, OFFSETS_TOPIC) {
+                Ok(topic) => self.journal.open(Log::Offsets, topic, 0),
+                Err((_, reason)) => out.push(Effect::Fatal { reason }),
+            }
+        }
+        self.end_turn(now, out);
+    }
+
+    /// Whether everything is open and durable.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.journal.is_durable(self.journal.end())
+            && self.state.table.iter().all(super::topic_table::Topic::is_ready)
+    }
+}

@@ -1,0 +1,73 @@
+//! A topic's configuration: what may be set, and what it means for its log.
+
+use std::collections::BTreeMap;
+
+use crate::base::config_table::{
+    Settings, is_former_topic_key, parse_bool, parse_int, parse_list, topic_row, validate,
+};
+use crate::record::compression::Codec;
+use crate::storage::job::LogConfig;
+
+/// What a topic sets itself; the rest comes from the broker's settings.
+pub type TopicConfigs = BTreeMap<String, String>;
+
+/// Whether a topic may set this key to this value.
+///
+/// # Errors
+/// Why not, naming the key.
+pub fn check(key: &str, value: Option<&str>) -> Result<(), String> {
+    if is_former_topic_key(key) {
+        return Ok(());
+    }
+    let row = topic_row(key).ok_or_else(|| format!("unknown topic configuration {key:?}"))?;
+    match value {
+        Some(value) => validate(row, value),
+        None => Err(format!("{key}: null is not a value")),
+    }
+}
+
+/// The effective value of a topic's key.
+#[must_use]
+pub fn value_of(configs: &TopicConfigs, settings: &Settings, key: &str) -> Option<String> {
+    let own = configs.get(key).cloned();
+    own.or_else(|| settings.topic_default(topic_row(key)?))
+}
+
+/// What the configuration means for storage.
+#[must_use]
+pub fn log_config(configs: &TopicConfigs, settings: &Settings) -> LogConfig {
+    let text = |key: &str| value_of(configs, settings, key).unwrap_or_default();
+    let number = |key: &str| parse_int(&text(key)).unwrap_or(i64::MAX);
+    let size = |key: &str| u64::try_from(number(key)).unwrap_or(u64::MAX);
+    let policy = text("cleanup.policy");
+    let has_policy = |wanted| parse_list(&policy).contains(&wanted);
+    LogConfig {
+        segment_bytes: size("segment.bytes"),
+        segment_ms: number("segment.ms"),
+        index_bytes_max: size("segment.index.bytes"),
+        index_interval_bytes: size("index.interval.bytes"),
+        batch_bytes_max: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
+        log_append_time: text("message.timestamp.type") == "LogAppendTime",
+        timestamp_before_ms_max: number("message.timestamp.before.max.ms"),
+        timestamp_after_ms_max: number("message.timestamp.after.max.ms"),
+        compact: has_policy("compact"),
+        delete: has_policy("delete"),
+        retention_ms: number("retention.ms"),
+        retention_bytes: number("retention.bytes"),
+    }
+}
+
+/// The codec that a topic's batches must have, by Kafka's number; `None`: the producer's.
+#[must_use]
+pub fn codec(configs: &TopicConfigs, settings: &Settings) -> Option<u8> {
+    match value_of(configs, settings, "compression.type")?.as_str() {
+        "uncompressed" => Some(Codec::None.number()),
+        name => Codec::from_name(name).map(Codec::number),
+    }
+}
+
+/// Whether a topic's key is set to true.
+#[must_use]
+pub fn is_true(configs: &TopicConfigs, settings: &Settings, key: &str) -> bool {
+    value_of(configs, settings, key).is_some_and(|value| parse_bool(&value) == Ok(true))
+}

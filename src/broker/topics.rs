@@ -1,0 +1,567 @@
+//! CreateTopics (key 19) and DeleteTopics (key 20).
+//!
+//! Creation: records synced, then the directories, then the answer. Deletion: record synced, directories renamed out of
+//! the way, commits forgotten, then the answer, and only then is the name free.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::context::Context;
+use super::event::RequestId;
+use super::journal::{JournalRecord, Position};
+use super::metadata_records::{MetadataRecord, config_tombstone, partition_tombstone};
+use super::options::Options;
+use super::partition::PartitionState;
+use super::topic_configs::{self, TopicConfigs};
+use super::topic_table::{Topic, TopicTable, is_internal};
+use crate::base::config_table::topic_rows;
+use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
+use crate::storage::job::{Job, Open, Opened, StorageError};
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::internal::metadata::{
+    ConfigRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
+};
+use crate::wire::messages::{
+    CreateTopicsRequest, CreateTopicsRequestTopic, CreateTopicsResponse,
+    CreateTopicsResponseConfig, CreateTopicsResponseTopic, DeleteTopicsRequest,
+    DeleteTopicsRequestTopic, DeleteTopicsResponse, DeleteTopicsResponseTopic,
+};
+
+/// ConfigRecord's number for topics.
+const TOPIC_RESOURCE: i8 = 2;
+/// Most characters of a topic's name.
+const NAME_LEN_MAX: usize = 249;
+
+/// Topics on their way in and out.
+#[derive(Debug, Default)]
+pub struct Topics {
+    last_ticket: u64,
+    creating: BTreeMap<RequestId, Creating>,
+    deleting: BTreeMap<RequestId, Deleting>,
+    /// Directories that a deletion waits for.
+    leaving: BTreeMap<TopicId, BTreeSet<PartitionId>>,
+}
+
+#[derive(Debug)]
+struct Creating {
+    response: CreateTopicsResponse,
+    awaited: BTreeSet<TopicId>,
+}
+
+#[derive(Debug)]
+struct Deleting {
+    response: DeleteTopicsResponse,
+    awaited: BTreeSet<TopicId>,
+    /// The journal's position after the commits were forgotten.
+    position: Position,
+}
+
+/// Why a topic is refused, in words.
+type Refusal = (ErrorCode, String);
+
+/// What a topic is to be.
+#[derive(Debug)]
+struct Plan {
+    partitions: i32,
+    configs: TopicConfigs,
+}
+
+impl Topics {
+    /// A client wants topics.
+    pub fn create(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        id: RequestId,
+        request: &CreateTopicsRequest,
+    ) {
+        let mut response = CreateTopicsResponse::default();
+        let mut awaited = BTreeSet::new();
+        for wanted in &request.topics {
+            let is_twice = request.topics.iter().filter(|t| t.name == wanted.name).count() > 1;
+            let planned = if is_twice {
+                Err((ErrorCode::InvalidRequest, "the topic is named twice in the request".into()))
+            } else {
+                plan(table, ctx.options, wanted)
+            };
+            let made = planned.and_then(|plan| {
+                if request.validate_only {
+                    return Ok(describe(ctx.options, &wanted.name, TopicId::ZERO, &plan));
+                }
+                let id = self.make(ctx, table, &wanted.name, &plan)?;
+                awaited.insert(id);
+                Ok(describe(ctx.options, &wanted.name, id, &plan))
+            });
+            response.topics.push(made.unwrap_or_else(|refusal| refused(&wanted.name, refusal)));
+        }
+        if awaited.is_empty() {
+            ctx.reply(id, response);
+        } else {
+            self.creating.insert(id, Creating { response, awaited });
+        }
+    }
+
+    /// A topic that somebody asked about without creating it.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn create_automatically(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        name: &str,
+    ) -> Result<TopicId, Refusal> {
+        let wanted = CreateTopicsRequestTopic {
+            name: name.to_owned(),
+            num_partitions: -1,
+            replication_factor: -1,
+            ..CreateTopicsRequestTopic::default()
+        };
+        let plan = plan(table, ctx.options, &wanted)?;
+        self.make(ctx, table, name, &plan)
+    }
+
+    /// A topic of the broker's own.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn create_internal(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        name: &str,
+    ) -> Result<TopicId, Refusal> {
+        let pairs = [("cleanup.policy", "compact"), ("compression.type", "producer")];
+        let configs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        self.make(ctx, table, name, &Plan { partitions: 1, configs })
+    }
+
+    /// Records a topic and, once that is durable, has its directories made.
+    fn make(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        name: &str,
+        plan: &Plan,
+    ) -> Result<TopicId, Refusal> {
+        let topic_id = ctx.random.topic_id();
+        let records = records_of(name, topic_id, plan, ctx.options.node_id);
+        commit(ctx, table, &records)?;
+        let Some(topic) = table.get(name) else { return Ok(topic_id) };
+        for partition in topic.partition_ids() {
+            let ticket = self.ticket();
+            ctx.job_after(topic.position, open_job(ticket, partition, topic));
+        }
+        Ok(topic_id)
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    /// The jobs that open every partition that the journal knows: at start.
+    pub fn open_all(&mut self, ctx: &mut Context<'_>, table: &TopicTable) {
+        for topic in table.iter() {
+            for partition in topic.partition_ids() {
+                if table.partition(partition).is_some_and(|p| p.state == PartitionState::Opening) {
+                    let ticket = self.ticket();
+                    ctx.job_after(topic.position, open_job(ticket, partition, topic));
+                }
+            }
+        }
+    }
+
+    /// A partition is open, or cannot be. Answers the topic's id if that was its last.
+    pub fn opened(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        partition: PartitionId,
+        result: Result<Opened, StorageError>,
+    ) -> Option<TopicId> {
+        let known = table.partition_mut(partition)?;
+        match result {
+            Ok(opened) => known.opened(opened),
+            Err(error) => known.state = PartitionState::Offline(error),
+        }
+        let topic = table.by_id(partition.topic).filter(|topic| topic.is_ready())?;
+        let (id, position) = (topic.id, topic.position);
+        let failed = topic.partitions.iter().any(|p| !p.is_online());
+        let mut done = Vec::new();
+        for (request, creating) in &mut self.creating {
+            if creating.awaited.remove(&id) {
+                if failed {
+                    mark_failed(&mut creating.response, id);
+                }
+                if creating.awaited.is_empty() {
+                    done.push(*request);
+                }
+            }
+        }
+        for request in done {
+            if let Some(creating) = self.creating.remove(&request) {
+                ctx.reply_after(position, request, creating.response);
+            }
+        }
+        Some(id)
+    }
+
+    /// A client wants topics gone. Answers the topics that are leaving.
+    pub fn delete(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        id: RequestId,
+        request: &DeleteTopicsRequest,
+    ) -> Vec<TopicId> {
+        let mut response = DeleteTopicsResponse::default();
+        let mut awaited = BTreeSet::new();
+        let mut position = Position::default();
+        for wanted in &request.topics {
+            let name = wanted.name.clone();
+            let mut answer =
+                DeleteTopicsResponseTopic { name, topic_id: wanted.topic_id, ..Default::default() };
+            match self.remove(ctx, table, wanted) {
+                Ok((topic_id, name)) => {
+                    awaited.insert(topic_id);
+                    position = ctx.journal.end();
+                    (answer.topic_id, answer.name) = (topic_id, Some(name.to_string()));
+                }
+                Err((error, reason)) => {
+                    answer.error_code = error.code();
+                    answer.error_message = Some(reason);
+                }
+            }
+            response.responses.push(answer);
+        }
+        let leaving = awaited.iter().copied().collect();
+        if awaited.is_empty() {
+            ctx.reply(id, response);
+        } else {
+            self.deleting.insert(id, Deleting { response, awaited, position });
+        }
+        leaving
+    }
+
+    fn remove(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        wanted: &DeleteTopicsRequestTopic,
+    ) -> Result<(TopicId, Arc<str>), Refusal> {
+        let topic = table.resolve(wanted.name.as_deref().unwrap_or_default(), wanted.topic_id);
+        let topic = match topic {
+            _ if !ctx.options.delete_topics => {
+                let reason = "delete.topic.enable is false".into();
+                return Err((ErrorCode::TopicDeletionDisabled, reason));
+            }
+            Some(topic) => topic,
+            None if wanted.topic_id.is_zero() => {
+                return Err((ErrorCode::UnknownTopicOrPartition, "there is no such topic".into()));
+            }
+            None => return Err((ErrorCode::UnknownTopicId, "there is no topic with this id".into())),
+        };
+        if is_internal(&topic.name) {
+            return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
+        }
+        if !topic.is_ready() {
+            return Err((ErrorCode::UnknownTopicOrPartition, "the topic is being created".into()));
+        }
+        let (topic_id, name) = (topic.id, Arc::clone(&topic.name));
+        let partitions: BTreeSet<PartitionId> = topic.partition_ids().collect();
+        let mut tombstones: Vec<JournalRecord> =
+            partitions.iter().map(|id| partition_tombstone(topic_id, id.index)).collect();
+        let configs = topic.configs.keys();
+        tombstones.extend(configs.map(|key| config_tombstone(TOPIC_RESOURCE, &name, key)));
+        commit(ctx, table, &[MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id })])?;
+        for tombstone in tombstones {
+            ctx.journal.append(tombstone);
+        }
+        let position = ctx.journal.end();
+        for partition in &partitions {
+            let ticket = self.ticket();
+            ctx.job_after(position, Job::Remove { ticket, partition: *partition });
+        }
+        self.leaving.insert(topic_id, partitions);
+        Ok((topic_id, name))
+    }
+
+    /// The commits of topics that are leaving were forgotten, up to this position.
+    pub fn commits_forgotten(&mut self, topic: TopicId, position: Position) {
+        for deleting in self.deleting.values_mut().filter(|d| d.awaited.contains(&topic)) {
+            deleting.position = deleting.position.max(position);
+        }
+    }
+
+    /// A partition's directory is out of the way, or cannot be moved.
+    pub fn removed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        partition: PartitionId,
+        result: &Result<(), StorageError>,
+    ) {
+        let Some(waiting) = self.leaving.get_mut(&partition.topic) else { return };
+        waiting.remove(&partition);
+        let is_last = waiting.is_empty();
+        let failed = result.is_err();
+        let mut done = Vec::new();
+        for (request, deleting) in &mut self.deleting {
+            if !deleting.awaited.contains(&partition.topic) {
+                continue;
+            }
+            let answers = &mut deleting.response.responses;
+            let answer = answers.iter_mut().find(|answer| answer.topic_id == partition.topic);
+            if let Some(answer) = answer.filter(|_| failed) {
+                answer.error_code = ErrorCode::KafkaStorageError.code();
+            }
+            if is_last {
+                deleting.awaited.remove(&partition.topic);
+                if deleting.awaited.is_empty() {
+                    done.push(*request);
+                }
+            }
+        }
+        if is_last {
+            self.leaving.remove(&partition.topic);
+            table.name_is_free(partition.topic);
+        }
+        for request in done {
+            if let Some(deleting) = self.deleting.remove(&request) {
+                ctx.reply_after(deleting.position, request, deleting.response);
+            }
+        }
+    }
+
+    /// A connection is gone. What it asked for happens all the same.
+    pub fn disconnected(&mut self, conn: ConnId) {
+        self.creating.retain(|id, _| id.conn != conn);
+        self.deleting.retain(|id, _| id.conn != conn);
+    }
+}
+
+/// Records a change, and replays it at once.
+fn commit(
+    ctx: &mut Context<'_>,
+    table: &mut TopicTable,
+    records: &[MetadataRecord],
+) -> Result<(), Refusal> {
+    let encoded: Result<Vec<JournalRecord>, _> =
+        records.iter().map(MetadataRecord::to_journal).collect();
+    let encoded = encoded.map_err(|error| (ErrorCode::UnknownServerError, error.to_string()))?;
+    for (record, encoded) in records.iter().zip(encoded) {
+        let position = ctx.journal.append(encoded);
+        replay(table, ctx.options, record, position);
+    }
+    Ok(())
+}
+
+/// Applies a record about topics: live, and when the journal is read at start.
+pub fn replay(
+    table: &mut TopicTable,
+    options: &Options,
+    record: &MetadataRecord,
+    position: Position,
+) {
+    match record {
+        MetadataRecord::Topic(record) => {
+            let configs = TopicConfigs::new();
+            table.insert(Topic {
+                name: Arc::from(record.name.as_str()),
+                id: record.topic_id,
+                partitions: Vec::new(),
+                log_config: Arc::new(topic_configs::log_config(&configs, &options.settings)),
+                codec: topic_configs::codec(&configs, &options.settings),
+                configs,
+                position,
+            });
+        }
+        MetadataRecord::Partition(record) => table.add_partition(record.topic_id, position),
+        MetadataRecord::Config(record) => {
+            let Some(topic) = table.get_mut(&record.resource_name) else { return };
+            match &record.value {
+                Some(value) => topic.configs.insert(record.name.clone(), value.clone()),
+                None => topic.configs.remove(&record.name),
+            };
+            topic.log_config =
+                Arc::new(topic_configs::log_config(&topic.configs, &options.settings));
+            topic.codec = topic_configs::codec(&topic.configs, &options.settings);
+            topic.position = position;
+        }
+        MetadataRecord::RemoveTopic(record) => {
+            table.remove(record.topic_id);
+        }
+        MetadataRecord::RegisterBroker(_) | MetadataRecord::ProducerIds(_) => {}
+    }
+}
+
+fn records_of(name: &str, topic_id: TopicId, plan: &Plan, node_id: i32) -> Vec<MetadataRecord> {
+    let topic = MetadataRecord::Topic(TopicRecord { name: name.to_owned(), topic_id });
+    let partition = |partition_id| {
+        MetadataRecord::Partition(PartitionRecord {
+            partition_id,
+            topic_id,
+            replicas: vec![node_id],
+            isr: vec![node_id],
+            leader: node_id,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            ..PartitionRecord::default()
+        })
+    };
+    let config = |(key, value): (&String, &String)| {
+        MetadataRecord::Config(ConfigRecord {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: name.to_owned(),
+            name: key.clone(),
+            value: Some(value.clone()),
+        })
+    };
+    let mut records = vec![topic];
+    records.extend((0..plan.partitions).map(partition));
+    records.extend(plan.configs.iter().map(config));
+    records
+}
+
+fn open_job(ticket: Ticket, partition: PartitionId, topic: &Topic) -> Job {
+    Job::Open(Open {
+        ticket,
+        partition,
+        topic: Arc::clone(&topic.name),
+        config: Arc::clone(&topic.log_config),
+    })
+}
+
+/// Whether a topic may have this name.
+///
+/// # Errors
+/// Why not, in words.
+pub fn check_name(table: &TopicTable, name: &str) -> Result<(), String> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() {
+        return Err("a topic's name is not empty".into());
+    }
+    if name == "." || name == ".." {
+        return Err("a topic is not named . or ..".into());
+    }
+    if name.len() > NAME_LEN_MAX {
+        return Err(format!("a topic's name has at most {NAME_LEN_MAX} characters"));
+    }
+    if !name.chars().all(is_legal) {
+        return Err("a topic's name has only letters, digits, '.', '_' and '-'".into());
+    }
+    match table.collides(name) {
+        Some(other) if *other.name != *name => {
+            Err(format!("the name differs from {:?} only in '.' and '_'", other.name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks what a client wants, and fills in what it leaves open.
+fn plan(
+    table: &TopicTable,
+    options: &Options,
+    wanted: &CreateTopicsRequestTopic,
+) -> Result<Plan, Refusal> {
+    let name = wanted.name.as_str();
+    if table.get(name).is_some() || table.is_leaving(name) {
+        return Err((ErrorCode::TopicAlreadyExists, format!("topic {name:?} exists")));
+    }
+    check_name(table, name).map_err(|reason| (ErrorCode::InvalidTopicException, reason))?;
+    let partitions = planned_partitions(options, wanted)?;
+    let mut configs = TopicConfigs::new();
+    for config in &wanted.configs {
+        topic_configs::check(&config.name, config.value.as_deref())
+            .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
+        configs.insert(config.name.clone(), config.value.clone().unwrap_or_default());
+    }
+    let partition_count = usize::try_from(partitions).unwrap_or(usize::MAX);
+    let room = options.limits.partitions.saturating_sub(table.partition_count());
+    if table.len() >= options.limits.topics || partition_count > room {
+        return Err((ErrorCode::PolicyViolation, "the broker holds no more topics".into()));
+    }
+    Ok(Plan { partitions, configs })
+}
+
+fn planned_partitions(
+    options: &Options,
+    wanted: &CreateTopicsRequestTopic,
+) -> Result<i32, Refusal> {
+    let refuse = |error, reason: &str| Err((error, reason.to_owned()));
+    if !wanted.assignments.is_empty() {
+        if wanted.num_partitions != -1 || wanted.replication_factor != -1 {
+            let reason = "with assignments, partitions and replication factor must be -1";
+            return refuse(ErrorCode::InvalidRequest, reason);
+        }
+        let mut indexes: Vec<i32> = wanted.assignments.iter().map(|a| a.partition_index).collect();
+        indexes.sort_unstable();
+        let count = i32::try_from(indexes.len()).unwrap_or(i32::MAX);
+        let are_ours = wanted.assignments.iter().all(|a| a.broker_ids == [options.node_id]);
+        if !indexes.iter().copied().eq(0..count) || !are_ours {
+            let reason = "partitions must be 0 to n-1, each on this one broker";
+            return refuse(ErrorCode::InvalidReplicaAssignment, reason);
+        }
+        return Ok(count);
+    }
+    match wanted.replication_factor {
+        -1 | 1 => {}
+        0 | ..=-2 => {
+            return refuse(ErrorCode::InvalidReplicationFactor, "the replication factor is at least 1");
+        }
+        _ => {
+            let reason = "the replication factor is at most 1: there is one broker";
+            return refuse(ErrorCode::InvalidReplicationFactor, reason);
+        }
+    }
+    match wanted.num_partitions {
+        -1 => Ok(options.partitions_default),
+        count if count >= 1 => Ok(count),
+        _ => refuse(ErrorCode::InvalidPartitions, "a topic has at least one partition"),
+    }
+}
+
+fn describe(
+    options: &Options,
+    name: &str,
+    topic_id: TopicId,
+    plan: &Plan,
+) -> CreateTopicsResponseTopic {
+    let config = |row| {
+        let own = |key: &str| plan.configs.get(key).map(String::as_str);
+        let described = options.settings.describe_topic(row, own(row.name));
+        CreateTopicsResponseConfig {
+            name: row.name.to_owned(),
+            value: described.value,
+            read_only: described.read_only,
+            config_source: described.source.number(),
+            is_sensitive: row.is_sensitive(),
+        }
+    };
+    CreateTopicsResponseTopic {
+        name: name.to_owned(),
+        topic_id,
+        error_message: None,
+        num_partitions: plan.partitions,
+        replication_factor: 1,
+        configs: Some(topic_rows().map(config).collect()),
+        ..CreateTopicsResponseTopic::default()
+    }
+}
+
+fn refused(name: &str, (error, reason): Refusal) -> CreateTopicsResponseTopic {
+    CreateTopicsResponseTopic {
+        name: name.to_owned(),
+        error_code: error.code(),
+        error_message: Some(reason),
+        ..CreateTopicsResponseTopic::default()
+    }
+}
+
+fn mark_failed(response: &mut CreateTopicsResponse, id: TopicId) {
+    if let Some(answer) = response.topics.iter_mut().find(|answer| answer.topic_id == id) {
+        answer.error_code = ErrorCode::KafkaStorageError.code();
+        answer.error_message = Some("the topic's directory cannot be made".into());
+    }
+}

@@ -1,0 +1,136 @@
+//! Output: replies queue during the turn and leave once, at its end.
+
+use std::io;
+
+use super::connection::{Gate, State};
+use super::event::NetEvent;
+use super::outbox::Flushed;
+use super::reactor::{DueKey, Reactor};
+use super::reason::CloseReason;
+use crate::base::ids::ConnId;
+use crate::base::payload::{Bytes, Payload};
+use crate::base::time::Mono;
+
+impl Reactor {
+    /// Queues a reply. It leaves with the next flush, behind what was queued before.
+    pub fn send(&mut self, conn: ConnId, parts: Vec<Payload>) {
+        let Some(connection) = self.connections.get_mut(conn).filter(|c| c.is_serving()) else {
+            return;
+        };
+        for part in parts {
+            connection.outbox.push(part);
+        }
+        if connection.outbox.len() > self.options.outbox_bytes_max {
+            connection.gates.close(Gate::Outbox);
+            self.deadlines.remove(DueKey::HalfFrame(conn));
+        }
+        self.look_at_outbox(conn);
+    }
+
+    /// Whether more is queued for the connection than its limit; [`NetEvent::OutboxDrained`] says when half
+    /// of that is left.
+    #[must_use]
+    pub fn is_outbox_full(&self, conn: ConnId) -> bool {
+        self.connections.get(conn).is_some_and(|c| c.gates.is_closed(Gate::Outbox))
+    }
+
+    /// The answer to [`NetEvent::Cold`]: the first bytes of the range, at least one, or why there are none,
+    /// which closes the connection.
+    pub fn warmed(&mut self, conn: ConnId, result: io::Result<Bytes>) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let placed = match result {
+            Ok(bytes) => connection.outbox.warmed(bytes),
+            Err(error) => Err(CloseReason::File(error.to_string())),
+        };
+        match placed {
+            Ok(()) => self.look_at_outbox(conn),
+            Err(reason) => self.close(conn, reason),
+        }
+    }
+
+    /// Writes every outbox that has something to write, once.
+    pub fn flush(&mut self, now: Mono) {
+        for conn in std::mem::take(&mut self.flush_queue) {
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.queued.flush = false;
+                self.flush_one(conn, now);
+            }
+        }
+    }
+
+    fn flush_one(&mut self, conn: ConnId, now: Mono) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        if connection.is_due() {
+            let before = connection.outbox.total;
+            let result = connection.outbox.flush(&mut connection.stream, &mut self.file_buffer);
+            let written = connection.outbox.total - before;
+            if written > 0 {
+                connection.active = now;
+                self.stats.bytes_out += written;
+            }
+            match result {
+                Err(reason) => return self.close(conn, reason),
+                Ok(Flushed::Blocked) => connection.ready.writable = false,
+                Ok(Flushed::Cold(range)) => {
+                    self.stats.cold_reads += 1;
+                    self.events.push_back(NetEvent::Cold { conn, range });
+                }
+                Ok(Flushed::Empty | Flushed::Budget) => {}
+            }
+        }
+        self.reopen_outbox(conn);
+        self.time_outbox(conn, now);
+        self.linger_if_flushed(conn, now);
+        self.wake(conn);
+    }
+
+    /// Opens the outbox gate when half of the limit is left.
+    fn reopen_outbox(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let is_low = connection.outbox.len() <= self.options.outbox_bytes_max / 2;
+        if is_low && connection.gates.is_closed(Gate::Outbox) {
+            self.events.push_back(NetEvent::OutboxDrained { conn });
+            self.resume(conn, Gate::Outbox);
+        }
+    }
+
+    /// Sets or removes the deadline of bytes that the peer does not take.
+    fn time_outbox(&mut self, conn: ConnId, now: Mono) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let key = DueKey::Stuck(conn);
+        if connection.outbox.is_empty() {
+            self.deadlines.remove(key);
+        } else if self.deadlines.get(key).is_none() {
+            connection.stuck = connection.mark_of_output();
+            self.deadlines.set(key, now + self.options.stuck_timeout);
+        }
+    }
+
+    /// When the last word is sent: says so to the peer, and waits for its FIN unless that has been read.
+    fn linger_if_flushed(&mut self, conn: ConnId, now: Mono) {
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return;
+        };
+        let State::Flushing(reason) = &connection.state else {
+            return;
+        };
+        if !connection.outbox.is_empty() {
+            return;
+        }
+        let reason = reason.clone();
+        let ended = connection.told_drained;
+        if ended || connection.stream.shutdown(std::net::Shutdown::Write).is_err() {
+            return self.close(conn, reason);
+        }
+        connection.state = State::Lingering(reason);
+        self.deadlines.set(DueKey::Linger(conn), now + self.options.linger_timeout);
+    }
+}
