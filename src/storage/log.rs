@@ -3,7 +3,7 @@
 //! The writer publishes; the others look. `log_start <= synced <= end` holds at every moment.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::files::lock;
@@ -17,6 +17,8 @@ pub(super) struct View {
     pub(super) log_start: Offset,
     /// The next offset: everything below is written.
     pub(super) end: Offset,
+    /// Where the last segment's log file ends.
+    pub(super) end_bytes: u64,
     /// By rising base offset; there is at least one.
     pub(super) segments: Vec<Arc<Segment>>,
 }
@@ -40,6 +42,7 @@ pub(super) struct Log {
     view: Mutex<View>,
     synced: AtomicI64,
     failed: OnceLock<StorageError>,
+    removed: AtomicBool,
 }
 
 impl Log {
@@ -51,25 +54,51 @@ impl Log {
         view: View,
     ) -> Arc<Log> {
         let synced = AtomicI64::new(view.end);
-        Arc::new(Log { partition, topic, dir, view: Mutex::new(view), synced, failed: OnceLock::new() })
+        Arc::new(Log {
+            partition,
+            topic,
+            dir,
+            view: Mutex::new(view),
+            synced,
+            failed: OnceLock::new(),
+            removed: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn view(&self) -> View {
         lock(&self.view).clone()
     }
 
-    /// The end, and the base offset of the segment that it lies in.
-    pub(super) fn end(&self) -> (Offset, Offset) {
+    /// The end, the base offset of the segment that it lies in, and the bytes of that segment.
+    pub(super) fn end_and_bytes(&self) -> (Offset, Offset, u64) {
         let view = lock(&self.view);
-        (view.end, view.segments.last().map_or(0, |segment| segment.base()))
+        let last = view.segments.last();
+        // The end is published after the bytes, so the bytes may be ahead; a mark must not be.
+        (view.end, last.map_or(0, |segment| segment.base()), view.end_bytes)
     }
 
-    pub(super) fn publish_end(&self, end: Offset) {
-        lock(&self.view).end = end;
+    pub(super) fn log_start(&self) -> Offset {
+        lock(&self.view).log_start
+    }
+
+    pub(super) fn publish_end(&self, end: Offset, end_bytes: u64) {
+        let mut view = lock(&self.view);
+        (view.end, view.end_bytes) = (end, end_bytes);
     }
 
     pub(super) fn publish_segment(&self, segment: Arc<Segment>) {
-        lock(&self.view).segments.push(segment);
+        let mut view = lock(&self.view);
+        view.segments.push(segment);
+        view.end_bytes = 0;
+    }
+
+    /// The directory is about to go.
+    pub(super) fn remove(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
     }
 
     /// The first offset that may not be on the disk.

@@ -15,7 +15,7 @@ use super::job::{
     Append, AppendError, Appended, LogConfig, Opened, Origin, ReadError, StorageError,
 };
 use super::log::Log;
-use super::manifest::{ManifestPartition, ManifestSegment};
+use super::manifest::ManifestPartition;
 use super::producers::{Producers, Undo};
 use super::scan::Met;
 use super::segment::Segment;
@@ -108,6 +108,7 @@ impl Partition {
         let view = super::log::View {
             log_start: found.log_start,
             end: found.end,
+            end_bytes: active.size(),
             segments: if found.segments.is_empty() {
                 vec![Arc::clone(&active)]
             } else {
@@ -371,7 +372,7 @@ impl Partition {
         self.active.note_written(&staged.written);
         self.end = self.next_offset(staged);
         self.epochs.extend(&staged.epochs);
-        self.log.publish_end(self.end);
+        self.log.publish_end(self.end, self.active.size());
         if self.active.wants_index_flush() {
             self.flush_indexes();
         }
@@ -411,6 +412,7 @@ impl Partition {
             Err(ReadError::Storage(error)) => return Err(error),
             Err(_) => log::warn!("{} is damaged", self.active.log().path().display()),
         }
+        self.names_dirty = true;
         for path in [self.active.index_path(), self.active.time_index_path()] {
             let file = self.files.fs.open(&path, OpenMode::Create)?;
             self.note_dirty(path, file);
@@ -485,26 +487,17 @@ impl Partition {
     }
 
     /// What the manifest of a clean stop says of this partition.
-    pub(super) fn manifest(&self) -> Result<ManifestPartition, ReadError> {
-        let view = self.log.view();
-        let mut segments = Vec::with_capacity(view.segments.len());
-        for segment in &view.segments {
-            segments.push(ManifestSegment {
-                base: segment.base(),
-                bytes: segment.size(),
-                first_timestamp: NO_TIMESTAMP,
-                max_timestamp: NO_TIMESTAMP,
-            });
-        }
-        Ok(ManifestPartition {
+    pub(super) fn manifest(&self) -> ManifestPartition {
+        let segments = self.log.view().segments;
+        ManifestPartition {
             partition: self.log.partition,
             topic: self.log.topic.to_string(),
             log_start: self.log_start,
             log_end: self.end,
-            segments,
+            segments: segments.iter().map(|segment| segment.manifest()).collect(),
             snapshots: self.snapshots.clone(),
             epochs: self.epochs.clone(),
-        })
+        }
     }
 }
 

@@ -85,10 +85,8 @@ pub(super) fn from_manifest(
     manifest: &ManifestPartition,
     config: &LogConfig,
 ) -> Found {
-    let segments = manifest.segments.iter().map(|segment| {
-        let state = OnDisk { size: segment.bytes, doubted: None, good_from: segment.bytes };
-        Segment::on_disk(dir, segment.base, config.index_interval_bytes, state)
-    });
+    let interval = config.index_interval_bytes;
+    let segments = manifest.segments.iter().map(|told| Segment::told(dir, interval, told));
     Found {
         log_start: manifest.log_start,
         end: manifest.log_end,

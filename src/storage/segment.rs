@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::files::{Files, LazyFile, lock};
 use super::index::{Found, Index, IndexFile, OffsetEntry, TimeEntry};
 use super::job::{ReadError, StorageError};
+use super::manifest::ManifestSegment;
 use super::scan::{HEADERS, Met, Scan, WHOLE};
 use crate::base::ids::Offset;
 use crate::record::NO_TIMESTAMP;
@@ -58,6 +59,8 @@ struct State {
     largest: Option<Largest>,
     /// The timestamp in the last entry of the time index.
     last_time: Option<i64>,
+    /// The largest timestamp as the manifest had it.
+    told_largest: Option<i64>,
     /// Bytes below were checked, or need no check.
     checked_to: u64,
     /// Bytes from here on were written by this process.
@@ -102,10 +105,24 @@ impl Segment {
             first_timestamp: None,
             largest: None,
             last_time: None,
+            told_largest: None,
             checked_to: 0,
             own_from: 0,
         };
         Segment::with_state(dir, base, interval, state)
+    }
+
+    /// A segment as the manifest has it.
+    pub(super) fn told(dir: &Path, interval: u64, told: &ManifestSegment) -> Arc<Segment> {
+        let found = OnDisk { size: told.bytes, doubted: None, good_from: told.bytes };
+        let segment = Segment::on_disk(dir, told.base, interval, found);
+        {
+            let mut state = lock(&segment.state);
+            let known = |timestamp: i64| Some(timestamp).filter(|time| *time > NO_TIMESTAMP);
+            state.first_timestamp = known(told.first_timestamp);
+            state.told_largest = known(told.max_timestamp);
+        }
+        segment
     }
 
     /// A segment that is on the disk.
@@ -119,6 +136,7 @@ impl Segment {
             first_timestamp: None,
             largest: None,
             last_time: None,
+            told_largest: None,
             checked_to: 0,
             own_from: found.good_from,
         };
@@ -150,6 +168,43 @@ impl Segment {
         Ok(self.indexed(files)?.largest)
     }
 
+    /// The largest timestamp of the batches that begin below `end`.
+    pub(super) fn largest_below(
+        &self,
+        files: &Files,
+        end: Offset,
+    ) -> Result<Option<Largest>, ReadError> {
+        let relative = u32::try_from(end.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        let start = self.search_offsets(files, |entry| entry.offset < relative)?;
+        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
+        let mut found: Option<Largest> = None;
+        let mut first = true;
+        while let Some(met) = scan.next().map_err(|error| error.of_read(self.log.path()))? {
+            if met.header.base_offset >= end {
+                break;
+            }
+            if std::mem::take(&mut first) && start > 0 {
+                found = self.largest_indexed(files, met.header.last_offset())?;
+            }
+            let timestamp = met.header.max_timestamp;
+            if found.is_none_or(|largest| timestamp > largest.timestamp) {
+                found = Some(Largest { timestamp, offset: met.header.last_offset() });
+            }
+        }
+        Ok(found.filter(|largest| largest.timestamp > NO_TIMESTAMP))
+    }
+
+    /// The last entry of the time index at or below an offset that has an entry in the offset index.
+    fn largest_indexed(
+        &self,
+        files: &Files,
+        offset: Offset,
+    ) -> Result<Option<Largest>, ReadError> {
+        let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        let entry = self.search_times(files, |entry| entry.offset <= relative)?;
+        Ok(entry.map(|entry| self.largest_of(&entry)))
+    }
+
     /// The largest timestamp of the first batch, from which the segment's age counts.
     pub(super) fn first_timestamp(&self, files: &Files) -> Result<Option<i64>, ReadError> {
         let mut state = lock(&self.state);
@@ -159,6 +214,18 @@ impl Segment {
             state.first_timestamp = first.map(|met| met.header.max_timestamp);
         }
         Ok(state.first_timestamp)
+    }
+
+    /// What the manifest of a clean stop says of this segment.
+    pub(super) fn manifest(&self) -> ManifestSegment {
+        let state = lock(&self.state);
+        let largest = state.largest.map(|largest| largest.timestamp);
+        ManifestSegment {
+            base: self.base,
+            bytes: state.size,
+            first_timestamp: state.first_timestamp.unwrap_or(NO_TIMESTAMP),
+            max_timestamp: largest.or(state.told_largest).unwrap_or(NO_TIMESTAMP),
+        }
     }
 
     /// Whether an index has no room for the entries of one more append.
@@ -434,21 +501,28 @@ impl Segment {
 
     /// Where to begin walking to find the first record of this timestamp or later, in a segment that has one.
     pub(super) fn start_for_time(&self, files: &Files, timestamp: i64) -> Result<u64, ReadError> {
-        let matches = |entry: &TimeEntry| entry.timestamp < timestamp;
-        let found = self.indexed(files)?.times.find(matches);
-        let entry = match found {
-            Found::Entry(entry) => entry,
+        match self.search_times(files, |entry| entry.timestamp < timestamp)? {
+            Some(entry) => self.start_for(files, self.base.saturating_add(i64::from(entry.offset))),
+            None => Ok(0),
+        }
+    }
+
+    /// The last entry of the time index that matches.
+    fn search_times(
+        &self,
+        files: &Files,
+        matches: impl Fn(&TimeEntry) -> bool,
+    ) -> Result<Option<TimeEntry>, ReadError> {
+        let found = self.indexed(files)?.times.find(&matches);
+        match found {
+            Found::Entry(entry) => Ok(entry),
             Found::InFile(count) => {
                 let path = self.time_index_path();
                 match IndexFile::open(&*files.fs, &path)? {
-                    Some(index) => index.find(count, matches)?,
-                    None => None,
+                    Some(index) => Ok(index.find(count, matches)?),
+                    None => Ok(None),
                 }
             }
-        };
-        match entry {
-            Some(entry) => self.start_for(files, self.base.saturating_add(i64::from(entry.offset))),
-            None => Ok(0),
         }
     }
 }
