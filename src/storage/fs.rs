@@ -174,7 +174,8 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<(), Stor
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let file = fs.open(&temporary, OpenMode::Truncate)?;
-    write_full(&*file, content, 0).map_err(|error| StorageError::io("write", &temporary, &error))?;
+    write_full(&*file, content, 0)
+        .map_err(|error| StorageError::io("write", &temporary, &error))?;
     file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))?;
     fs.rename(&temporary, path)
 }
@@ -371,7 +372,8 @@ impl Fs for RealFs {
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {
         let Some(name) = HeldName::take(path) else { return Ok(None) };
         let mut options = fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o640).open(path);
+        let file =
+            options.read(true).write(true).create(true).truncate(false).mode(0o640).open(path);
         let file = file.map_err(because("open", path))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new((file, name)))),

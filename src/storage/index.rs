@@ -192,10 +192,7 @@ pub(super) struct IndexFile<'a> {
 
 impl<'a> IndexFile<'a> {
     /// Opens the file; `None` if there is none.
-    pub(super) fn open(
-        fs: &dyn Fs,
-        path: &'a Path,
-    ) -> Result<Option<IndexFile<'a>>, StorageError> {
+    pub(super) fn open(fs: &dyn Fs, path: &'a Path) -> Result<Option<IndexFile<'a>>, StorageError> {
         match fs.open(path, OpenMode::Read) {
             Ok(file) => Ok(Some(IndexFile { path, file })),
             Err(error) if is_absent(&error) => Ok(None),
@@ -208,7 +205,8 @@ impl<'a> IndexFile<'a> {
         let Some(buffer) = bytes.get_mut(..E::SIZE) else { return Ok(None) };
         let at = as_u64(number.saturating_mul(E::SIZE));
         let file: &dyn File = &*self.file;
-        let read = read_full(file, buffer, at).map_err(|e| StorageError::io("read", self.path, &e))?;
+        let read =
+            read_full(file, buffer, at).map_err(|e| StorageError::io("read", self.path, &e))?;
         Ok(if read == E::SIZE { E::read(buffer) } else { None })
     }
 
@@ -240,7 +238,8 @@ impl<'a> IndexFile<'a> {
         let range: &dyn RangeFile = &*self.file;
         let read = read_full(range, &mut bytes, 0).map_err(io)?;
         let mut entries: Vec<E> = Vec::with_capacity(read / E::SIZE);
-        for entry in bytes.get(..read).unwrap_or_default().chunks_exact(E::SIZE).filter_map(E::read) {
+        for entry in bytes.get(..read).unwrap_or_default().chunks_exact(E::SIZE).filter_map(E::read)
+        {
             if entries.last().is_some_and(|last| !last.before(&entry)) {
                 break;
             }

@@ -456,7 +456,12 @@ impl Partition {
             Some(producers) => producers,
             None => {
                 let view = self.log.view();
-                super::recovery::load_producers(&self.files, &self.log.dir, &view, &mut self.snapshots)?
+                super::recovery::load_producers(
+                    &self.files,
+                    &self.log.dir,
+                    &view,
+                    &mut self.snapshots,
+                )?
             }
         };
         Ok(self.producers.insert(producers))

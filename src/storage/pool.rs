@@ -332,9 +332,9 @@ impl Storage {
         closed.clean &= self.stats.syncs_failed.load(Ordering::Relaxed) == 0;
         let touched = lock(&self.touched).clone();
         let untouched = self.remembered.manifest.values();
-        closed.partitions.extend(
-            untouched.filter(|entry| !touched.contains(&entry.partition)).cloned(),
-        );
+        closed
+            .partitions
+            .extend(untouched.filter(|entry| !touched.contains(&entry.partition)).cloned());
         startup::leave(&*self.files.fs, &self.data_dir, closed, now)
     }
 }
@@ -357,5 +357,8 @@ fn spawn<R: Send + 'static>(
         let _abort = Abort;
         work()
     };
-    thread::Builder::new().name(name).spawn(guarded).map_err(|error| StartError::Thread(error.to_string()))
+    thread::Builder::new()
+        .name(name)
+        .spawn(guarded)
+        .map_err(|error| StartError::Thread(error.to_string()))
 }

@@ -79,7 +79,8 @@ impl Producers {
         if header.producer_epoch > producer.epoch {
             return if first == 0 { Ok(None) } else { Err(AppendError::SequenceGap) };
         }
-        let same = |batch: &&Sequenced| batch.last_sequence == last && batch.base_sequence() == first;
+        let same =
+            |batch: &&Sequenced| batch.last_sequence == last && batch.base_sequence() == first;
         if let Some(original) = producer.batches.iter().rev().find(same) {
             return Ok(Some(*original));
         }
@@ -156,7 +157,10 @@ impl Producers {
     }
 
     /// As the files had it.
-    pub(super) fn from_snapshot(snapshot: &ProducerSnapshot, earlier: &EarlierBatches) -> Producers {
+    pub(super) fn from_snapshot(
+        snapshot: &ProducerSnapshot,
+        earlier: &EarlierBatches,
+    ) -> Producers {
         let mut producers = Producers::default();
         for entry in &snapshot.producers {
             let batches = earlier.batches.iter().filter(|batch| {

@@ -272,9 +272,8 @@ impl Reader {
                 }
                 segment.check(&self.files, met.position, met.end())?;
                 let batch = scan.whole(&met).map_err(of_read)?;
-                let found = search(batch, |offset, stamp| {
-                    offset >= view.log_start && stamp >= timestamp
-                })?;
+                let found =
+                    search(batch, |offset, stamp| offset >= view.log_start && stamp >= timestamp)?;
                 let epoch = header.partition_leader_epoch;
                 if let Some(found) = found.filter(|(offset, _)| *offset < end) {
                     return Ok(Some(timed(found, epoch)));
@@ -352,7 +351,11 @@ fn warm(conn: ConnId, range: &FileRange) -> Outcome {
     let mut bytes = vec![0; range.len.min(WARM_BYTES_MAX)];
     let result = read_full(&*range.file, &mut bytes, range.position).and_then(|read| {
         bytes.truncate(read);
-        if read == 0 { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(Bytes::from_vec(bytes)) }
+        if read == 0 {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(Bytes::from_vec(bytes))
+        }
     });
     Outcome::Warmed { conn, result }
 }

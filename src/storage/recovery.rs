@@ -80,11 +80,7 @@ fn claim(fs: &dyn Fs, dir: &Path, topic_id: TopicId) -> Result<(), StorageError>
 }
 
 /// What the manifest of a clean stop says.
-pub(super) fn from_manifest(
-    dir: &Path,
-    manifest: &ManifestPartition,
-    config: &LogConfig,
-) -> Found {
+pub(super) fn from_manifest(dir: &Path, manifest: &ManifestPartition, config: &LogConfig) -> Found {
     let interval = config.index_interval_bytes;
     let segments = manifest.segments.iter().map(|told| Segment::told(dir, interval, told));
     Found {
@@ -141,10 +137,12 @@ pub(super) fn examine(
 fn read_epochs(fs: &dyn Fs, dir: &Path) -> Result<Vec<(i32, Offset)>, StorageError> {
     let path = dir.join(LEADER_EPOCHS);
     let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(Vec::new()) };
-    Ok(EpochCheckpoint::decode(&bytes).map(|checkpoint| checkpoint.epochs).unwrap_or_else(|error| {
-        log::warn!("{}: {error}", path.display());
-        Vec::new()
-    }))
+    Ok(EpochCheckpoint::decode(&bytes).map(|checkpoint| checkpoint.epochs).unwrap_or_else(
+        |error| {
+            log::warn!("{}: {error}", path.display());
+            Vec::new()
+        },
+    ))
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
@@ -190,7 +188,8 @@ impl Tail<'_> {
         }
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows = number == 0 || *base == next || (*base > next && self.may_have_gaps(&start));
+            let follows =
+                number == 0 || *base == next || (*base > next && self.may_have_gaps(&start));
             if !follows {
                 self.remove_segments(bases.get(number..).unwrap_or_default(), next)?;
                 break;

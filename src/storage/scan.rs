@@ -107,7 +107,8 @@ impl Scan {
         if len > left {
             return Err(ScanError::Bad);
         }
-        let inside = position.checked_sub(self.window_at).and_then(|skip| usize::try_from(skip).ok());
+        let inside =
+            position.checked_sub(self.window_at).and_then(|skip| usize::try_from(skip).ok());
         let held = inside.filter(|skip| skip.saturating_add(len) <= self.window.len());
         let skip = match held {
             Some(skip) => skip,

@@ -195,11 +195,7 @@ impl Segment {
     }
 
     /// The last entry of the time index at or below an offset that has an entry in the offset index.
-    fn largest_indexed(
-        &self,
-        files: &Files,
-        offset: Offset,
-    ) -> Result<Option<Largest>, ReadError> {
+    fn largest_indexed(&self, files: &Files, offset: Offset) -> Result<Option<Largest>, ReadError> {
         let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
         let entry = self.search_times(files, |entry| entry.offset <= relative)?;
         Ok(entry.map(|entry| self.largest_of(&entry)))
@@ -411,11 +407,7 @@ impl Segment {
     }
 
     /// The first batch whose last offset is `offset` or higher.
-    pub(super) fn locate(
-        &self,
-        files: &Files,
-        offset: Offset,
-    ) -> Result<Option<Met>, ReadError> {
+    pub(super) fn locate(&self, files: &Files, offset: Offset) -> Result<Option<Met>, ReadError> {
         let start = self.start_for(files, offset)?;
         match self.walk_to(files, start, offset) {
             Err(ReadError::Corrupt) if start > 0 => {
@@ -428,12 +420,7 @@ impl Segment {
         }
     }
 
-    fn walk_to(
-        &self,
-        files: &Files,
-        start: u64,
-        offset: Offset,
-    ) -> Result<Option<Met>, ReadError> {
+    fn walk_to(&self, files: &Files, start: u64, offset: Offset) -> Result<Option<Met>, ReadError> {
         let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
         let of_read = |error: super::scan::ScanError| error.of_read(self.log.path());
         while let Some(met) = scan.next().map_err(of_read)? {

@@ -126,7 +126,11 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
     let lock_path = data_dir.join(LOCK);
     let lock = fs.try_lock(&lock_path)?.ok_or(StartError::Locked(lock_path))?;
     let new = known.is_none();
-    if new && entries.iter().any(|entry| entry.is_dir && super::directories::parse(&entry.name).is_some()) {
+    if new
+        && entries
+            .iter()
+            .any(|entry| entry.is_dir && super::directories::parse(&entry.name).is_some())
+    {
         let reason = "there are partitions beside it, but the file is missing".to_owned();
         return Err(StartError::Foreign { path: data_dir.join(META_PROPERTIES), reason });
     }
@@ -187,7 +191,8 @@ fn read_meta(options: &Options) -> Result<Option<MetaProperties>, StartError> {
         return Err(StartError::Foreign { path, reason });
     }
     if meta.node_id != options.node_id {
-        let reason = format!("it belongs to node {}, this is node {}", meta.node_id, options.node_id);
+        let reason =
+            format!("it belongs to node {}, this is node {}", meta.node_id, options.node_id);
         return Err(StartError::Foreign { path, reason });
     }
     Ok(Some(meta))
@@ -313,7 +318,8 @@ fn write_marks(
     }
     fs.sync_dir(data_dir)?;
     for name in entries_of(fs, data_dir)?.iter().filter(|name| is_marks_file(name)) {
-        let number = name.strip_prefix(marks::FILE_NAME_PREFIX).and_then(|n| n.parse::<usize>().ok());
+        let number =
+            name.strip_prefix(marks::FILE_NAME_PREFIX).and_then(|n| n.parse::<usize>().ok());
         if number.is_none_or(|number| number >= writer_count) {
             fs.remove_file(&data_dir.join(name))?;
         }

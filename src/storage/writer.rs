@@ -159,7 +159,11 @@ impl Writer {
                 report.outcomes.push(Outcome::Removed { ticket, partition, result });
             }
             // These went to the readers or were grouped.
-            Job::Append(_) | Job::Read(_) | Job::FindTimes(_) | Job::Convert(_) | Job::Warm { .. } => {}
+            Job::Append(_)
+            | Job::Read(_)
+            | Job::FindTimes(_)
+            | Job::Convert(_)
+            | Job::Warm { .. } => {}
         }
     }
 

@@ -1,5 +1,4 @@
 //! A data directory of its own and a storage on it, driven job by job.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +17,10 @@ use chronik::storage::job::{
 use chronik::storage::pool::{Options, StartError, Started, Storage};
 
 /// A directory that is gone when the test is over.
-pub struct TempDir(pub PathBuf);
+pub(crate) struct TempDir(pub(crate) PathBuf);
 
 impl TempDir {
-    pub fn new() -> TempDir {
+    pub(crate) fn new() -> TempDir {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("chronik-storage-{}-{number}", std::process::id());
@@ -37,7 +36,7 @@ impl Drop for TempDir {
     }
 }
 
-pub fn config() -> LogConfig {
+pub(crate) fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 64 << 20,
         segment_ms: 7 * 24 * 3600 * 1000,
@@ -54,22 +53,22 @@ pub fn config() -> LogConfig {
     }
 }
 
-pub fn topic(number: u8) -> TopicId {
+pub(crate) fn topic(number: u8) -> TopicId {
     TopicId::from_random([number; 16])
 }
 
-pub fn partition(number: u8) -> PartitionId {
+pub(crate) fn partition(number: u8) -> PartitionId {
     PartitionId { topic: topic(number), index: 0 }
 }
 
-pub const NOW: i64 = 1_700_000_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000_000;
 
 /// A batch of records whose values are `first`, `first + 1`, …, one millisecond apart.
-pub fn batch(first: i64, count: i64) -> Vec<u8> {
+pub(crate) fn batch(first: i64, count: i64) -> Vec<u8> {
     batch_with(first, count, BatchOptions::default())
 }
 
-pub fn batch_with(first: i64, count: i64, options: BatchOptions) -> Vec<u8> {
+pub(crate) fn batch_with(first: i64, count: i64, options: BatchOptions) -> Vec<u8> {
     let mut builder = BatchBuilder::new(options).unwrap();
     for number in first..first + count {
         let value = format!("value {number}");
@@ -78,7 +77,7 @@ pub fn batch_with(first: i64, count: i64, options: BatchOptions) -> Vec<u8> {
     builder.finish().unwrap()
 }
 
-pub fn idempotent(producer_id: i64, epoch: i16, sequence: i32) -> BatchOptions {
+pub(crate) fn idempotent(producer_id: i64, epoch: i16, sequence: i32) -> BatchOptions {
     BatchOptions {
         producer_id,
         producer_epoch: epoch,
@@ -87,20 +86,20 @@ pub fn idempotent(producer_id: i64, epoch: i16, sequence: i32) -> BatchOptions {
     }
 }
 
-pub fn compressed(codec: Codec) -> BatchOptions {
+pub(crate) fn compressed(codec: Codec) -> BatchOptions {
     BatchOptions { codec, ..BatchOptions::default() }
 }
 
 /// Storage under test.
-pub struct Bench {
-    pub storage: Storage,
-    pub started: Started,
+pub(crate) struct Bench {
+    pub(crate) storage: Storage,
+    pub(crate) started: Started,
     tickets: AtomicU64,
     pending: std::sync::Mutex<Vec<Outcome>>,
-    pub wakes: Arc<AtomicU64>,
+    pub(crate) wakes: Arc<AtomicU64>,
 }
 
-pub fn options(dir: &Path) -> Options {
+pub(crate) fn options(dir: &Path) -> Options {
     Options {
         data_dir: dir.to_owned(),
         fs: Arc::new(RealFs),
@@ -114,15 +113,15 @@ pub fn options(dir: &Path) -> Options {
 }
 
 impl Bench {
-    pub fn start(dir: &Path) -> Bench {
+    pub(crate) fn start(dir: &Path) -> Bench {
         Bench::try_start(options(dir)).unwrap()
     }
 
-    pub fn start_on(dir: &Path, fs: Arc<dyn Fs>) -> Bench {
+    pub(crate) fn start_on(dir: &Path, fs: Arc<dyn Fs>) -> Bench {
         Bench::try_start(Options { fs, ..options(dir) }).unwrap()
     }
 
-    pub fn try_start(options: Options) -> Result<Bench, StartError> {
+    pub(crate) fn try_start(options: Options) -> Result<Bench, StartError> {
         let wakes = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&wakes);
         let wake = Arc::new(move || {
@@ -133,12 +132,12 @@ impl Bench {
         Ok(Bench { storage, started, tickets, pending: std::sync::Mutex::default(), wakes })
     }
 
-    pub fn ticket(&self) -> Ticket {
+    pub(crate) fn ticket(&self) -> Ticket {
         Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Waits for the outcome that `pick` takes.
-    pub fn wait<T>(&self, mut pick: impl FnMut(&Outcome) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, mut pick: impl FnMut(&Outcome) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut pending = self.pending.lock().unwrap();
         loop {
@@ -153,11 +152,11 @@ impl Bench {
         }
     }
 
-    pub fn open(&self, partition: PartitionId, config: LogConfig) -> Opened {
+    pub(crate) fn open(&self, partition: PartitionId, config: LogConfig) -> Opened {
         self.try_open(partition, config).unwrap()
     }
 
-    pub fn try_open(
+    pub(crate) fn try_open(
         &self,
         partition: PartitionId,
         config: LogConfig,
@@ -171,7 +170,7 @@ impl Bench {
         })
     }
 
-    pub fn submit(&self, partition: PartitionId, records: Vec<u8>, sync: bool) -> Ticket {
+    pub(crate) fn submit(&self, partition: PartitionId, records: Vec<u8>, sync: bool) -> Ticket {
         let ticket = self.ticket();
         self.storage.submit(Job::Append(Append {
             ticket,
@@ -185,7 +184,7 @@ impl Bench {
         ticket
     }
 
-    pub fn appended(&self, ticket: Ticket) -> Result<Appended, AppendError> {
+    pub(crate) fn appended(&self, ticket: Ticket) -> Result<Appended, AppendError> {
         self.wait(|outcome| match outcome {
             Outcome::Appended { ticket: t, result, .. } if *t == ticket => Some(result.clone()),
             _ => None,
@@ -193,7 +192,7 @@ impl Bench {
     }
 
     /// Appends, and waits for the sync.
-    pub fn append(
+    pub(crate) fn append(
         &self,
         partition: PartitionId,
         records: Vec<u8>,
@@ -206,7 +205,7 @@ impl Bench {
         result
     }
 
-    pub fn synced(&self, partition: PartitionId, least: i64) -> Result<(), StorageError> {
+    pub(crate) fn synced(&self, partition: PartitionId, least: i64) -> Result<(), StorageError> {
         self.wait(|outcome| match outcome {
             Outcome::Synced { partition: p, end, result } if *p == partition && *end >= least => {
                 Some(result.clone())
@@ -215,7 +214,7 @@ impl Bench {
         })
     }
 
-    pub fn read_job(&self, parts: Vec<ReadPart>) -> Read {
+    pub(crate) fn read_job(&self, parts: Vec<ReadPart>) -> Read {
         Read {
             ticket: self.ticket(),
             bytes_max: 1 << 20,
@@ -226,7 +225,7 @@ impl Bench {
         }
     }
 
-    pub fn run_read(&self, read: Read) -> Vec<Result<Vec<Payload>, ReadError>> {
+    pub(crate) fn run_read(&self, read: Read) -> Vec<Result<Vec<Payload>, ReadError>> {
         let ticket = read.ticket;
         self.storage.submit(Job::Read(read));
         self.wait(|outcome| match outcome {
@@ -235,7 +234,7 @@ impl Bench {
         })
     }
 
-    pub fn read(
+    pub(crate) fn read(
         &self,
         partition: PartitionId,
         offset: i64,
@@ -246,7 +245,7 @@ impl Bench {
         parts.remove(0).map(|payloads| flatten(&payloads))
     }
 
-    pub fn find_time(
+    pub(crate) fn find_time(
         &self,
         partition: PartitionId,
         target: TimeTarget,
@@ -261,12 +260,12 @@ impl Bench {
         })
     }
 
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.storage.shutdown(NOW).unwrap();
     }
 }
 
-pub fn flatten(payloads: &[Payload]) -> Vec<u8> {
+pub(crate) fn flatten(payloads: &[Payload]) -> Vec<u8> {
     let mut all = Vec::new();
     for payload in payloads {
         match payload {
@@ -283,12 +282,12 @@ pub fn flatten(payloads: &[Payload]) -> Vec<u8> {
 }
 
 /// Base offset and record count of each batch.
-pub fn batches(bytes: &[u8]) -> Vec<(i64, i32)> {
+pub(crate) fn batches(bytes: &[u8]) -> Vec<(i64, i32)> {
     let batches = chronik::record::batch::Batches::new(&Bytes::from(bytes));
     batches.map(|found| found.unwrap().0).map(|h| (h.base_offset, h.record_count)).collect()
 }
 
-pub fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
