@@ -1,12 +1,30 @@
 //! Append-only files in Kafka's format, owned by blocking threads.
 //!
-//! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out.
+//! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out. The server starts and stops [`pool`].
 
 pub mod checkpoint;
+mod directories;
 pub mod earlier_batches;
+mod files;
 pub mod format;
+pub mod fs;
+mod index;
 pub mod job;
+mod log;
 pub mod manifest;
 pub mod marks;
 pub mod meta;
+mod outcomes;
+mod partition;
+pub mod pool;
+mod producers;
+mod reader;
+mod recovery;
+mod scan;
+mod segment;
 pub mod snapshot;
+mod startup;
+pub mod stats;
+mod syncer;
+mod validate;
+mod writer;

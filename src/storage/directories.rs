@@ -1,0 +1,74 @@
+//! The directories in the data directory: which are partitions, which are on their way out.
+
+use std::path::{Path, PathBuf};
+
+use super::fs::{Fs, is_absent};
+use super::job::StorageError;
+use crate::base::ids::TopicId;
+
+/// How the name of a directory ends that is about to be unlinked.
+pub(super) const DELETE_SUFFIX: &str = "-delete";
+/// How the name of a directory ends that nobody knows; it is kept.
+pub(super) const STRAY_SUFFIX: &str = "-stray";
+
+/// Longest name of a directory.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Topic and partition in the name of a directory; `None`: it is not a partition's.
+pub(super) fn parse(name: &str) -> Option<(&str, i32)> {
+    if name.ends_with(DELETE_SUFFIX) || name.ends_with(STRAY_SUFFIX) {
+        return None;
+    }
+    let (topic, index) = name.rsplit_once('-')?;
+    let plain = !index.is_empty() && index.bytes().all(|digit| digit.is_ascii_digit());
+    let index = index.parse().ok().filter(|_| plain && !topic.is_empty())?;
+    Some((topic, index))
+}
+
+/// Renames a partition's directory as Kafka does: `<name>.<id><suffix>`. The parent is not synced.
+pub(super) fn set_aside(
+    fs: &dyn Fs,
+    data_dir: &Path,
+    dir: &Path,
+    id: TopicId,
+    suffix: &str,
+) -> Result<PathBuf, StorageError> {
+    let id: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let room = NAME_BYTES_MAX.saturating_sub(id.len() + suffix.len() + 1);
+    // Topics' names are ASCII.
+    let name = name.get(..room.min(name.len())).unwrap_or_default();
+    let target = data_dir.join(format!("{name}.{id}{suffix}"));
+    if fs.read_dir(&target).is_ok() {
+        remove_tree(fs, &target)?;
+    }
+    fs.rename(dir, &target)?;
+    Ok(target)
+}
+
+/// Unlinks a directory and all that is in it. That it is gone already is no error.
+pub(super) fn remove_tree(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
+    let entries = match fs.read_dir(dir) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = dir.join(&entry.name);
+        if entry.is_dir { remove_tree(fs, &path)? } else { fs.remove_file(&path)? }
+    }
+    fs.remove_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_directories_are_told_from_others() {
+        assert_eq!(parse("orders-eu-12"), Some(("orders-eu", 12)));
+        assert_eq!(parse("__consumer_offsets-0"), Some(("__consumer_offsets", 0)));
+        for name in ["orders", "-1", "orders-", "orders-+1", "a-0.1234-delete", "a-0.12-stray"] {
+            assert_eq!(parse(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Descriptors on loan: a file is opened when it is used and closed again when too many are open.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::fs::{File, Fs, OpenMode};
+use super::job::StorageError;
+
+/// Locks a mutex whose holders never leave it half changed: a storage thread that panics ends the process.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file that is opened when it is used.
+#[derive(Debug)]
+pub(super) struct LazyFile {
+    path: PathBuf,
+    open: Mutex<Option<Arc<dyn File>>>,
+    used: AtomicU64,
+}
+
+impl LazyFile {
+    pub(super) fn new(path: PathBuf) -> Arc<LazyFile> {
+        Arc::new(LazyFile { path, open: Mutex::new(None), used: AtomicU64::new(0) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file unless somebody uses it: a reply on its way, or a sync to come.
+    fn close_if_idle(&self) -> bool {
+        let mut open = lock(&self.open);
+        if open.as_ref().is_some_and(|file| Arc::strong_count(file) == 1) {
+            *open = None;
+        }
+        open.is_none()
+    }
+}
+
+/// The file system and the files now open on it.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) fs: Arc<dyn Fs>,
+    open_max: usize,
+    clock: AtomicU64,
+    open: Mutex<Vec<Weak<LazyFile>>>,
+}
+
+impl Files {
+    pub(super) fn new(fs: Arc<dyn Fs>, open_max: usize) -> Arc<Files> {
+        let open_max = open_max.max(4);
+        Arc::new(Files { fs, open_max, clock: AtomicU64::new(0), open: Mutex::new(Vec::new()) })
+    }
+
+    /// The open file; opens it if need be.
+    pub(super) fn get(&self, lazy: &Arc<LazyFile>) -> Result<Arc<dyn File>, StorageError> {
+        self.get_mode(lazy, OpenMode::Write)
+    }
+
+    /// The open file, made if there is none.
+    pub(super) fn create(&self, lazy: &Arc<LazyFile>) -> Result<Arc<dyn File>, StorageError> {
+        self.get_mode(lazy, OpenMode::Create)
+    }
+
+    fn get_mode(
+        &self,
+        lazy: &Arc<LazyFile>,
+        mode: OpenMode,
+    ) -> Result<Arc<dyn File>, StorageError> {
+        lazy.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let file = {
+            let mut open = lock(&lazy.open);
+            if let Some(file) = &*open {
+                return Ok(Arc::clone(file));
+            }
+            let file = self.fs.open(&lazy.path, mode)?;
+            *open = Some(Arc::clone(&file));
+            file
+        };
+        self.note_opened(lazy);
+        Ok(file)
+    }
+
+    /// Closes a quarter of the files, those unused for longest, when there are too many.
+    fn note_opened(&self, lazy: &Arc<LazyFile>) {
+        let mut open = lock(&self.open);
+        open.push(Arc::downgrade(lazy));
+        if open.len() <= self.open_max {
+            return;
+        }
+        let mut alive: Vec<Arc<LazyFile>> = open.iter().filter_map(Weak::upgrade).collect();
+        alive.sort_by_key(|file| file.used.load(Ordering::Relaxed));
+        let keep = self.open_max - self.open_max / 4;
+        let mut excess = alive.len().saturating_sub(keep);
+        alive.retain(|file| {
+            let closed = excess > 0 && !Arc::ptr_eq(file, lazy) && file.close_if_idle();
+            excess -= usize::from(closed);
+            !closed
+        });
+        *open = alive.iter().map(Arc::downgrade).collect();
+    }
+
+    /// How many files are listed as open.
+    pub(super) fn open_count(&self) -> usize {
+        lock(&self.open).iter().filter(|file| file.strong_count() > 0).count()
+    }
+}

@@ -1,0 +1,408 @@
+//! The disk behind two traits, so that a fake can stand in: everything that storage does with files is here.
+//!
+//! A [`File`] is read and written by position and has no cursor. An [`Fs`] names things by path; its errors carry
+//! the path and what was tried. Nothing is durable before it is synced: a file's bytes by [`File::sync_data`], a name
+//! by [`Fs::sync_dir`] of the directory that holds it.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::FlockOperation;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::job::StorageError;
+use crate::base::payload::RangeFile;
+
+/// An open file.
+pub trait File: RangeFile {
+    /// Writes the buffers one after the other from `position`; may write fewer bytes than there are.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize>;
+
+    /// Waits until the disk has the bytes and the length.
+    ///
+    /// # Errors
+    /// What the operating system says. After an error nothing is known about any write since the last success.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Forgets the clean pages that the kernel keeps, so that the next read sees the disk. Best effort.
+    fn drop_cache(&self);
+
+    /// The same file, for those who only read ranges.
+    fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile>;
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// It must exist; it is only read.
+    Read,
+    /// It must exist.
+    Write,
+    /// It is made if there is none.
+    Create,
+    /// It is made if there is none, and emptied if there is.
+    Truncate,
+}
+
+/// What a directory holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// The name without the directory.
+    pub name: String,
+    /// Whether it is a directory itself.
+    pub is_dir: bool,
+}
+
+/// Holds a lock until it is dropped.
+pub type LockGuard = Box<dyn Any + Send + Sync>;
+
+/// A file system.
+pub trait Fs: Send + Sync + fmt::Debug {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError>;
+
+    /// Makes a directory; its parent must exist, it must not.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn create_dir(&self, path: &Path) -> Result<(), StorageError>;
+
+    /// Gives a file or directory another name, replacing a file of that name.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn remove_file(&self, path: &Path) -> Result<(), StorageError>;
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn remove_dir(&self, path: &Path) -> Result<(), StorageError>;
+
+    /// The entries of a directory, ordered by name. Names that are not UTF-8 are left out: none of ours are.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, StorageError>;
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn sync_dir(&self, path: &Path) -> Result<(), StorageError>;
+
+    /// Makes everything durable that was written to the file system that holds `path`.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn sync_all(&self, path: &Path) -> Result<(), StorageError>;
+
+    /// Takes the lock on a file, making the file if there is none. `None`: somebody else has it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError>;
+}
+
+/// Whether an error says that there is no such file.
+#[must_use]
+pub fn is_absent(error: &StorageError) -> bool {
+    error.errno == Some(Errno::NOENT.raw_os_error())
+}
+
+/// The whole of a small file; `None` if there is none.
+///
+/// # Errors
+/// What the operating system says; a file larger than `bytes_max` is an error too.
+pub fn read_file(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    let file = match fs.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let io = |error: io::Error| StorageError::io("read", path, &error);
+    let size = usize::try_from(file.size().map_err(io)?).unwrap_or(usize::MAX);
+    if size > bytes_max {
+        return Err(StorageError::content("read", path, format!("{size} bytes are too many")));
+    }
+    let mut bytes = vec![0; size];
+    let read = read_full(&*file, &mut bytes, 0).map_err(io)?;
+    bytes.truncate(read);
+    Ok(Some(bytes))
+}
+
+/// Replaces a file so that a crash leaves the old one or the new one. The directory is not synced.
+///
+/// # Errors
+/// What the operating system says.
+pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let temporary = PathBuf::from(name);
+    let file = fs.open(&temporary, OpenMode::Truncate)?;
+    write_full(&*file, content, 0)
+        .map_err(|error| StorageError::io("write", &temporary, &error))?;
+    file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))?;
+    fs.rename(&temporary, path)
+}
+
+/// Reads until the buffer is full or the file ends.
+///
+/// # Errors
+/// What the operating system says.
+pub fn read_full<F: RangeFile + ?Sized>(
+    file: &F,
+    buffer: &mut [u8],
+    position: u64,
+) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, position.saturating_add(as_u64(done))) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `content`.
+///
+/// # Errors
+/// What the operating system says.
+pub fn write_full(file: &dyn File, content: &[u8], position: u64) -> io::Result<()> {
+    write_slices(file, &mut [IoSlice::new(content)], position)
+}
+
+/// Most buffers that one system call takes.
+const SLICES_MAX: usize = 1024;
+
+/// Writes all of the buffers, one after the other, with as few calls as possible.
+///
+/// # Errors
+/// What the operating system says; some of the bytes may have been written.
+pub fn write_slices(
+    file: &dyn File,
+    mut slices: &mut [IoSlice<'_>],
+    mut position: u64,
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        let some = slices.get(..SLICES_MAX).unwrap_or(slices);
+        match file.write_at(some, position) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                position = position.saturating_add(as_u64(count));
+                IoSlice::advance_slices(&mut slices, count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A size as a position. No platform has wider sizes.
+#[must_use]
+pub fn as_u64(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
+/// The operating system's own files.
+#[derive(Debug, Default)]
+pub struct RealFs;
+
+#[derive(Debug)]
+struct RealFile(fs::File);
+
+impl RangeFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, position)
+    }
+
+    fn read_at_nowait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut slices = [IoSliceMut::new(buffer)];
+        match rustix::io::preadv2(&self.0, &mut slices, position, ReadWriteFlags::NOWAIT) {
+            Ok(count) => Ok(count),
+            // Some file systems cannot tell; they are fast or nothing is.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.0.read_at(buffer, position),
+            Err(Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl File for RealFile {
+    fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        match buffers {
+            [one] => self.0.write_at(one, position),
+            many => Ok(rustix::io::pwritev(&self.0, many, position)?),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn drop_cache(&self) {
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile> {
+        self
+    }
+}
+
+/// Turns an error of the operating system into ours.
+fn because<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl Fn(io::Error) -> StorageError + use<'a> {
+    move |error| {
+        let mut told = StorageError::io(action, path, &error);
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            let user = rustix::process::geteuid().as_raw();
+            told.reason = format!("{} (as user id {user})", told.reason);
+        }
+        told
+    }
+}
+
+impl Fs for RealFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).mode(0o640);
+        match mode {
+            OpenMode::Read => &mut options,
+            OpenMode::Write => options.write(true),
+            OpenMode::Create => options.write(true).create(true),
+            OpenMode::Truncate => options.write(true).create(true).truncate(true),
+        };
+        let file = options.open(path).map_err(because("open", path))?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<(), StorageError> {
+        fs::DirBuilder::new().mode(0o750).create(path).map_err(because("create directory", path))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        fs::rename(from, to).map_err(because("rename", from))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
+    fn remove_file(&self, path: &Path) -> Result<(), StorageError> {
+        fs::remove_file(path).map_err(because("remove", path))
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), StorageError> {
+        fs::remove_dir(path).map_err(because("remove", path))
+    }
+
+    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, StorageError> {
+        let entry = |entry: io::Result<fs::DirEntry>| -> io::Result<Option<DirEntry>> {
+            let entry = entry?;
+            let is_dir = entry.file_type()?.is_dir();
+            Ok(entry.file_name().into_string().ok().map(|name| DirEntry { name, is_dir }))
+        };
+        let listed = fs::read_dir(path).map_err(because("list", path))?;
+        let found: io::Result<Vec<Option<DirEntry>>> = listed.map(entry).collect();
+        let mut entries: Vec<DirEntry> =
+            found.map_err(because("list", path))?.into_iter().flatten().collect();
+        entries.sort();
+        Ok(entries)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
+    fn sync_dir(&self, path: &Path) -> Result<(), StorageError> {
+        let directory = fs::File::open(path).map_err(because("open", path))?;
+        directory.sync_all().map_err(because("sync", path))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
+    fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
+        let directory = fs::File::open(path).map_err(because("open", path))?;
+        rustix::fs::syncfs(&directory).map_err(|errno| because("sync", path)(errno.into()))
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {
+        let Some(name) = HeldName::take(path) else { return Ok(None) };
+        let mut options = fs::OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).mode(0o640).open(path);
+        let file = file.map_err(because("open", path))?;
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new((file, name)))),
+            Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+            Err(errno) => Err(because("lock", path)(errno.into())),
+        }
+    }
+}
+
+/// The locks that this process holds: an fcntl lock does not keep its own process out, and closing any descriptor of
+/// the file would give it up.
+static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+struct HeldName(PathBuf);
+
+impl HeldName {
+    fn take(path: &Path) -> Option<HeldName> {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        let name = match (parent, path.file_name()) {
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => path.to_owned(),
+        };
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(name.clone()).then_some(HeldName(name))
+    }
+}
+
+impl Drop for HeldName {
+    fn drop(&mut self) {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}

@@ -1,0 +1,123 @@
+//! What writer, syncer and readers share of one partition: where its log begins and ends, and its segments.
+//!
+//! The writer publishes; the others look. `log_start <= synced <= end` holds at every moment.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::files::lock;
+use super::job::StorageError;
+use super::segment::Segment;
+use crate::base::ids::{Offset, PartitionId};
+
+/// The published state of a log.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    pub(super) log_start: Offset,
+    /// The next offset: everything below is written.
+    pub(super) end: Offset,
+    /// Where the last segment's log file ends.
+    pub(super) end_bytes: u64,
+    /// By rising base offset; there is at least one.
+    pub(super) segments: Vec<Arc<Segment>>,
+}
+
+impl View {
+    /// The segments from the one that may hold `offset` on, each with the offset at which the next begins.
+    pub(super) fn from(&self, offset: Offset) -> impl Iterator<Item = (&Arc<Segment>, Offset)> {
+        let after = self.segments.partition_point(|segment| segment.base() <= offset);
+        let first = after.saturating_sub(1);
+        let nexts = self.segments.iter().skip(first + 1).map(|segment| segment.base());
+        self.segments.iter().skip(first).zip(nexts.chain([self.end]))
+    }
+}
+
+/// One partition's log.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) partition: PartitionId,
+    pub(super) topic: Arc<str>,
+    pub(super) dir: PathBuf,
+    view: Mutex<View>,
+    synced: AtomicI64,
+    failed: OnceLock<StorageError>,
+    removed: AtomicBool,
+}
+
+impl Log {
+    /// A log that is on the disk as a whole.
+    pub(super) fn new(
+        partition: PartitionId,
+        topic: Arc<str>,
+        dir: PathBuf,
+        view: View,
+    ) -> Arc<Log> {
+        let synced = AtomicI64::new(view.end);
+        Arc::new(Log {
+            partition,
+            topic,
+            dir,
+            view: Mutex::new(view),
+            synced,
+            failed: OnceLock::new(),
+            removed: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn view(&self) -> View {
+        lock(&self.view).clone()
+    }
+
+    /// The end, the base offset of the segment that it lies in, and the bytes of that segment.
+    pub(super) fn end_and_bytes(&self) -> (Offset, Offset, u64) {
+        let view = lock(&self.view);
+        let last = view.segments.last();
+        // The end is published after the bytes, so the bytes may be ahead; a mark must not be.
+        (view.end, last.map_or(0, |segment| segment.base()), view.end_bytes)
+    }
+
+    pub(super) fn log_start(&self) -> Offset {
+        lock(&self.view).log_start
+    }
+
+    pub(super) fn publish_end(&self, end: Offset, end_bytes: u64) {
+        let mut view = lock(&self.view);
+        (view.end, view.end_bytes) = (end, end_bytes);
+    }
+
+    pub(super) fn publish_segment(&self, segment: Arc<Segment>) {
+        let mut view = lock(&self.view);
+        view.segments.push(segment);
+        view.end_bytes = 0;
+    }
+
+    /// The directory is about to go.
+    pub(super) fn remove(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// The first offset that may not be on the disk.
+    pub(super) fn synced(&self) -> Offset {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    pub(super) fn publish_synced(&self, end: Offset) {
+        self.synced.fetch_max(end, Ordering::AcqRel);
+    }
+
+    /// Why the partition is offline, if it is.
+    pub(super) fn failure(&self) -> Option<&StorageError> {
+        self.failed.get()
+    }
+
+    /// Takes the partition offline. The first reason stays.
+    pub(super) fn fail(&self, error: StorageError) {
+        log::error!("{} goes offline until restart: {error}", self.dir.display());
+        let _ = self.failed.set(error);
+    }
+}

@@ -1,0 +1,282 @@
+//! Who wrote what last: the state by which retries of idempotent producers are recognised (KIP-98).
+//!
+//! A partition remembers of each producer its epoch and its last five batches, as many as a client has in flight. The
+//! state changes as batches are staged for a write and goes back if the write fails.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::earlier_batches::{EarlierBatch, EarlierBatches};
+use super::job::AppendError;
+use super::snapshot::{ProducerEntry, ProducerSnapshot};
+use crate::base::ids::{Offset, ProducerId};
+use crate::record::batch::{BatchHeader, NO_SEQUENCE, add_to_sequence};
+
+/// Batches remembered of each producer.
+const BATCHES_MAX: usize = 5;
+
+/// One batch of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sequenced {
+    pub(super) last_sequence: i32,
+    pub(super) last_offset: Offset,
+    pub(super) offset_delta: i32,
+    pub(super) timestamp: i64,
+}
+
+impl Sequenced {
+    fn of(header: &BatchHeader) -> Sequenced {
+        Sequenced {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
+    pub(super) fn base_offset(&self) -> Offset {
+        self.last_offset.saturating_sub(i64::from(self.offset_delta))
+    }
+
+    fn base_sequence(&self) -> i32 {
+        add_to_sequence(self.last_sequence, self.offset_delta.saturating_neg())
+    }
+}
+
+/// What is remembered of one producer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Producer {
+    epoch: i16,
+    /// The newest last.
+    batches: VecDeque<Sequenced>,
+    timestamp: i64,
+    coordinator_epoch: i32,
+}
+
+/// All producers of a partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Producers {
+    by_id: BTreeMap<ProducerId, Producer>,
+}
+
+/// What changed since the last good write, to be taken back if the next one fails.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    before: Vec<(ProducerId, Option<Producer>)>,
+}
+
+impl Producers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Whether a client's batch may be appended. `Some`: it was before, and this is where.
+    pub(super) fn check(&self, header: &BatchHeader) -> Result<Option<Sequenced>, AppendError> {
+        let Some(producer) = self.by_id.get(&header.producer_id) else { return Ok(None) };
+        let (first, last) = (header.base_sequence, header.last_sequence());
+        if header.producer_epoch < producer.epoch {
+            return Err(AppendError::FencedProducer);
+        }
+        if header.producer_epoch > producer.epoch {
+            return if first == 0 { Ok(None) } else { Err(AppendError::SequenceGap) };
+        }
+        let same =
+            |batch: &&Sequenced| batch.last_sequence == last && batch.base_sequence() == first;
+        if let Some(original) = producer.batches.iter().rev().find(same) {
+            return Ok(Some(*original));
+        }
+        let expected = match producer.batches.back() {
+            Some(newest) => add_to_sequence(newest.last_sequence, 1),
+            None => 0,
+        };
+        if first == expected { Ok(None) } else { Err(AppendError::SequenceGap) }
+    }
+
+    /// Remembers a batch that carries its final offsets.
+    pub(super) fn note(&mut self, header: &BatchHeader, undo: Option<&mut Undo>) {
+        if !header.has_producer() {
+            return;
+        }
+        if let Some(undo) = undo {
+            let before = self.by_id.get(&header.producer_id).cloned();
+            undo.before.push((header.producer_id, before));
+        }
+        let fresh = || Producer { coordinator_epoch: -1, ..Producer::default() };
+        let producer = self.by_id.entry(header.producer_id).or_insert_with(fresh);
+        if producer.epoch != header.producer_epoch {
+            producer.epoch = header.producer_epoch;
+            producer.batches.clear();
+        }
+        producer.timestamp = header.max_timestamp;
+        // A marker ends a transaction; it has no sequence.
+        if header.is_control() || header.base_sequence == NO_SEQUENCE {
+            return;
+        }
+        if producer.batches.len() >= BATCHES_MAX {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Sequenced::of(header));
+    }
+
+    /// Goes back to how it was before the first change in `undo`.
+    pub(super) fn take_back(&mut self, undo: Undo) {
+        for (id, before) in undo.before.into_iter().rev() {
+            match before {
+                Some(producer) => self.by_id.insert(id, producer),
+                None => self.by_id.remove(&id),
+            };
+        }
+    }
+
+    /// As the files keep it.
+    pub(super) fn to_snapshot(&self) -> (ProducerSnapshot, EarlierBatches) {
+        let mut snapshot = ProducerSnapshot { producers: Vec::new() };
+        let mut earlier = EarlierBatches { batches: Vec::new() };
+        for (id, producer) in &self.by_id {
+            let last = producer.batches.back();
+            snapshot.producers.push(ProducerEntry {
+                producer_id: *id,
+                epoch: producer.epoch,
+                last_sequence: last.map_or(NO_SEQUENCE, |batch| batch.last_sequence),
+                last_offset: last.map_or(-1, |batch| batch.last_offset),
+                offset_delta: last.map_or(0, |batch| batch.offset_delta),
+                timestamp: producer.timestamp,
+                coordinator_epoch: producer.coordinator_epoch,
+                transaction_first_offset: None,
+            });
+            let count = producer.batches.len().saturating_sub(1);
+            earlier.batches.extend(producer.batches.iter().take(count).map(|batch| EarlierBatch {
+                producer_id: *id,
+                epoch: producer.epoch,
+                last_sequence: batch.last_sequence,
+                last_offset: batch.last_offset,
+                offset_delta: batch.offset_delta,
+                timestamp: batch.timestamp,
+            }));
+        }
+        (snapshot, earlier)
+    }
+
+    /// As the files had it.
+    pub(super) fn from_snapshot(
+        snapshot: &ProducerSnapshot,
+        earlier: &EarlierBatches,
+    ) -> Producers {
+        let mut producers = Producers::default();
+        for entry in &snapshot.producers {
+            let batches = earlier.batches.iter().filter(|batch| {
+                (batch.producer_id, batch.epoch) == (entry.producer_id, entry.epoch)
+                    && batch.last_offset < entry.last_offset
+            });
+            let mut batches: VecDeque<Sequenced> = batches
+                .map(|batch| Sequenced {
+                    last_sequence: batch.last_sequence,
+                    last_offset: batch.last_offset,
+                    offset_delta: batch.offset_delta,
+                    timestamp: batch.timestamp,
+                })
+                .collect();
+            if entry.last_offset >= 0 {
+                batches.push_back(Sequenced {
+                    last_sequence: entry.last_sequence,
+                    last_offset: entry.last_offset,
+                    offset_delta: entry.offset_delta,
+                    timestamp: entry.timestamp,
+                });
+            }
+            let producer = Producer {
+                epoch: entry.epoch,
+                batches,
+                timestamp: entry.timestamp,
+                coordinator_epoch: entry.coordinator_epoch,
+            };
+            producers.by_id.insert(entry.producer_id, producer);
+        }
+        producers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(epoch: i16, base_sequence: i32, count: i32, base_offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset,
+            batch_length: 100,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: count - 1,
+            base_timestamp: 5,
+            max_timestamp: 7,
+            producer_id: 9,
+            producer_epoch: epoch,
+            base_sequence,
+            record_count: count,
+        }
+    }
+
+    fn with(batches: &[BatchHeader]) -> Producers {
+        let mut producers = Producers::default();
+        for batch in batches {
+            producers.note(batch, None);
+        }
+        producers
+    }
+
+    #[test]
+    fn the_last_five_batches_are_recognised_and_no_more() {
+        let sent: Vec<BatchHeader> =
+            (0..6).map(|i| batch(0, i * 2, 2, i64::from(i) * 2 + 100)).collect();
+        let producers = with(&sent);
+        for (i, header) in sent.iter().enumerate().skip(1) {
+            let original = producers.check(header).unwrap().unwrap();
+            assert_eq!(original.base_offset(), i as i64 * 2 + 100);
+        }
+        assert_eq!(producers.check(&sent[0]), Err(AppendError::SequenceGap));
+        assert_eq!(producers.check(&batch(0, 12, 1, 0)), Ok(None));
+        assert_eq!(producers.check(&batch(0, 13, 1, 0)), Err(AppendError::SequenceGap));
+    }
+
+    #[test]
+    fn an_unknown_producer_may_begin_anywhere() {
+        assert_eq!(Producers::default().check(&batch(3, 4711, 1, 0)), Ok(None));
+    }
+
+    #[test]
+    fn sequences_wrap() {
+        let producers = with(&[batch(0, i32::MAX - 1, 2, 0)]);
+        assert_eq!(producers.check(&batch(0, 0, 1, 0)), Ok(None));
+        let producers = with(&[batch(0, i32::MAX, 3, 0)]);
+        assert_eq!(producers.check(&batch(0, 2, 1, 0)), Ok(None));
+        assert!(producers.check(&batch(0, i32::MAX, 3, 0)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
+        let mut producers = with(&[batch(1, 0, 5, 0)]);
+        assert_eq!(producers.check(&batch(2, 5, 1, 0)), Err(AppendError::SequenceGap));
+        assert_eq!(producers.check(&batch(2, 0, 1, 0)), Ok(None));
+        producers.note(&batch(2, 0, 1, 5), None);
+        assert_eq!(producers.check(&batch(1, 5, 1, 0)), Err(AppendError::FencedProducer));
+    }
+
+    #[test]
+    fn a_failed_write_is_taken_back() {
+        let mut producers = with(&[batch(0, 0, 1, 0)]);
+        let mut undo = Undo::default();
+        producers.note(&batch(0, 1, 1, 1), Some(&mut undo));
+        producers.note(&batch(1, 0, 1, 2), Some(&mut undo));
+        producers.take_back(undo);
+        assert_eq!(producers.by_id, with(&[batch(0, 0, 1, 0)]).by_id);
+    }
+
+    #[test]
+    fn snapshots_keep_everything() {
+        let sent: Vec<BatchHeader> = (0..7).map(|i| batch(0, i, 1, i64::from(i))).collect();
+        let producers = with(&sent);
+        let (snapshot, earlier) = producers.to_snapshot();
+        assert_eq!(Producers::from_snapshot(&snapshot, &earlier).by_id, producers.by_id);
+    }
+}

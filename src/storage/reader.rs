@@ -1,0 +1,361 @@
+//! The threads that serve what must not hold up appends: ranges of records, searches by time, conversions.
+//!
+//! They look at published logs only, below the end that the job names, and read by position.
+
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+
+use super::directories;
+use super::files::{Files, lock};
+use super::fs::{as_u64, read_full};
+use super::job::{
+    AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart, StorageError,
+    TimeQuery, TimeTarget, TimedOffset,
+};
+use super::log::Log;
+use super::outcomes::Outcomes;
+use super::scan::{HEADERS, Scan};
+use super::segment::Segment;
+use super::validate::{DECOMPRESSED_BYTES_MAX, refuse};
+use super::writer::Registry;
+use crate::base::ids::{ConnId, Offset};
+use crate::base::payload::{Bytes, FileRange, Payload};
+use crate::record::RecordError;
+use crate::record::compression::Codec;
+use crate::record::convert;
+use crate::record::message_set::Format;
+use crate::record::records::RecordReader;
+
+/// Most bytes that are read at once for a connection.
+const WARM_BYTES_MAX: usize = 256 * 1024;
+
+/// What readers are asked to do.
+#[derive(Debug)]
+pub(super) enum ReadCommand {
+    /// A job of the broker.
+    Job(Job),
+    /// Unlinks a directory that was renamed before.
+    RemoveTree(PathBuf),
+    /// Nothing follows for one of the readers.
+    Stop,
+}
+
+/// One reading thread.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) files: Arc<Files>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) outcomes: Arc<Outcomes>,
+}
+
+/// Bytes that a read may still give.
+struct Budget {
+    left: u64,
+    /// Whether the next batch comes whole, however large.
+    whole_first: bool,
+}
+
+/// Ranges of one segment.
+struct Piece<'a> {
+    segment: &'a Arc<Segment>,
+    from: u64,
+    to: u64,
+}
+
+impl Reader {
+    /// Works until it is told to stop.
+    pub(super) fn run(self, commands: &Mutex<Receiver<ReadCommand>>) {
+        loop {
+            let command = lock(commands).recv();
+            let outcome = match command {
+                Ok(ReadCommand::Job(job)) => self.do_job(job),
+                Ok(ReadCommand::RemoveTree(dir)) => {
+                    if let Err(error) = directories::remove_tree(&*self.files.fs, &dir) {
+                        log::warn!("{error}");
+                    }
+                    None
+                }
+                Ok(ReadCommand::Stop) | Err(_) => return,
+            };
+            self.outcomes.report(outcome.into_iter().collect(), false);
+        }
+    }
+
+    fn do_job(&self, job: Job) -> Option<Outcome> {
+        match job {
+            Job::Read(read) => Some(self.read(&read)),
+            Job::FindTimes(find) => Some(self.find_times(&find)),
+            Job::Convert(job) => Some(convert_records(job)),
+            Job::Warm { conn, range } => Some(warm(conn, &range)),
+            _ => None,
+        }
+    }
+
+    fn read(&self, read: &Read) -> Outcome {
+        let whole_first = read.whole_first_batch;
+        let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
+        let mut parts = Vec::with_capacity(read.parts.len());
+        for part in &read.parts {
+            let result = self.read_part(read, part, &mut budget);
+            if let Ok(payloads) = &result {
+                let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
+                budget.left = budget.left.saturating_sub(given);
+                budget.whole_first &= given == 0;
+            }
+            parts.push(result);
+        }
+        Outcome::Read { ticket: read.ticket, parts }
+    }
+
+    fn read_part(
+        &self,
+        read: &Read,
+        part: &ReadPart,
+        budget: &mut Budget,
+    ) -> Result<Vec<Payload>, ReadError> {
+        let log = self.registry.get(part.partition).ok_or(ReadError::UnknownPartition)?;
+        let view = log.view();
+        if part.offset < view.log_start || part.offset > view.end {
+            return Err(ReadError::OutOfRange);
+        }
+        let end = part.end.min(view.end);
+        let mut left = budget.left.min(as_u64(part.bytes_max));
+        let mut whole_first = budget.whole_first;
+        let mut payloads = Vec::new();
+        for (segment, next) in view.from(part.offset) {
+            if part.offset >= end || segment.base() >= end || (left == 0 && !whole_first) {
+                break;
+            }
+            let bounds = (part.offset, end.min(next));
+            let Some(piece) = self.piece(segment, bounds, left, whole_first)? else { continue };
+            if piece.from == piece.to {
+                if !whole_first && payloads.is_empty() && read.magic_max < 2 {
+                    payloads.extend(self.cut_batch(read, &piece, part.offset, left)?);
+                }
+                break;
+            }
+            segment.check(&self.files, piece.from, piece.to)?;
+            payloads.extend(self.hand_out(read, &piece, part.offset)?);
+            left = left.saturating_sub(piece.to.saturating_sub(piece.from));
+            whole_first = false;
+        }
+        Ok(payloads)
+    }
+
+    /// The range of one segment from the batch that holds the first of two offsets to the last batch below the second.
+    fn piece<'a>(
+        &self,
+        segment: &'a Arc<Segment>,
+        (offset, end): (Offset, Offset),
+        left: u64,
+        whole_first: bool,
+    ) -> Result<Option<Piece<'a>>, ReadError> {
+        let Some(first) = segment.locate(&self.files, offset)? else { return Ok(None) };
+        let from = first.position;
+        let first_len = first.end().saturating_sub(from);
+        let to = if first_len > left {
+            if whole_first { first.end() } else { from }
+        } else {
+            segment.whole_batches(&self.files, from, left, end)?
+        };
+        Ok(Some(Piece { segment, from, to }))
+    }
+
+    /// A range as the client understands it.
+    fn hand_out(
+        &self,
+        read: &Read,
+        piece: &Piece<'_>,
+        offset: Offset,
+    ) -> Result<Option<Payload>, ReadError> {
+        if !read.understands_zstd || read.magic_max < 2 {
+            self.refuse_zstd(piece)?;
+        }
+        if read.magic_max < 2 {
+            let converted = self.convert_down(read, piece, offset)?;
+            return Ok((!converted.is_empty()).then(|| Payload::Bytes(converted)));
+        }
+        let file = self.files.get(piece.segment.log())?.as_range();
+        let len = usize::try_from(piece.to.saturating_sub(piece.from)).unwrap_or(usize::MAX);
+        Ok(Some(Payload::File(FileRange { file, position: piece.from, len })))
+    }
+
+    fn refuse_zstd(&self, piece: &Piece<'_>) -> Result<(), ReadError> {
+        let log = piece.segment.log();
+        let mut scan = Scan::new(self.files.get(log)?, piece.from, piece.to, HEADERS);
+        while let Some(met) = scan.next().map_err(|error| error.of_read(log.path()))? {
+            if met.header.codec() == Ok(Codec::Zstd) {
+                return Err(ReadError::UnsupportedCompression);
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_down(
+        &self,
+        read: &Read,
+        piece: &Piece<'_>,
+        offset: Offset,
+    ) -> Result<Bytes, ReadError> {
+        let path = piece.segment.log().path();
+        let file = self.files.get(piece.segment.log())?;
+        let len = usize::try_from(piece.to.saturating_sub(piece.from)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len];
+        let read_bytes = read_full(&*file, &mut bytes, piece.from)
+            .map_err(|error| StorageError::io("read", path, &error))?;
+        bytes.truncate(read_bytes);
+        let format = if read.magic_max < 1 { Format::Zero } else { Format::One };
+        convert::down_convert(&bytes, format, offset, DECOMPRESSED_BYTES_MAX)
+            .map(Bytes::from_vec)
+            .map_err(|error| match error {
+                RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
+                _ => ReadError::Corrupt,
+            })
+    }
+
+    /// For clients that hold a broker to its limit to the byte: as much of the first batch as fits, so that they learn
+    /// that it is larger than they thought.
+    fn cut_batch(
+        &self,
+        read: &Read,
+        piece: &Piece<'_>,
+        offset: Offset,
+        left: u64,
+    ) -> Result<Option<Payload>, ReadError> {
+        let Some(first) = piece.segment.locate(&self.files, offset)? else { return Ok(None) };
+        let whole = Piece { segment: piece.segment, from: first.position, to: first.end() };
+        let Some(Payload::Bytes(bytes)) = self.hand_out(read, &whole, offset)? else {
+            return Ok(None);
+        };
+        let len = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        Ok(bytes.slice(0..len).map(Payload::Bytes))
+    }
+
+    fn find_times(&self, find: &FindTimes) -> Outcome {
+        let results = find.queries.iter().map(|query| self.find_time(query)).collect();
+        Outcome::Times { ticket: find.ticket, results }
+    }
+
+    fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
+        let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
+        match query.target {
+            TimeTarget::AtOrAfter(timestamp) => self.first_at_or_after(&log, timestamp, query.end),
+            TimeTarget::Largest => self.first_largest(&log, query.end),
+        }
+    }
+
+    fn first_at_or_after(
+        &self,
+        log: &Log,
+        timestamp: i64,
+        end: Offset,
+    ) -> Result<Option<TimedOffset>, ReadError> {
+        let view = log.view();
+        let end = end.min(view.end);
+        for (segment, _) in view.from(view.log_start) {
+            let largest = segment.largest(&self.files)?;
+            if segment.base() >= end || largest.is_none_or(|l| l.timestamp < timestamp) {
+                continue;
+            }
+            let start = segment.start_for_time(&self.files, timestamp)?;
+            let file = self.files.get(segment.log())?;
+            let mut scan = Scan::new(file, start, segment.size(), HEADERS);
+            let of_read = |error: super::scan::ScanError| error.of_read(segment.log().path());
+            while let Some(met) = scan.next().map_err(of_read)? {
+                let header = met.header;
+                if header.base_offset >= end {
+                    return Ok(None);
+                }
+                if header.max_timestamp < timestamp || header.last_offset() < view.log_start {
+                    continue;
+                }
+                segment.check(&self.files, met.position, met.end())?;
+                let batch = scan.whole(&met).map_err(of_read)?;
+                let found =
+                    search(batch, |offset, stamp| offset >= view.log_start && stamp >= timestamp)?;
+                let epoch = header.partition_leader_epoch;
+                if let Some(found) = found.filter(|(offset, _)| *offset < end) {
+                    return Ok(Some(timed(found, epoch)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn first_largest(&self, log: &Log, end: Offset) -> Result<Option<TimedOffset>, ReadError> {
+        let view = log.view();
+        let end = end.min(view.end);
+        let mut best: Option<(i64, &Arc<Segment>, Offset)> = None;
+        for (segment, next) in view.from(view.log_start) {
+            let largest = if next <= end {
+                segment.largest(&self.files)?
+            } else if segment.base() < end {
+                segment.largest_below(&self.files, end)?
+            } else {
+                None
+            };
+            if let Some(largest) = largest.filter(|l| l.offset >= view.log_start) {
+                if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) {
+                    best = Some((largest.timestamp, segment, largest.offset));
+                }
+            }
+        }
+        let Some((timestamp, segment, offset)) = best else { return Ok(None) };
+        let Some(met) = segment.locate(&self.files, offset)? else { return Ok(None) };
+        segment.check(&self.files, met.position, met.end())?;
+        let file = self.files.get(segment.log())?;
+        let mut scan = Scan::new(file, met.position, met.end(), HEADERS);
+        let batch = scan.whole(&met).map_err(|error| error.of_read(segment.log().path()))?;
+        let least = view.log_start;
+        let found = search(batch, |offset, stamp| offset >= least && stamp >= timestamp)?;
+        Ok(found.map(|found| timed(found, met.header.partition_leader_epoch)))
+    }
+}
+
+fn timed((offset, timestamp): (Offset, i64), leader_epoch: i32) -> TimedOffset {
+    TimedOffset { timestamp, offset, leader_epoch }
+}
+
+/// Offset and timestamp of the first record that matches.
+fn search(
+    batch: &[u8],
+    matches: impl Fn(Offset, i64) -> bool,
+) -> Result<Option<(Offset, i64)>, ReadError> {
+    let damaged = |error: RecordError| match error {
+        RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
+        _ => ReadError::Corrupt,
+    };
+    let mut reader = RecordReader::open(batch, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
+    while let Some(record) = reader.next().map_err(damaged)? {
+        if matches(record.offset, record.timestamp) {
+            return Ok(Some((record.offset, record.timestamp)));
+        }
+    }
+    Ok(None)
+}
+
+fn convert_records(job: Convert) -> Outcome {
+    let Convert { ticket, records, codec, decompressed_bytes_max } = job;
+    let codec = match codec.map(|number| Codec::from_attributes(i16::from(number))).transpose() {
+        Ok(codec) => codec,
+        Err(error) => return Outcome::Converted { ticket, result: Err(refuse(error)) },
+    };
+    let result = convert::for_append(&records, codec, decompressed_bytes_max);
+    drop(records);
+    let result: Result<Bytes, AppendError> = result.map(Bytes::from_vec).map_err(refuse);
+    Outcome::Converted { ticket, result }
+}
+
+fn warm(conn: ConnId, range: &FileRange) -> Outcome {
+    let mut bytes = vec![0; range.len.min(WARM_BYTES_MAX)];
+    let result = read_full(&*range.file, &mut bytes, range.position).and_then(|read| {
+        bytes.truncate(read);
+        if read == 0 {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(Bytes::from_vec(bytes))
+        }
+    });
+    Outcome::Warmed { conn, result }
+}

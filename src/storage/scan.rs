@@ -1,0 +1,131 @@
+//! A walk over the batches of a log file: headers only, or whole batches with their checksums.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::fs::{File, as_u64, read_full};
+use super::job::{ReadError, StorageError};
+use crate::record::batch::{BatchHeader, HEADER_SIZE, verify_crc};
+
+/// Bytes read at once when only headers are wanted.
+pub(super) const HEADERS: usize = 8 * 1024;
+/// Bytes read at once when all of the file is wanted.
+pub(super) const WHOLE: usize = 256 * 1024;
+
+/// Why a walk ended early.
+#[derive(Debug)]
+pub(super) enum ScanError {
+    /// The disk refused.
+    Io(io::Error),
+    /// What stands here is not a whole, good batch.
+    Bad,
+}
+
+impl ScanError {
+    /// The error of a read from `path`.
+    pub(super) fn of_read(self, path: &Path) -> ReadError {
+        match self {
+            ScanError::Io(error) => ReadError::Storage(StorageError::io("read", path, &error)),
+            ScanError::Bad => ReadError::Corrupt,
+        }
+    }
+}
+
+/// A batch met on a walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Met {
+    pub(super) header: BatchHeader,
+    /// Where its first byte is.
+    pub(super) position: u64,
+}
+
+impl Met {
+    /// Where the next batch begins.
+    pub(super) fn end(&self) -> u64 {
+        self.position.saturating_add(as_u64(self.header.size_in_bytes()))
+    }
+}
+
+/// A place in a log file where a batch begins, and a window of bytes around it.
+pub(super) struct Scan {
+    file: Arc<dyn File>,
+    position: u64,
+    end: u64,
+    window: Vec<u8>,
+    window_at: u64,
+    window_bytes: usize,
+}
+
+impl Scan {
+    /// Walks from `position` to `end`, both between batches, reading `window_bytes` at a time.
+    pub(super) fn new(file: Arc<dyn File>, position: u64, end: u64, window_bytes: usize) -> Scan {
+        Scan { file, position, end, window: Vec::new(), window_at: 0, window_bytes }
+    }
+
+    /// Where the next batch begins, or where the walk ended.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next batch's header. `None`: the walk is over.
+    pub(super) fn next(&mut self) -> Result<Option<Met>, ScanError> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        let position = self.position;
+        let bytes = self.bytes(position, HEADER_SIZE)?;
+        let header = BatchHeader::read(bytes).map_err(|_| ScanError::Bad)?;
+        let met = Met { header, position };
+        let sane = header.base_offset >= 0 && header.last_offset_delta >= 0;
+        if !sane || met.end() > self.end {
+            return Err(ScanError::Bad);
+        }
+        self.position = met.end();
+        Ok(Some(met))
+    }
+
+    /// The next batch whose checksum is right and whose offsets lie at or above `least`.
+    pub(super) fn next_good(&mut self, least: i64) -> Result<Option<Met>, ScanError> {
+        let start = self.position;
+        let Some(met) = self.next()? else { return Ok(None) };
+        let good = met.header.base_offset >= least && verify_crc(self.whole(&met)?).is_ok();
+        if !good {
+            self.position = start;
+            return Err(ScanError::Bad);
+        }
+        Ok(Some(met))
+    }
+
+    /// All bytes of a batch that was met.
+    pub(super) fn whole(&mut self, met: &Met) -> Result<&[u8], ScanError> {
+        self.bytes(met.position, met.header.size_in_bytes())
+    }
+
+    fn bytes(&mut self, position: u64, len: usize) -> Result<&[u8], ScanError> {
+        let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        if len > left {
+            return Err(ScanError::Bad);
+        }
+        let inside =
+            position.checked_sub(self.window_at).and_then(|skip| usize::try_from(skip).ok());
+        let held = inside.filter(|skip| skip.saturating_add(len) <= self.window.len());
+        let skip = match held {
+            Some(skip) => skip,
+            None => {
+                self.fill(position, len.max(self.window_bytes).min(left))?;
+                0
+            }
+        };
+        self.window.get(skip..skip.saturating_add(len)).ok_or(ScanError::Bad)
+    }
+
+    fn fill(&mut self, position: u64, len: usize) -> Result<(), ScanError> {
+        self.window.resize(len, 0);
+        let read = read_full(&*self.file, &mut self.window, position);
+        let read = read.inspect_err(|_| self.window.clear()).map_err(ScanError::Io)?;
+        self.window.truncate(read);
+        self.window_at = position;
+        Ok(())
+    }
+}

@@ -1,0 +1,560 @@
+//! One segment of a log: a run of batches in one `.log` file, with its two sparse indexes.
+//!
+//! The partition's writer appends to the last segment; readers look up positions in all of them. A segment holds
+//! sizes and the newest index entries, so what lies behind stays on the disk and costs neither memory nor a descriptor.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::files::{Files, LazyFile, lock};
+use super::index::{Found, Index, IndexFile, OffsetEntry, TimeEntry};
+use super::job::{ReadError, StorageError};
+use super::manifest::ManifestSegment;
+use super::scan::{HEADERS, Met, Scan, WHOLE};
+use crate::base::ids::Offset;
+use crate::record::NO_TIMESTAMP;
+
+/// How the name of a log file ends.
+pub(super) const LOG_SUFFIX: &str = ".log";
+
+/// The name of a segment's file of one kind.
+pub(super) fn file_name(base: Offset, suffix: &str) -> String {
+    format!("{base:020}{suffix}")
+}
+
+/// The base offset in the name of a file with this suffix.
+pub(super) fn parse_file_name(name: &str, suffix: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(suffix)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if plain { digits.parse().ok() } else { None }
+}
+
+/// A batch's largest timestamp and last offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Largest {
+    pub(super) timestamp: i64,
+    pub(super) offset: Offset,
+}
+
+/// What is known of the index files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Indexed {
+    /// Everything: the indexes in memory are complete.
+    Yes,
+    /// They were closed properly, but not looked at yet.
+    OnDisk,
+    /// A crash may have torn them: entries of batches at or above this position are worth nothing.
+    Doubted(u64),
+}
+
+#[derive(Debug)]
+struct State {
+    size: u64,
+    indexed: Indexed,
+    offsets: Index<OffsetEntry>,
+    times: Index<TimeEntry>,
+    /// Bytes appended since the last index entry.
+    since_entry: u64,
+    first_timestamp: Option<i64>,
+    largest: Option<Largest>,
+    /// The timestamp in the last entry of the time index.
+    last_time: Option<i64>,
+    /// The largest timestamp as the manifest had it.
+    told_largest: Option<i64>,
+    /// Bytes below were checked, or need no check.
+    checked_to: u64,
+    /// Bytes from here on were written by this process.
+    own_from: u64,
+}
+
+/// How a segment was found on the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnDisk {
+    /// Bytes of its log file.
+    pub(super) size: u64,
+    /// Where a crash may have left its indexes wrong.
+    pub(super) doubted: Option<u64>,
+    /// Bytes from here on were checked just now.
+    pub(super) good_from: u64,
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    base: Offset,
+    /// Bytes between two index entries.
+    interval: u64,
+    log: Arc<LazyFile>,
+    state: Mutex<State>,
+}
+
+impl Segment {
+    fn with_state(dir: &Path, base: Offset, interval: u64, state: State) -> Arc<Segment> {
+        let log = LazyFile::new(dir.join(file_name(base, LOG_SUFFIX)));
+        Arc::new(Segment { base, interval, log, state: Mutex::new(state) })
+    }
+
+    /// A new segment, which has no files yet.
+    pub(super) fn new(dir: &Path, base: Offset, interval: u64) -> Arc<Segment> {
+        let state = State {
+            size: 0,
+            indexed: Indexed::Yes,
+            offsets: Index::new(),
+            times: Index::new(),
+            since_entry: 0,
+            first_timestamp: None,
+            largest: None,
+            last_time: None,
+            told_largest: None,
+            checked_to: 0,
+            own_from: 0,
+        };
+        Segment::with_state(dir, base, interval, state)
+    }
+
+    /// A segment as the manifest has it.
+    pub(super) fn told(dir: &Path, interval: u64, told: &ManifestSegment) -> Arc<Segment> {
+        let found = OnDisk { size: told.bytes, doubted: None, good_from: told.bytes };
+        let segment = Segment::on_disk(dir, told.base, interval, found);
+        {
+            let mut state = lock(&segment.state);
+            let known = |timestamp: i64| Some(timestamp).filter(|time| *time > NO_TIMESTAMP);
+            state.first_timestamp = known(told.first_timestamp);
+            state.told_largest = known(told.max_timestamp);
+        }
+        segment
+    }
+
+    /// A segment that is on the disk.
+    pub(super) fn on_disk(dir: &Path, base: Offset, interval: u64, found: OnDisk) -> Arc<Segment> {
+        let state = State {
+            size: found.size,
+            indexed: found.doubted.map_or(Indexed::OnDisk, Indexed::Doubted),
+            offsets: Index::new(),
+            times: Index::new(),
+            since_entry: 0,
+            first_timestamp: None,
+            largest: None,
+            last_time: None,
+            told_largest: None,
+            checked_to: 0,
+            own_from: found.good_from,
+        };
+        Segment::with_state(dir, base, interval, state)
+    }
+
+    pub(super) fn base(&self) -> Offset {
+        self.base
+    }
+
+    pub(super) fn log(&self) -> &Arc<LazyFile> {
+        &self.log
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        lock(&self.state).size
+    }
+
+    pub(super) fn index_path(&self) -> PathBuf {
+        self.log.path().with_extension("index")
+    }
+
+    pub(super) fn time_index_path(&self) -> PathBuf {
+        self.log.path().with_extension("timeindex")
+    }
+
+    /// The largest timestamp. `None`: there is no batch.
+    pub(super) fn largest(&self, files: &Files) -> Result<Option<Largest>, ReadError> {
+        Ok(self.indexed(files)?.largest)
+    }
+
+    /// The largest timestamp of the batches that begin below `end`.
+    pub(super) fn largest_below(
+        &self,
+        files: &Files,
+        end: Offset,
+    ) -> Result<Option<Largest>, ReadError> {
+        let relative = u32::try_from(end.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        let start = self.search_offsets(files, |entry| entry.offset < relative)?;
+        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
+        let mut found: Option<Largest> = None;
+        let mut first = true;
+        while let Some(met) = scan.next().map_err(|error| error.of_read(self.log.path()))? {
+            if met.header.base_offset >= end {
+                break;
+            }
+            if std::mem::take(&mut first) && start > 0 {
+                found = self.largest_indexed(files, met.header.last_offset())?;
+            }
+            let timestamp = met.header.max_timestamp;
+            if found.is_none_or(|largest| timestamp > largest.timestamp) {
+                found = Some(Largest { timestamp, offset: met.header.last_offset() });
+            }
+        }
+        Ok(found.filter(|largest| largest.timestamp > NO_TIMESTAMP))
+    }
+
+    /// The last entry of the time index at or below an offset that has an entry in the offset index.
+    fn largest_indexed(&self, files: &Files, offset: Offset) -> Result<Option<Largest>, ReadError> {
+        let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        let entry = self.search_times(files, |entry| entry.offset <= relative)?;
+        Ok(entry.map(|entry| self.largest_of(&entry)))
+    }
+
+    /// The largest timestamp of the first batch, from which the segment's age counts.
+    pub(super) fn first_timestamp(&self, files: &Files) -> Result<Option<i64>, ReadError> {
+        let mut state = lock(&self.state);
+        if state.first_timestamp.is_none() && state.size > 0 {
+            let mut scan = Scan::new(files.get(&self.log)?, 0, state.size, HEADERS);
+            let first = scan.next().map_err(|error| error.of_read(self.log.path()))?;
+            state.first_timestamp = first.map(|met| met.header.max_timestamp);
+        }
+        Ok(state.first_timestamp)
+    }
+
+    /// What the manifest of a clean stop says of this segment.
+    pub(super) fn manifest(&self) -> ManifestSegment {
+        let state = lock(&self.state);
+        let largest = state.largest.map(|largest| largest.timestamp);
+        ManifestSegment {
+            base: self.base,
+            bytes: state.size,
+            first_timestamp: state.first_timestamp.unwrap_or(NO_TIMESTAMP),
+            max_timestamp: largest.or(state.told_largest).unwrap_or(NO_TIMESTAMP),
+        }
+    }
+
+    /// Whether an index has no room for the entries of one more append.
+    pub(super) fn is_index_full(&self, index_bytes_max: u64) -> bool {
+        let state = lock(&self.state);
+        let entries = |size: u64| usize::try_from(index_bytes_max / size).unwrap_or(usize::MAX);
+        // The time index gets one more entry when the segment is closed.
+        state.offsets.len() >= entries(8) || state.times.len().saturating_add(1) >= entries(12)
+    }
+
+    /// Takes note of batches that were written at the end.
+    pub(super) fn note_written(&self, written: &[Met]) {
+        let mut state = lock(&self.state);
+        for met in written {
+            state.note(self.base, self.interval, met);
+            state.size = met.end();
+        }
+    }
+
+    /// Whether so much of the indexes is in memory that it should go to their files.
+    pub(super) fn wants_index_flush(&self) -> bool {
+        let state = lock(&self.state);
+        state.offsets.is_long() || state.times.is_long()
+    }
+
+    /// Brings the index files up to date.
+    pub(super) fn flush_indexes(&self, files: &Files) -> Result<(), StorageError> {
+        let mut state = lock(&self.state);
+        if state.indexed == Indexed::Yes {
+            state.offsets.flush(&*files.fs, &self.index_path())?;
+            state.times.flush(&*files.fs, &self.time_index_path())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the index files are as they should be.
+    pub(super) fn are_indexes_flushed(&self) -> bool {
+        let state = lock(&self.state);
+        match state.indexed {
+            Indexed::Yes => state.offsets.is_flushed() && state.times.is_flushed(),
+            Indexed::OnDisk => true,
+            Indexed::Doubted(_) => false,
+        }
+    }
+
+    /// Gives the time index its last entry and forgets what is in memory. Nothing is appended afterwards, or only
+    /// after a restart.
+    pub(super) fn close_indexes(&self, files: &Files) -> Result<(), ReadError> {
+        {
+            let mut state = self.indexed(files)?;
+            state.note_time(self.base);
+        }
+        self.flush_indexes(files)?;
+        let mut state = lock(&self.state);
+        state.offsets.rest();
+        state.times.rest();
+        Ok(())
+    }
+
+    /// Makes the indexes known, from their files or from the log.
+    fn indexed(&self, files: &Files) -> Result<MutexGuard<'_, State>, ReadError> {
+        let mut state = lock(&self.state);
+        let doubted = match state.indexed {
+            Indexed::Yes => return Ok(state),
+            Indexed::OnDisk => None,
+            Indexed::Doubted(from) => Some(from),
+        };
+        let from = self.load_indexes(files, &mut state, doubted)?;
+        let walked = match from {
+            Some(from) => self.walk_into(files, &mut state, from)?,
+            None => false,
+        };
+        if !walked {
+            state.forget_indexes();
+            if !self.walk_into(files, &mut state, None)? {
+                return Err(ReadError::Corrupt);
+            }
+        }
+        state.indexed = Indexed::Yes;
+        Ok(state)
+    }
+
+    /// Reads what the index files hold. `None`: they cannot be right. Else the entry from which to walk on.
+    fn load_indexes(
+        &self,
+        files: &Files,
+        state: &mut State,
+        doubted: Option<u64>,
+    ) -> Result<Option<Option<OffsetEntry>>, StorageError> {
+        let (index_path, time_path) = (self.index_path(), self.time_index_path());
+        let index = IndexFile::open(&*files.fs, &index_path)?;
+        let times = IndexFile::open(&*files.fs, &time_path)?;
+        let (Some(index), Some(times)) = (index, times) else { return Ok(None) };
+        if let Some(from) = doubted {
+            let mut good: Vec<OffsetEntry> = index.load()?;
+            good.retain(|entry| u64::from(entry.position) < from);
+            let mut good_times: Vec<TimeEntry> = times.load()?;
+            let end = good.last().map(|entry| entry.offset);
+            good_times.retain(|entry| end.is_some_and(|end| entry.offset <= end));
+            // What the time index has lost is found again by walking from where it ends.
+            let known = good_times.last().map_or(0, |entry| entry.offset);
+            good.truncate(good.partition_point(|entry| entry.offset <= known));
+            state.offsets = Index::cut_to(good.len());
+            state.times = Index::cut_to(good_times.len());
+            state.largest = good_times.last().map(|entry| self.largest_of(entry));
+            state.last_time = good_times.last().map(|entry| entry.timestamp);
+            return Ok(Some(good.last().copied()));
+        }
+        let last: Option<OffsetEntry> = index.last()?;
+        let last_time: Option<TimeEntry> = times.last()?;
+        if last.is_some_and(|entry| u64::from(entry.position) >= state.size || entry.offset == 0) {
+            return Ok(None);
+        }
+        state.offsets = Index::with_file(index.count::<OffsetEntry>()?);
+        state.times = Index::with_file(times.count::<TimeEntry>()?);
+        state.largest = last_time.map(|entry| self.largest_of(&entry));
+        state.last_time = last_time.map(|entry| entry.timestamp);
+        Ok(Some(last))
+    }
+
+    fn largest_of(&self, entry: &TimeEntry) -> Largest {
+        let offset = self.base.saturating_add(i64::from(entry.offset));
+        Largest { timestamp: entry.timestamp, offset }
+    }
+
+    /// Walks over the batches behind the last index entry and notes them. `false`: the log contradicts the entry.
+    fn walk_into(
+        &self,
+        files: &Files,
+        state: &mut State,
+        from: Option<OffsetEntry>,
+    ) -> Result<bool, ReadError> {
+        if state.size == 0 {
+            return Ok(from.is_none());
+        }
+        let start = from.map_or(0, |entry| u64::from(entry.position));
+        let mut scan = Scan::new(files.get(&self.log)?, start, state.size, HEADERS);
+        let mut at_entry = from;
+        loop {
+            let met = match scan.next() {
+                Ok(Some(met)) => met,
+                Ok(None) => return Ok(true),
+                // Damage is told by whoever reads it. What lies behind it is found by no index.
+                Err(super::scan::ScanError::Bad) => return Ok(from.is_none()),
+                Err(error) => return Err(error.of_read(self.log.path())),
+            };
+            let Some(entry) = at_entry.take() else {
+                state.note(self.base, self.interval, &met);
+                continue;
+            };
+            if met.header.last_offset().checked_sub(self.base) != Some(i64::from(entry.offset)) {
+                return Ok(false);
+            }
+            state.since_entry = met.end().saturating_sub(met.position);
+            state.note_largest(&met);
+        }
+    }
+
+    /// Where to begin walking to find an offset: at or before the batch that holds it.
+    fn start_for(&self, files: &Files, offset: Offset) -> Result<u64, ReadError> {
+        let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        self.search_offsets(files, |entry| entry.offset <= relative)
+    }
+
+    /// The position in the last index entry that matches, or 0.
+    fn search_offsets(
+        &self,
+        files: &Files,
+        matches: impl Fn(&OffsetEntry) -> bool,
+    ) -> Result<u64, ReadError> {
+        let found = self.indexed(files)?.offsets.find(&matches);
+        let entry = match found {
+            Found::Entry(entry) => entry,
+            Found::InFile(count) => {
+                let path = self.index_path();
+                match IndexFile::open(&*files.fs, &path)? {
+                    Some(index) => index.find(count, matches)?,
+                    None => None,
+                }
+            }
+        };
+        Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The first batch whose last offset is `offset` or higher.
+    pub(super) fn locate(&self, files: &Files, offset: Offset) -> Result<Option<Met>, ReadError> {
+        let start = self.start_for(files, offset)?;
+        match self.walk_to(files, start, offset) {
+            Err(ReadError::Corrupt) if start > 0 => {
+                // The index may be what is damaged.
+                lock(&self.state).indexed = Indexed::Doubted(0);
+                let start = self.start_for(files, offset)?;
+                self.walk_to(files, start, offset)
+            }
+            found => found,
+        }
+    }
+
+    fn walk_to(&self, files: &Files, start: u64, offset: Offset) -> Result<Option<Met>, ReadError> {
+        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
+        let of_read = |error: super::scan::ScanError| error.of_read(self.log.path());
+        while let Some(met) = scan.next().map_err(of_read)? {
+            if met.position == start && start > 0 && met.header.base_offset > offset {
+                return Err(ReadError::Corrupt);
+            }
+            if met.header.last_offset() >= offset {
+                return Ok(Some(met));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the last batch ends that lies wholly within `bytes_max` bytes of `from` and begins below `end`.
+    /// It is `from` itself if not even the first one does.
+    pub(super) fn whole_batches(
+        &self,
+        files: &Files,
+        from: u64,
+        bytes_max: u64,
+        end: Offset,
+    ) -> Result<u64, ReadError> {
+        let limit = from.saturating_add(bytes_max);
+        let relative = u32::try_from(end.saturating_sub(self.base)).unwrap_or(u32::MAX);
+        let position_max = u32::try_from(limit).unwrap_or(u32::MAX);
+        let near = |entry: &OffsetEntry| entry.position <= position_max && entry.offset < relative;
+        let start = self.search_offsets(files, near)?.max(from);
+        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
+        let mut whole = start;
+        loop {
+            match scan.next() {
+                Ok(Some(met)) if met.end() <= limit && met.header.base_offset < end => {
+                    whole = met.end();
+                }
+                Ok(_) => return Ok(whole),
+                // What is good before the damage is given.
+                Err(super::scan::ScanError::Bad) if whole > from => return Ok(whole),
+                Err(error) => return Err(error.of_read(self.log.path())),
+            }
+        }
+    }
+
+    /// Checks the batches of a range, unless this process wrote or checked them before.
+    pub(super) fn check(&self, files: &Files, from: u64, to: u64) -> Result<(), ReadError> {
+        let from = {
+            let state = lock(&self.state);
+            let to = to.min(state.own_from);
+            if to <= from || to <= state.checked_to {
+                return Ok(());
+            }
+            if from <= state.checked_to { state.checked_to } else { from }
+        };
+        let mut scan = Scan::new(files.get(&self.log)?, from, to, WHOLE);
+        let mut least = self.base;
+        let of_read = |error: super::scan::ScanError| error.of_read(self.log.path());
+        while let Some(met) = scan.next_good(least).map_err(of_read)? {
+            least = met.header.next_offset();
+        }
+        let mut state = lock(&self.state);
+        if from <= state.checked_to {
+            state.checked_to = state.checked_to.max(to);
+        }
+        Ok(())
+    }
+
+    /// Where to begin walking to find the first record of this timestamp or later, in a segment that has one.
+    pub(super) fn start_for_time(&self, files: &Files, timestamp: i64) -> Result<u64, ReadError> {
+        match self.search_times(files, |entry| entry.timestamp < timestamp)? {
+            Some(entry) => self.start_for(files, self.base.saturating_add(i64::from(entry.offset))),
+            None => Ok(0),
+        }
+    }
+
+    /// The last entry of the time index that matches.
+    fn search_times(
+        &self,
+        files: &Files,
+        matches: impl Fn(&TimeEntry) -> bool,
+    ) -> Result<Option<TimeEntry>, ReadError> {
+        let found = self.indexed(files)?.times.find(&matches);
+        match found {
+            Found::Entry(entry) => Ok(entry),
+            Found::InFile(count) => {
+                let path = self.time_index_path();
+                match IndexFile::open(&*files.fs, &path)? {
+                    Some(index) => Ok(index.find(count, matches)?),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Kafka's rule: an entry for the batch that comes after more than `interval` bytes.
+    fn note(&mut self, base: Offset, interval: u64, met: &Met) {
+        if self.first_timestamp.is_none() && met.position == 0 {
+            self.first_timestamp = Some(met.header.max_timestamp);
+        }
+        self.note_largest(met);
+        if self.since_entry > interval {
+            let offset = u32::try_from(met.header.last_offset().saturating_sub(base));
+            if let (Ok(offset), Ok(position)) = (offset, u32::try_from(met.position)) {
+                self.offsets.push(OffsetEntry { offset, position });
+                self.note_time(base);
+            }
+            self.since_entry = 0;
+        }
+        self.since_entry = self.since_entry.saturating_add(met.end().saturating_sub(met.position));
+    }
+
+    fn note_largest(&mut self, met: &Met) {
+        let (timestamp, offset) = (met.header.max_timestamp, met.header.last_offset());
+        let known = self.largest.map_or(NO_TIMESTAMP, |largest| largest.timestamp);
+        if timestamp > known {
+            self.largest = Some(Largest { timestamp, offset });
+        }
+    }
+
+    fn note_time(&mut self, base: Offset) {
+        let Some(largest) = self.largest else { return };
+        let Ok(offset) = u32::try_from(largest.offset.saturating_sub(base)) else { return };
+        let entry = TimeEntry { timestamp: largest.timestamp, offset };
+        if self.last_time.is_none_or(|last| last < largest.timestamp) {
+            self.last_time = Some(largest.timestamp);
+            self.times.push(entry);
+        }
+    }
+
+    fn forget_indexes(&mut self) {
+        self.offsets = Index::new();
+        self.times = Index::new();
+        self.since_entry = 0;
+        self.largest = None;
+        self.last_time = None;
+    }
+}

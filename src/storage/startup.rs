@@ -1,0 +1,364 @@
+//! The data directory at both ends of a run: whose it is, whether the last stop was a clean one, and what a clean stop
+//! leaves behind.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::{
+    HIGH_WATERMARKS, LOG_STARTS, OffsetCheckpoint, PartitionOffset, RECOVERY_POINTS,
+};
+use super::files::Files;
+use super::format::{FormatError, FormatProblem};
+use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
+use super::job::StorageError;
+use super::manifest::{self, Manifest, ManifestPartition};
+use super::marks::{self, Mark, MarksFile};
+use super::meta::{CLEAN_MARKER, CleanMarker, FORMAT, META_PROPERTIES, MetaProperties};
+use super::pool::Options;
+use super::syncer::Marks;
+use super::writer::{Closed, Remembered};
+use crate::base::ids::{Offset, PartitionId, TopicId};
+use crate::base::time::WallMs;
+
+/// The file whose lock says that the directory is in use.
+const LOCK: &str = ".lock";
+/// Most bytes of a file that is read whole at start.
+const FILE_BYTES_MAX: usize = 1 << 30;
+
+/// What was found in the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Whether the last stop was a clean one, or there was none.
+    pub clean: bool,
+    /// Whether the directory is new.
+    pub new: bool,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The directory's id (KIP-858).
+    pub directory_id: TopicId,
+    /// This node.
+    pub node_id: i32,
+    /// When the last clean stop was; the newest wall time that this broker wrote.
+    pub stopped_at: Option<WallMs>,
+}
+
+/// Why the data directory cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// Another process uses it.
+    Locked(PathBuf),
+    /// The disk refused, or a file is not what it should be.
+    Storage(StorageError),
+    /// A newer version wrote it.
+    FromTheFuture {
+        /// The file that says so.
+        path: PathBuf,
+        /// In words.
+        reason: String,
+    },
+    /// It belongs to another node, or to another program.
+    Foreign {
+        /// The file that says so.
+        path: PathBuf,
+        /// In words.
+        reason: String,
+    },
+    /// No thread could be started.
+    Thread(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Locked(path) => {
+                write!(f, "{} is locked: another process uses this data directory", path.display())
+            }
+            StartError::Storage(error) => write!(f, "{error}"),
+            StartError::FromTheFuture { path, reason } | StartError::Foreign { path, reason } => {
+                write!(f, "{}: {reason}", path.display())
+            }
+            StartError::Thread(reason) => write!(f, "start a thread: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StorageError> for StartError {
+    fn from(error: StorageError) -> StartError {
+        StartError::Storage(error)
+    }
+}
+
+/// An open data directory.
+pub(super) struct OpenedDir {
+    pub(super) started: Started,
+    pub(super) lock: LockGuard,
+    pub(super) remembered: Remembered,
+    /// One for each writer.
+    pub(super) marks: Vec<Marks>,
+}
+
+/// The writer, beside the journal's 0, to which a partition belongs.
+pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
+    let [.., a, b] = partition.topic.0;
+    let index = usize::try_from(partition.index).unwrap_or(0);
+    let spread = usize::from(u16::from_be_bytes([a, b])).wrapping_add(index);
+    match spread.checked_rem(writers.saturating_sub(1)) {
+        Some(number) => number + 1,
+        None => 0,
+    }
+}
+
+/// Opens the data directory. An error leaves it as it was.
+pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, StartError> {
+    let (fs, data_dir) = (&*options.fs, &*options.data_dir);
+    let entries = match fs.read_dir(data_dir) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => {
+            make_dirs(fs, data_dir)?;
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let known = read_meta(options)?;
+    let lock_path = data_dir.join(LOCK);
+    let lock = fs.try_lock(&lock_path)?.ok_or(StartError::Locked(lock_path))?;
+    let new = known.is_none();
+    if new
+        && entries
+            .iter()
+            .any(|entry| entry.is_dir && super::directories::parse(&entry.name).is_some())
+    {
+        let reason = "there are partitions beside it, but the file is missing".to_owned();
+        return Err(StartError::Foreign { path: data_dir.join(META_PROPERTIES), reason });
+    }
+    let meta = match known {
+        Some(meta) => meta,
+        None => write_meta(options)?,
+    };
+    let manifest = read_manifest(fs, data_dir)?;
+    let clean = new || manifest.is_some();
+    let stopped_at = manifest.as_ref().map(|manifest| manifest.stopped_at);
+    let remembered = remember(fs, data_dir, &entries_of(fs, data_dir)?, manifest)?;
+    let marks = write_marks(options, &remembered, writer_count)?;
+    // From here on a crash makes the next start an unclean one.
+    match fs.remove_file(&data_dir.join(CLEAN_MARKER)) {
+        Err(error) if !is_absent(&error) => return Err(error.into()),
+        _ => fs.sync_dir(data_dir)?,
+    }
+    let started = Started {
+        clean,
+        new,
+        cluster_id: meta.cluster_id,
+        directory_id: meta.directory_id.unwrap_or_default(),
+        node_id: meta.node_id,
+        stopped_at,
+    };
+    Ok(OpenedDir { started, lock, remembered, marks })
+}
+
+fn entries_of(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError> {
+    Ok(fs.read_dir(data_dir)?.into_iter().map(|entry| entry.name).collect())
+}
+
+/// Makes a directory and those above it.
+fn make_dirs(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
+    match fs.create_dir(dir) {
+        Err(error) if is_absent(&error) => {
+            let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+                return Err(error);
+            };
+            make_dirs(fs, parent)?;
+            fs.create_dir(dir)
+        }
+        made => made,
+    }?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => fs.sync_dir(parent),
+        _ => Ok(()),
+    }
+}
+
+/// What `meta.properties` says; `None`: the directory is new.
+fn read_meta(options: &Options) -> Result<Option<MetaProperties>, StartError> {
+    let path = options.data_dir.join(META_PROPERTIES);
+    let Some(bytes) = read_file(&*options.fs, &path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let meta = MetaProperties::decode(&bytes).map_err(|error| of_format(&path, &error))?;
+    if meta.format == 0 {
+        let reason = "the directory was written by Kafka; import it instead".to_owned();
+        return Err(StartError::Foreign { path, reason });
+    }
+    if meta.node_id != options.node_id {
+        let reason =
+            format!("it belongs to node {}, this is node {}", meta.node_id, options.node_id);
+        return Err(StartError::Foreign { path, reason });
+    }
+    Ok(Some(meta))
+}
+
+fn of_format(path: &Path, error: &FormatError) -> StartError {
+    match error.problem {
+        FormatProblem::Version { .. } => {
+            StartError::FromTheFuture { path: path.to_owned(), reason: error.to_string() }
+        }
+        _ => StartError::Storage(StorageError::content("read", path, error.to_string())),
+    }
+}
+
+fn write_meta(options: &Options) -> Result<MetaProperties, StorageError> {
+    let meta = MetaProperties {
+        cluster_id: options.new_cluster_id.clone(),
+        node_id: options.node_id,
+        directory_id: Some(options.new_directory_id),
+        format: FORMAT,
+    };
+    let path = options.data_dir.join(META_PROPERTIES);
+    replace_file(&*options.fs, &path, &meta.encode())?;
+    options.fs.sync_dir(&options.data_dir)?;
+    Ok(meta)
+}
+
+/// The manifest of a clean stop. `None`: the stop was not a clean one, or the manifest is of no use.
+fn read_manifest(fs: &dyn Fs, data_dir: &Path) -> Result<Option<Manifest>, StartError> {
+    if read_file(fs, &data_dir.join(CLEAN_MARKER), FILE_BYTES_MAX)?.is_none() {
+        return Ok(None);
+    }
+    let path = data_dir.join(manifest::FILE_NAME);
+    let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { return Ok(None) };
+    match Manifest::decode(&bytes) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(error) if matches!(error.problem, FormatProblem::Version { .. }) => {
+            Err(of_format(&path, &error))
+        }
+        Err(error) => {
+            log::warn!("{}: {error}; starting as after a crash", path.display());
+            Ok(None)
+        }
+    }
+}
+
+/// Puts together what is known of each partition. After a clean stop every end is a mark.
+fn remember(
+    fs: &dyn Fs,
+    data_dir: &Path,
+    names: &[String],
+    manifest: Option<Manifest>,
+) -> Result<Remembered, StartError> {
+    if let Some(manifest) = manifest {
+        let partitions = manifest.partitions;
+        let marks = partitions.iter().map(|entry| (entry.partition, mark_of(entry))).collect();
+        let manifest = partitions.into_iter().map(|entry| (entry.partition, entry)).collect();
+        return Ok(Remembered { manifest, marks });
+    }
+    let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
+    for name in names.iter().filter(|name| is_marks_file(name)) {
+        let path = data_dir.join(name);
+        let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { continue };
+        match MarksFile::decode(&bytes) {
+            Ok(file) => {
+                for (partition, mark) in file.marks {
+                    let kept = found.entry(partition).or_insert(mark);
+                    if kept.end < mark.end {
+                        *kept = mark;
+                    }
+                }
+            }
+            Err(error) if matches!(error.problem, FormatProblem::Version { .. }) => {
+                return Err(of_format(&path, &error));
+            }
+            Err(error) => log::warn!("{}: {error}", path.display()),
+        }
+    }
+    Ok(Remembered { manifest: BTreeMap::new(), marks: found })
+}
+
+fn is_marks_file(name: &str) -> bool {
+    name.strip_prefix(marks::FILE_NAME_PREFIX)
+        .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn mark_of(entry: &ManifestPartition) -> Mark {
+    let last = entry.segments.last();
+    Mark {
+        round: 0,
+        partition: entry.partition,
+        log_start: entry.log_start,
+        end: entry.log_end,
+        segment_base: last.map_or(entry.log_end, |segment| segment.base),
+        segment_bytes: last.map_or(0, |segment| segment.bytes),
+    }
+}
+
+/// Writes the marks anew, each to the file of the writer that has the partition now. All of them go to every file that
+/// could need them before an old file goes.
+fn write_marks(
+    options: &Options,
+    remembered: &Remembered,
+    writer_count: usize,
+) -> Result<Vec<Marks>, StorageError> {
+    let (fs, data_dir) = (&*options.fs, &*options.data_dir);
+    let files = Files::new(std::sync::Arc::clone(&options.fs), options.files_open_max);
+    let mut written = Vec::with_capacity(writer_count);
+    for number in 0..writer_count {
+        // Which topics are the journal's is not known yet: its marks stand in the file of the writer that their
+        // id would give them, until it writes them to its own. The higher one counts.
+        let mine = remembered
+            .marks
+            .iter()
+            .filter(|(partition, _)| writer_of(**partition, writer_count) == number)
+            .map(|(partition, mark)| (*partition, *mark));
+        let marks: BTreeMap<PartitionId, Mark> = mine.collect();
+        let writer = u32::try_from(number).unwrap_or(u32::MAX);
+        let path = data_dir.join(marks::file_name(writer));
+        let file = MarksFile { writer, marks, damaged: Vec::new() };
+        replace_file(fs, &path, &file.encode())?;
+        written.push(Marks::new(&files, path, file.marks.into_keys())?);
+    }
+    fs.sync_dir(data_dir)?;
+    for name in entries_of(fs, data_dir)?.iter().filter(|name| is_marks_file(name)) {
+        let number =
+            name.strip_prefix(marks::FILE_NAME_PREFIX).and_then(|n| n.parse::<usize>().ok());
+        if number.is_none_or(|number| number >= writer_count) {
+            fs.remove_file(&data_dir.join(name))?;
+        }
+    }
+    Ok(written)
+}
+
+/// Leaves what a clean start needs, and Kafka's own checkpoints; the marker comes last.
+pub(super) fn leave(
+    fs: &dyn Fs,
+    data_dir: &Path,
+    closed: Closed,
+    now: WallMs,
+) -> Result<(), StorageError> {
+    if !closed.clean {
+        let reason = "some partitions could not be closed; the next start checks all";
+        return Err(StorageError::content("stop", data_dir, reason));
+    }
+    let mut partitions = closed.partitions;
+    partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
+    let checkpoint = |offset: fn(&ManifestPartition) -> Offset| OffsetCheckpoint {
+        entries: partitions
+            .iter()
+            .map(|entry| PartitionOffset {
+                topic: entry.topic.clone(),
+                partition: entry.partition.index,
+                offset: offset(entry),
+            })
+            .collect(),
+    };
+    let ends = checkpoint(|entry| entry.log_end).encode();
+    let starts = checkpoint(|entry| entry.log_start).encode();
+    replace_file(fs, &data_dir.join(RECOVERY_POINTS), &ends)?;
+    replace_file(fs, &data_dir.join(HIGH_WATERMARKS), &ends)?;
+    replace_file(fs, &data_dir.join(LOG_STARTS), &starts)?;
+    let manifest = Manifest { stopped_at: now, partitions };
+    replace_file(fs, &data_dir.join(manifest::FILE_NAME), &manifest.encode())?;
+    fs.sync_dir(data_dir)?;
+    let marker = CleanMarker { broker_epoch: -1 };
+    replace_file(fs, &data_dir.join(CLEAN_MARKER), &marker.encode())?;
+    fs.sync_dir(data_dir)
+}

@@ -1,0 +1,224 @@
+//! Beside each writer, the thread that waits for the disk: one sync serves all who wait for the same file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::files::Files;
+use super::fs::{File, OpenMode, write_full};
+use super::job::{Outcome, StorageError};
+use super::marks::{Mark, slot_position};
+use super::outcomes::Outcomes;
+use super::partition::SyncWork;
+use super::stats::Stats;
+use crate::base::ids::PartitionId;
+
+/// How long a durable mark may be behind.
+const MARKS_EVERY: Duration = Duration::from_secs(1);
+
+/// What a writer asks of its syncer.
+#[derive(Debug)]
+pub(super) enum SyncCommand {
+    /// Syncs, and reports unless nobody waits.
+    Work(SyncWork),
+    /// A partition is gone.
+    Forget(PartitionId),
+    /// Nothing follows.
+    Stop,
+}
+
+/// The file of durable marks of one writer.
+#[derive(Debug)]
+pub(super) struct Marks {
+    path: PathBuf,
+    /// `None`: it could not be written, and is behind for good.
+    file: Option<Arc<dyn File>>,
+    slots: BTreeMap<PartitionId, usize>,
+    free: Vec<usize>,
+    next_slot: usize,
+    round: u64,
+    dirty: BTreeMap<PartitionId, Mark>,
+}
+
+impl Marks {
+    /// A file that was just made, with these partitions in its slots, in order.
+    pub(super) fn new(
+        files: &Files,
+        path: PathBuf,
+        partitions: impl Iterator<Item = PartitionId>,
+    ) -> Result<Marks, StorageError> {
+        let file = Some(files.fs.open(&path, OpenMode::Write)?);
+        let slots: BTreeMap<PartitionId, usize> =
+            partitions.enumerate().map(|(slot, partition)| (partition, slot)).collect();
+        let next_slot = slots.len();
+        let (free, dirty) = (Vec::new(), BTreeMap::new());
+        Ok(Marks { path, file, slots, free, next_slot, round: 2, dirty })
+    }
+
+    fn note(&mut self, mark: Mark) {
+        self.dirty.insert(mark.partition, mark);
+    }
+
+    fn forget(&mut self, partition: PartitionId) {
+        self.dirty.remove(&partition);
+        self.free.extend(self.slots.remove(&partition));
+    }
+
+    /// Writes one round.
+    fn write(&mut self) {
+        let Some(file) = self.file.clone() else {
+            self.dirty.clear();
+            return;
+        };
+        let mut write = || {
+            for (partition, mark) in std::mem::take(&mut self.dirty) {
+                let fresh = || {
+                    self.free.pop().unwrap_or_else(|| {
+                        self.next_slot += 1;
+                        self.next_slot - 1
+                    })
+                };
+                let slot = *self.slots.entry(partition).or_insert_with(fresh);
+                let mark = Mark { round: self.round, ..mark };
+                write_full(&*file, &mark.encode(), slot_position(slot, self.round))?;
+            }
+            self.round += 1;
+            file.sync_data()
+        };
+        if let Err(error) = write() {
+            log::error!("{}: {error}; the next start may have to read more", self.path.display());
+            self.file = None;
+        }
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    pub(super) files: Arc<Files>,
+    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) marks: Marks,
+}
+
+impl Syncer {
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self, commands: &Receiver<SyncCommand>) {
+        let mut marks_at: Option<Instant> = None;
+        loop {
+            let first = match marks_at {
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => commands.recv_timeout(at.saturating_duration_since(now())),
+            };
+            let mut batch = match first {
+                Ok(command) => vec![command],
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => vec![SyncCommand::Stop],
+            };
+            batch.extend(commands.try_iter());
+            let stop = self.work(batch);
+            if stop || marks_at.is_some_and(|at| at <= now()) {
+                self.marks.write();
+            }
+            if stop {
+                return;
+            }
+            if self.marks.dirty.is_empty() {
+                marks_at = None;
+            } else if marks_at.is_none() {
+                marks_at = Some(now() + MARKS_EVERY);
+            }
+        }
+    }
+
+    /// Does what is asked, one sync per file. `true`: it was told to stop.
+    fn work(&mut self, batch: Vec<SyncCommand>) -> bool {
+        let mut works: Vec<SyncWork> = Vec::new();
+        let mut forgotten = Vec::new();
+        let mut stop = false;
+        for command in batch {
+            match command {
+                SyncCommand::Work(work) => merge(&mut works, work),
+                SyncCommand::Forget(partition) => forgotten.push(partition),
+                SyncCommand::Stop => stop = true,
+            }
+        }
+        for work in works {
+            let outcome = self.sync(work);
+            self.outcomes.report(vec![outcome], false);
+        }
+        for partition in forgotten {
+            self.marks.forget(partition);
+        }
+        stop
+    }
+
+    fn sync(&mut self, work: SyncWork) -> Outcome {
+        let partition = work.log.partition;
+        let outcome = |end, result| Outcome::Synced { partition, end, result };
+        if let Some(error) = work.log.failure() {
+            return outcome(work.end, Err(error.clone()));
+        }
+        if work.log.is_removed() {
+            let gone = StorageError::content("sync", &work.log.dir, "the partition was removed");
+            return outcome(work.end, Err(gone));
+        }
+        // What was written while this work waited in the queue is covered, too, if it is in the same files.
+        let (end, segment_base, segment_bytes) = match work.log.end_and_bytes() {
+            newest if newest.1 == work.segment_base => newest,
+            _ => (work.end, work.segment_base, work.segment_bytes),
+        };
+        // An earlier sync of the same files covered this one; files beside the log come with new names.
+        if !work.names && work.log.synced() >= work.end {
+            return outcome(work.log.synced(), Ok(()));
+        }
+        if let Err(error) = self.sync_files(&work) {
+            if !work.log.is_removed() {
+                work.log.fail(error.clone());
+            }
+            return outcome(end, Err(error));
+        }
+        work.log.publish_synced(end);
+        let log_start = work.log.log_start();
+        self.marks.note(Mark { round: 0, partition, log_start, end, segment_base, segment_bytes });
+        outcome(end, Ok(()))
+    }
+
+    fn sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {
+        for dirty in &work.files {
+            let begun = now();
+            let result = dirty.file.sync_data();
+            self.stats.note_sync(now().saturating_duration_since(begun));
+            if let Err(error) = result {
+                self.stats.syncs_failed.fetch_add(1, Ordering::Relaxed);
+                return Err(StorageError::io("sync", &dirty.path, &error));
+            }
+        }
+        if work.names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
+    }
+}
+
+/// Adds work to that which waits; work for the same partition becomes one.
+fn merge(works: &mut Vec<SyncWork>, work: SyncWork) {
+    let same = |other: &&mut SyncWork| Arc::ptr_eq(&other.log, &work.log);
+    let Some(other) = works.iter_mut().find(same) else {
+        works.push(work);
+        return;
+    };
+    (other.end, other.segment_base, other.segment_bytes) =
+        (work.end, work.segment_base, work.segment_bytes);
+    other.names |= work.names;
+    for dirty in work.files {
+        if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
+            other.files.push(dirty);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pool's threads measure their own waiting")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,313 @@
+//! The thread that owns a share of the partitions: it alone writes to them, in the order of the jobs.
+//!
+//! It takes all jobs that wait, puts the appends of each partition together for one write, hands what is to be synced to
+//! its syncer, and reports all outcomes at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, RwLock};
+
+use super::files::Files;
+use super::job::{Append, AppendError, Job, LogConfig, Open, Opened, Outcome, StorageError};
+use super::log::Log;
+use super::manifest::ManifestPartition;
+use super::marks::Mark;
+use super::outcomes::Outcomes;
+use super::partition::{Partition, dir_of};
+use super::reader::ReadCommand;
+use super::recovery;
+use super::stats::Stats;
+use super::syncer::SyncCommand;
+use crate::base::ids::{PartitionId, Ticket};
+
+/// Most jobs that are taken before their outcomes are reported.
+const JOBS_MAX: usize = 1024;
+
+/// The open partitions, as readers find them.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    logs: RwLock<HashMap<PartitionId, Arc<Log>>>,
+}
+
+impl Registry {
+    pub(super) fn get(&self, partition: PartitionId) -> Option<Arc<Log>> {
+        let logs = self.logs.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        logs.get(&partition).cloned()
+    }
+
+    fn insert(&self, log: Arc<Log>) {
+        let mut logs = self.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        logs.insert(log.partition, log);
+    }
+
+    fn remove(&self, partition: PartitionId) {
+        let mut logs = self.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        logs.remove(&partition);
+    }
+}
+
+/// What a writer is asked to do.
+#[derive(Debug)]
+pub(super) enum WriteCommand {
+    /// A job of the broker.
+    Job(Job),
+    /// Opens a partition for somebody who waits.
+    Open(Open, Sender<Result<Opened, StorageError>>),
+    /// Closes everything; nothing follows.
+    Stop,
+}
+
+/// What the last stop left behind.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// What the manifest says, after a clean stop.
+    pub(super) manifest: BTreeMap<PartitionId, ManifestPartition>,
+    /// The durable marks, after an unclean one.
+    pub(super) marks: BTreeMap<PartitionId, Mark>,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) data_dir: PathBuf,
+    pub(super) files: Arc<Files>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) remembered: Arc<Remembered>,
+    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) syncer: Sender<SyncCommand>,
+    pub(super) readers: Sender<ReadCommand>,
+    pub(super) partitions: BTreeMap<PartitionId, Partition>,
+}
+
+/// What a clean stop of one writer leaves for the manifest.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    pub(super) partitions: Vec<ManifestPartition>,
+    /// Whether every partition could be closed properly.
+    pub(super) clean: bool,
+}
+
+/// Outcomes on their way, and whether one of them must ring the bell.
+#[derive(Default)]
+struct Report {
+    outcomes: Vec<Outcome>,
+    loud: bool,
+}
+
+/// Appends of each partition, in the order of their first.
+#[derive(Default)]
+struct Groups {
+    appends: Vec<(PartitionId, Vec<Append>)>,
+    places: HashMap<PartitionId, usize>,
+}
+
+impl Groups {
+    fn add(&mut self, append: Append) {
+        let partition = append.partition;
+        let place = *self.places.entry(partition).or_insert(self.appends.len());
+        match self.appends.get_mut(place) {
+            Some((_, group)) => group.push(append),
+            None => self.appends.push((partition, vec![append])),
+        }
+    }
+}
+
+impl Writer {
+    /// Works until it is told to stop; then closes all partitions. The syncer stops after it.
+    pub(super) fn run(mut self, commands: &Receiver<WriteCommand>) -> Closed {
+        while let Ok(first) = commands.recv() {
+            let mut report = Report::default();
+            let mut groups = Groups::default();
+            let mut stop = false;
+            for command in std::iter::once(first).chain(commands.try_iter().take(JOBS_MAX)) {
+                match command {
+                    WriteCommand::Job(Job::Append(append)) => groups.add(append),
+                    WriteCommand::Job(job) => {
+                        self.append_groups(&mut groups, &mut report);
+                        self.do_job(job, &mut report);
+                    }
+                    WriteCommand::Open(open, reply) => {
+                        let _ = reply.send(self.open(&open));
+                    }
+                    WriteCommand::Stop => stop = true,
+                }
+            }
+            self.append_groups(&mut groups, &mut report);
+            self.outcomes.report(report.outcomes, !report.loud);
+            if stop {
+                break;
+            }
+        }
+        self.close()
+    }
+
+    fn do_job(&mut self, job: Job, report: &mut Report) {
+        match job {
+            Job::Open(open) => {
+                let (ticket, partition) = (open.ticket, open.partition);
+                let result = self.open(&open);
+                report.loud = true;
+                report.outcomes.push(Outcome::Opened { ticket, partition, result });
+            }
+            Job::Sync { partition } => self.sync(partition, report),
+            Job::Configure { partition, config } => self.configure(partition, config),
+            Job::Remove { ticket, partition } => {
+                let result = self.remove(partition);
+                report.loud = true;
+                report.outcomes.push(Outcome::Removed { ticket, partition, result });
+            }
+            // These went to the readers or were grouped.
+            Job::Append(_)
+            | Job::Read(_)
+            | Job::FindTimes(_)
+            | Job::Convert(_)
+            | Job::Warm { .. } => {}
+        }
+    }
+
+    fn configure(&mut self, partition: PartitionId, config: Arc<LogConfig>) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.configure(config);
+        }
+    }
+
+    /// Writes all groups, reports, and has synced what somebody waits for.
+    fn append_groups(&mut self, groups: &mut Groups, report: &mut Report) {
+        groups.places.clear();
+        let mut to_sync = Vec::new();
+        for (id, appends) in groups.appends.drain(..) {
+            if self.append(id, appends, report) {
+                to_sync.push(id);
+            }
+        }
+        if to_sync.is_empty() {
+            return;
+        }
+        // The outcomes of the appends come before those of the syncs.
+        self.outcomes.report(std::mem::take(&mut report.outcomes), !report.loud);
+        report.loud = false;
+        for id in to_sync {
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+            }
+        }
+    }
+
+    /// Appends to one partition. `true`: somebody waits for the sync.
+    fn append(&mut self, id: PartitionId, appends: Vec<Append>, report: &mut Report) -> bool {
+        let results = match self.partitions.get_mut(&id) {
+            Some(partition) => partition.append_all(&appends),
+            None => appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect(),
+        };
+        let asked: Vec<(Ticket, bool)> = appends.iter().map(|a| (a.ticket, a.sync)).collect();
+        // The records' memory is free before anybody hears that it could be.
+        drop(appends);
+        let mut wanted = false;
+        for ((ticket, sync), result) in asked.into_iter().zip(results) {
+            match &result {
+                Ok(appended) => {
+                    self.stats.bytes_written.fetch_add(appended.bytes, Ordering::Relaxed);
+                    wanted |= sync;
+                    report.loud |= !sync;
+                }
+                Err(error) => {
+                    let failed = u64::from(matches!(error, AppendError::Storage(_)));
+                    self.stats.writes_failed.fetch_add(failed, Ordering::Relaxed);
+                    report.loud = true;
+                }
+            }
+            report.outcomes.push(Outcome::Appended { ticket, partition: id, result });
+        }
+        wanted
+    }
+
+    fn sync(&mut self, id: PartitionId, report: &mut Report) {
+        match self.partitions.get_mut(&id) {
+            Some(partition) => {
+                let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+            }
+            None => {
+                let error = StorageError::content("sync", &self.data_dir, "no such partition");
+                let (end, result) = (0, Err(error));
+                report.loud = true;
+                report.outcomes.push(Outcome::Synced { partition: id, end, result });
+            }
+        }
+    }
+
+    fn open(&mut self, open: &Open) -> Result<Opened, StorageError> {
+        if let Some(known) = self.partitions.get(&open.partition) {
+            return Ok(known.opened());
+        }
+        let id = open.partition;
+        let dir = dir_of(&self.data_dir, &open.topic, id.index);
+        let (fs, config) = (&*self.files.fs, &*open.config);
+        let found = match self.remembered.manifest.get(&id) {
+            Some(manifest) if *manifest.topic == *open.topic => {
+                recovery::from_manifest(&dir, manifest, config)
+            }
+            _ => {
+                let mark = self.remembered.marks.get(&id);
+                match recovery::examine(&self.files, &dir, id.topic, mark, config)? {
+                    Some(found) => found,
+                    None => recovery::create(fs, &self.data_dir, &dir, id.topic)?,
+                }
+            }
+        };
+        let (topic, config) = (Arc::clone(&open.topic), Arc::clone(&open.config));
+        let partition = Partition::new(id, topic, dir, config, Arc::clone(&self.files), found);
+        let opened = partition.opened();
+        self.registry.insert(Arc::clone(&partition.log));
+        self.partitions.insert(id, partition);
+        Ok(opened)
+    }
+
+    /// Renames the directory durably; the readers unlink it when they have time.
+    fn remove(&mut self, id: PartitionId) -> Result<(), StorageError> {
+        let Some(partition) = self.partitions.remove(&id) else { return Ok(()) };
+        partition.log.remove();
+        self.registry.remove(id);
+        let _ = self.syncer.send(SyncCommand::Forget(id));
+        let gone = super::directories::set_aside(
+            &*self.files.fs,
+            &self.data_dir,
+            &partition.log.dir,
+            id.topic,
+            super::directories::DELETE_SUFFIX,
+        )?;
+        self.files.fs.sync_dir(&self.data_dir)?;
+        let _ = self.readers.send(ReadCommand::RemoveTree(gone));
+        Ok(())
+    }
+
+    /// Closes all partitions; the syncer has everything when this returns.
+    fn close(mut self) -> Closed {
+        let mut closed = Closed { partitions: Vec::new(), clean: true };
+        for partition in self.partitions.values_mut() {
+            match partition.close() {
+                Ok(()) => closed.partitions.push(partition.manifest()),
+                Err(error) => {
+                    log::error!("{error}");
+                    closed.clean = false;
+                }
+            }
+        }
+        let dirty = self.partitions.values().filter(|partition| partition.is_dirty()).count();
+        if dirty > SYNC_ALL_FROM {
+            if let Err(error) = self.files.fs.sync_all(&self.data_dir) {
+                log::error!("{error}");
+                closed.clean = false;
+            }
+        }
+        for partition in self.partitions.values_mut().filter(|partition| partition.is_dirty()) {
+            let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+        }
+        let _ = self.syncer.send(SyncCommand::Stop);
+        closed
+    }
+}
+
+/// So many dirty partitions are synced together before they are synced one by one.
+const SYNC_ALL_FROM: usize = 8;
