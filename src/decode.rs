@@ -6,6 +6,7 @@
 mod records;
 
 use std::fmt::Write;
+use std::io;
 
 pub use records::describe_records;
 
@@ -14,6 +15,28 @@ use crate::wire::api::{ApiKey, Prefix, RequestFrame, decode_response_plain};
 use crate::wire::error::DecodeError;
 use crate::wire::outline::{Outline, Show};
 use crate::wire::reader::Reader;
+
+/// The command: `chronik decode [--response NAME:VERSION]`. Answers whether all of `input` was understood; what is
+/// wrong with the arguments is one line in `Err`.
+///
+/// # Errors
+/// If the arguments are not such, or reading or writing fails.
+pub fn run(
+    arguments: &[String],
+    input: &mut dyn io::Read,
+    out: &mut dyn io::Write,
+) -> Result<bool, String> {
+    let response_to = match arguments {
+        [] => None,
+        [option, of] if option == "--response" => Some(parse_response_to(of)?),
+        _ => return Err("decode takes --response NAME:VERSION, and a frame on its input".into()),
+    };
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let description = describe(&bytes, response_to);
+    out.write_all(description.text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(description.complete)
+}
 
 /// What a description says, and whether the input was what it should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 mod wire_support;
 
-use chronik::decode::{describe, parse_response_to};
+use chronik::decode::{describe, parse_response_to, run};
 use chronik::wire::api::ApiKey;
 use wire_support::{Vector, side, vectors};
 
@@ -115,4 +115,19 @@ fn the_request_of_an_answer_is_named_with_its_version() {
     for wrong in ["Fetch", "Fetch:99", "Nothing:1", "Fetch:x", ""] {
         assert!(parse_response_to(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn the_command_reads_its_input_and_says_what_is_wrong_with_its_arguments() {
+    let command = |arguments: &[&str], input: &str| {
+        let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let mut out = Vec::new();
+        run(&arguments, &mut input.as_bytes(), &mut out)
+            .map(|complete| (complete, String::from_utf8(out).unwrap()))
+    };
+    let (complete, text) = command(&["--response", "Heartbeat:0"], "00000001001b").unwrap();
+    assert!(complete && text.contains("REBALANCE_IN_PROGRESS"), "{text}");
+    assert!(!command(&[], "0000").unwrap().0);
+    assert!(command(&["--response"], "").is_err());
+    assert!(command(&["--response", "Fetch:99"], "").unwrap_err().contains("0 to 18"));
 }

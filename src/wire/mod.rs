@@ -6,8 +6,8 @@
 pub mod api;
 pub mod client;
 pub mod error;
-mod error_scan;
 pub mod error_code;
+mod error_scan;
 pub mod messages;
 pub mod normalize;
 pub mod outline;
