@@ -52,19 +52,15 @@ fn execute(command: Command) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    let (directives, warnings) =
-        Directives::parse(&std::env::var("RUST_LOG").unwrap_or_default());
-    let dropped = match log_setup::init(&directives) {
-        Ok(dropped) => dropped,
-        Err(error) => {
-            complain(&format!("cannot log: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+    let (directives, warnings) = Directives::parse(&std::env::var("RUST_LOG").unwrap_or_default());
+    if let Err(error) = log_setup::init(&directives) {
+        complain(&format!("cannot log: {error}"));
+        return ExitCode::FAILURE;
+    }
     for warning in warnings {
         log::warn!("{warning}");
     }
-    let ended = server::run(config, dropped);
+    let ended = server::run(config);
     if let Err(fatal) = &ended {
         log::error!("{fatal}");
     }

@@ -136,7 +136,8 @@ fn sessions_are_declined_and_unknown_ones_refused() {
 #[test]
 fn a_follower_is_refused() {
     let mut h = with_records(1);
-    let Response::Fetch(response) = h.ask(FetchRequest { replica_id: 1, ..fetch("t", 0, 0) }) else {
+    let Response::Fetch(response) = h.ask(FetchRequest { replica_id: 1, ..fetch("t", 0, 0) })
+    else {
         panic!()
     };
     assert_eq!(response.error_code, ErrorCode::InvalidRequest.code());

@@ -85,10 +85,9 @@ fn one_bad_partition_does_not_fail_the_others() {
     let mut h = Harness::new();
     h.create_topic("t", 1);
     let mut request = produce("t", 0, -1, batch(1));
-    request.topic_data[0].partition_data.push(ProduceRequestPartition {
-        index: 9,
-        ..request.topic_data[0].partition_data[0].clone()
-    });
+    let unknown =
+        ProduceRequestPartition { index: 9, ..request.topic_data[0].partition_data[0].clone() };
+    request.topic_data[0].partition_data.push(unknown);
     let response = h.ask(request);
     let chronik::wire::api::Response::Produce(response) = response else { panic!() };
     let codes: Vec<i16> =

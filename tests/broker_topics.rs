@@ -157,7 +157,10 @@ fn a_deleted_topic_is_gone_and_its_name_free_again() {
     assert_eq!((response.responses[0].error_code, response.responses[0].topic_id), (0, old));
     assert_eq!(early.error_code, ErrorCode::TopicAlreadyExists.code(), "not free while it leaves");
     assert_ne!(created(h.ask(create("t", 1, 1))).topic_id, old);
-    assert_eq!(fetched(&h.ask(FetchRequest { max_wait_ms: 0, ..fetch("t", 0, 0) })).high_watermark, 0);
+    assert_eq!(
+        fetched(&h.ask(FetchRequest { max_wait_ms: 0, ..fetch("t", 0, 0) })).high_watermark,
+        0
+    );
     let again = h.ask(delete("t"));
     assert!(matches!(again, Response::DeleteTopics(r) if r.responses[0].error_code == 0));
     let unknown = h.ask(delete("t"));
@@ -193,7 +196,8 @@ fn producer_ids_are_never_given_twice() {
         assert_eq!((response.error_code, response.producer_epoch), (0, 0));
         assert!(seen.insert(response.producer_id));
     }
-    let request = InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() };
+    let request =
+        InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() };
     let Response::InitProducerId(response) = h.ask(request) else { panic!() };
     assert_eq!(response.error_code, ErrorCode::TransactionalIdAuthorizationFailed.code());
 }

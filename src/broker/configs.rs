@@ -96,8 +96,6 @@ fn answer(request: &DescribeConfigsRequest, config: Described) -> DescribeConfig
         is_sensitive: config.row.is_sensitive(),
         synonyms: synonyms.into_iter().map(synonym).collect(),
         config_type: config.row.kind.number(),
-        documentation: request
-            .include_documentation
-            .then(|| config.row.documentation().to_owned()),
+        documentation: request.include_documentation.then(|| config.row.documentation().to_owned()),
     }
 }

@@ -23,8 +23,8 @@ use crate::base::time::Mono;
 use crate::storage::job::{Job, Read, ReadError, ReadPart};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
-    FetchRequest, FetchRequestPartition, FetchRequestTopic, FetchResponse, FetchResponseEpochEndOffset,
-    FetchResponsePartition, FetchResponseTopic,
+    FetchRequest, FetchRequestPartition, FetchRequestTopic, FetchResponse,
+    FetchResponseEpochEndOffset, FetchResponsePartition, FetchResponseTopic,
 };
 use crate::wire::records::Records;
 

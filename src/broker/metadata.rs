@@ -24,8 +24,7 @@ use crate::wire::messages::{
 const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Operations on the cluster: create, alter, describe, cluster action, configurations, idempotent write.
-const CLUSTER_OPERATIONS: i32 =
-    1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 /// A question about the brokers, not the controllers (KIP-919).
 const ENDPOINT_BROKERS: i8 = 1;
 
@@ -178,7 +177,11 @@ fn describe_topic(ctx: &Context<'_>, topic: &Topic) -> MetadataResponseTopic {
             leader_epoch: ctx.journal.leader_epoch(),
             replica_nodes: vec![node_id],
             isr_nodes: vec![node_id],
-            offline_replicas: if error == ErrorCode::KafkaStorageError { vec![node_id] } else { vec![] },
+            offline_replicas: if error == ErrorCode::KafkaStorageError {
+                vec![node_id]
+            } else {
+                vec![]
+            },
         }
     };
     MetadataResponseTopic {

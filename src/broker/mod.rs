@@ -165,11 +165,7 @@ impl Broker {
         self.state.fetch.check_invariants().map_err(str::to_owned)
     }
 
-    fn split<'a>(
-        &'a mut self,
-        now: Now,
-        out: &'a mut Vec<Effect>,
-    ) -> (&'a mut State, Context<'a>) {
+    fn split<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> (&'a mut State, Context<'a>) {
         let Broker { options, random, journal, state } = self;
         (state, Context { now, journal, random, options, out })
     }
@@ -265,7 +261,9 @@ impl Broker {
         match (&result, log) {
             (Ok(()), Some(log)) => self.journal.synced(log, end, out),
             (Err(error), Some(_)) => {
-                out.push(Effect::Fatal { reason: format!("the journal cannot be synced: {error}") });
+                out.push(Effect::Fatal {
+                    reason: format!("the journal cannot be synced: {error}"),
+                });
             }
             (_, None) => {}
         }

@@ -260,7 +260,9 @@ impl Topics {
             None if wanted.topic_id.is_zero() => {
                 return Err((ErrorCode::UnknownTopicOrPartition, "there is no such topic".into()));
             }
-            None => return Err((ErrorCode::UnknownTopicId, "there is no topic with this id".into())),
+            None => {
+                return Err((ErrorCode::UnknownTopicId, "there is no topic with this id".into()));
+            }
         };
         if is_internal(&topic.name) {
             return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
@@ -508,7 +510,10 @@ fn planned_partitions(
     match wanted.replication_factor {
         -1 | 1 => {}
         0 | ..=-2 => {
-            return refuse(ErrorCode::InvalidReplicationFactor, "the replication factor is at least 1");
+            return refuse(
+                ErrorCode::InvalidReplicationFactor,
+                "the replication factor is at least 1",
+            );
         }
         _ => {
             let reason = "the replication factor is at most 1: there is one broker";

@@ -12,14 +12,14 @@ use super::signals::Signals;
 use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
-use crate::base::metrics::{Counter, Metrics, Setup};
+use crate::base::metrics::{Metrics, Setup};
 use crate::base::payload::Bytes;
 use crate::base::rate_limit::RateLimit;
 use crate::broker::Broker;
 use crate::broker::event::{Effect, Event};
 use crate::broker::journal::Log;
-use crate::broker::random::Random;
 use crate::broker::options::{Durability, GroupOptions, Limits, Options};
+use crate::broker::random::Random;
 use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
 use crate::config::{self, Config, HostPort};
 use crate::net::{self, Protocol, Reactor};
@@ -41,7 +41,7 @@ const BATCH_BYTES_MAX: usize = 256 << 20;
 const FILES_OPEN_MAX: usize = 1_024;
 
 /// Everything up to the first turn of the loop.
-pub(super) fn boot(config: &Config, log_lines_dropped: Arc<Counter>) -> Result<Server, Fatal> {
+pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
@@ -51,7 +51,7 @@ pub(super) fn boot(config: &Config, log_lines_dropped: Arc<Counter>) -> Result<S
     let pools = pools(config);
     let mut net = Reactor::new(net_options(config, &pools))
         .map_err(|error| Fatal(format!("cannot poll: {error}")))?;
-    let metrics = Metrics::new(setup(&pools, &clock, log_lines_dropped));
+    let metrics = Metrics::new(setup(&pools, &clock));
     let waker = net.waker();
     let wake = move || {
         // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
@@ -113,9 +113,10 @@ fn open_everything(
     let offsets_topic = broker.metadata_recovered(end, !started.clean);
     let offsets_end =
         offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
-    let known = broker.topics().iter().flat_map(|topic| {
-        topic.partition_ids().map(|id| (id, Arc::clone(&topic.name)))
-    });
+    let known = broker
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partition_ids().map(|id| (id, Arc::clone(&topic.name))));
     let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
     let known: Vec<_> = known.chain([(metadata, Arc::from(METADATA_TOPIC))]).collect();
     let removed: Vec<TopicId> = broker.topics().removed().collect();
@@ -192,7 +193,8 @@ fn replay_batch(broker: &mut Broker, log: Log, batch: &Bytes) -> Result<(), Stri
 
 fn listen(net: &mut Reactor, wanted: &HostPort, protocol: Protocol) -> Result<SocketAddr, Fatal> {
     let host = if wanted.host.is_empty() { "0.0.0.0" } else { wanted.host.as_str() };
-    let failed = |error: &dyn std::fmt::Display| Fatal(format!("cannot listen on {wanted}: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Fatal(format!("cannot listen on {wanted}: {error}"));
     let mut addresses = (host, wanted.port).to_socket_addrs().map_err(|error| failed(&error))?;
     let address = addresses.next().ok_or_else(|| failed(&"the name has no address"))?;
     net.listen(address, protocol).map_err(|error| failed(&error))
@@ -211,14 +213,13 @@ fn pools(config: &Config) -> [Arc<Pool>; 2] {
     [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
 }
 
-fn setup(pools: &[Arc<Pool>; 2], clock: &Clock, log_lines_dropped: Arc<Counter>) -> Setup {
+fn setup(pools: &[Arc<Pool>; 2], clock: &Clock) -> Setup {
     let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
     Setup {
         apis: apis.collect(),
         error_name: |code| ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name),
         pools: pools.to_vec(),
         started: clock.now().wall,
-        log_lines_dropped,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::time::{Mono, Now, WallMs};
 
 /// Both clocks.
 #[derive(Debug)]
-pub struct Clock {
+pub(super) struct Clock {
     started: Instant,
 }
 
@@ -21,13 +21,13 @@ impl Clock {
     /// A clock whose monotonic time begins now.
     #[expect(clippy::disallowed_methods, reason = "this is where the loop reads the clock")]
     #[must_use]
-    pub fn start() -> Clock {
+    pub(super) fn start() -> Clock {
         Clock { started: Instant::now() }
     }
 
     /// The moment.
     #[must_use]
-    pub fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         let mono = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Now { mono: Mono(mono), wall: wall() }
     }
@@ -43,7 +43,7 @@ fn wall() -> WallMs {
 
 /// Becomes readable when somebody sets the wall clock.
 #[derive(Debug)]
-pub struct ClockWatch {
+pub(super) struct ClockWatch {
     timer: OwnedFd,
 }
 
@@ -52,7 +52,7 @@ impl ClockWatch {
     ///
     /// # Errors
     /// What the operating system says about a timer.
-    pub fn new() -> io::Result<ClockWatch> {
+    pub(super) fn new() -> io::Result<ClockWatch> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let watch = ClockWatch { timer: timerfd_create(TimerfdClockId::Realtime, flags)? };
         watch.arm()?;
@@ -69,8 +69,9 @@ impl ClockWatch {
     }
 
     /// Whether the clock was set since this was last asked.
-    pub fn was_set(&self) -> bool {
-        let cancelled = rustix::io::read(&self.timer, &mut [0; 8]) == Err(rustix::io::Errno::CANCELED);
+    pub(super) fn was_set(&self) -> bool {
+        let cancelled =
+            rustix::io::read(&self.timer, &mut [0; 8]) == Err(rustix::io::Errno::CANCELED);
         cancelled && self.arm().is_ok()
     }
 }

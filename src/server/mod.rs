@@ -22,14 +22,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::metrics::{Counter, Metrics};
+use crate::base::metrics::Metrics;
 use crate::base::rate_limit::RateLimit;
 use crate::broker::Broker;
 use crate::broker::event::Effect;
 use crate::config::{Advertised, Config};
 use crate::net::{Reactor, Watch};
-use crate::storage::pool::Storage;
 use crate::storage::job::Outcome;
+use crate::storage::pool::Storage;
 use clock::{Clock, ClockWatch};
 use routes::Routes;
 use sequencer::Sequencer;
@@ -74,12 +74,12 @@ struct BoundListener {
     advertised: Advertised,
 }
 
-/// Runs the broker until a signal ends it. `log_lines_dropped` is what the log counts.
+/// Runs the broker until a signal ends it.
 ///
 /// # Errors
 /// Why it cannot start, or cannot go on.
-pub fn run(config: &Config, log_lines_dropped: Arc<Counter>) -> Result<(), Fatal> {
-    let mut server = boot::boot(config, log_lines_dropped)?;
+pub fn run(config: &Config) -> Result<(), Fatal> {
+    let mut server = boot::boot(config)?;
     while !server.shutdown.is_finished() {
         server.turn()?;
     }

@@ -15,9 +15,7 @@ use std::fmt::Write;
 
 use super::Server;
 use crate::base::ids::ConnId;
-use crate::base::metrics::{
-    CommitFacts, GroupFacts, PartitionFacts, Process, Rendering, Snapshot,
-};
+use crate::base::metrics::{CommitFacts, GroupFacts, PartitionFacts, Process, Rendering, Snapshot};
 use crate::base::payload::{Bytes, Payload};
 use crate::base::time::Now;
 use crate::broker::partition::PartitionState;
@@ -110,7 +108,11 @@ impl Server {
 
     fn components(&self, with_shutdown: bool) -> Vec<Component> {
         let offline = |topic: &Topic| {
-            topic.partitions.iter().filter(|p| matches!(p.state, PartitionState::Offline(_))).count()
+            topic
+                .partitions
+                .iter()
+                .filter(|p| matches!(p.state, PartitionState::Offline(_)))
+                .count()
         };
         let offline: usize = self.broker.topics().iter().map(offline).sum();
         let storage = (offline > 0).then(|| format!("{offline} partitions are offline"));
@@ -185,10 +187,11 @@ impl Server {
                 bytes: Some(partition.visible_bytes),
             })
         }));
-        snapshot.add_groups(groups.summaries().map(|group| GroupFacts {
-            group: group.name.into(),
-            members: group.members,
-        }));
+        snapshot.add_groups(
+            groups
+                .summaries()
+                .map(|group| GroupFacts { group: group.name.into(), members: group.members }),
+        );
         snapshot.add_commits(groups.commits().filter_map(|commit| {
             let partition = table.get(commit.topic)?.partition(commit.partition)?;
             Some(CommitFacts {
@@ -217,7 +220,8 @@ fn text(request: &Request<'_>, status: Status, body: &str) -> Vec<u8> {
 fn health(request: &Request<'_>, components: &[Component]) -> Vec<u8> {
     let failing: Vec<&Component> = components.iter().filter(|c| c.problem.is_some()).collect();
     let status = if failing.is_empty() { Status::Ok } else { Status::ServiceUnavailable };
-    let wants_json = request.query.is_some_and(|query| query.split('&').any(|q| q == "format=json"));
+    let wants_json =
+        request.query.is_some_and(|query| query.split('&').any(|q| q == "format=json"));
     if wants_json {
         let response = Response::new(request, status).header("Content-Type", "application/json");
         return response.body(json(components).as_bytes());

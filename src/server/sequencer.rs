@@ -31,7 +31,7 @@ const PIPELINED_MAX: usize = 256;
 
 /// The connections that speak Kafka.
 #[derive(Debug, Default)]
-pub struct Sequencer {
+pub(super) struct Sequencer {
     lines: BTreeMap<ConnId, Line>,
 }
 
@@ -58,21 +58,21 @@ struct Asked {
 
 /// What is known of a request from its header.
 #[derive(Clone, Debug)]
-pub struct About {
+pub(super) struct About {
     /// Its number on its connection.
-    pub sequence: u64,
+    pub(super) sequence: u64,
     /// Which request.
-    pub api: ApiKey,
+    pub(super) api: ApiKey,
     /// In which version.
-    pub version: i16,
+    pub(super) version: i16,
     /// The client's number for it.
-    pub correlation_id: i32,
+    pub(super) correlation_id: i32,
     /// The client's name for itself.
-    pub client_id: Option<Arc<str>>,
+    pub(super) client_id: Option<Arc<str>>,
     /// When it arrived.
-    pub arrived: Mono,
+    pub(super) arrived: Mono,
     /// Its size in bytes.
-    pub bytes: usize,
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ enum Answer {
 
 /// What a frame leads to.
 #[derive(Debug)]
-pub enum Step {
+pub(super) enum Step {
     /// The broker has a request.
     Ask(Event),
     /// It waits for those before it; no more frames until it starts.
@@ -98,22 +98,22 @@ pub enum Step {
 
 /// What leaves for a connection.
 #[derive(Debug, Default)]
-pub struct Outgoing {
+pub(super) struct Outgoing {
     /// Frames, in order.
-    pub frames: Vec<Payload>,
+    pub(super) frames: Vec<Payload>,
     /// The requests that are answered with this, with the size of the answer.
-    pub answered: Vec<(About, usize)>,
+    pub(super) answered: Vec<(About, usize)>,
     /// A held frame that may start now.
-    pub started: Option<Bytes>,
+    pub(super) started: Option<Bytes>,
     /// A request that gets no answer failed.
-    pub failed: bool,
+    pub(super) failed: bool,
     /// Everything is answered, and nothing more will come.
-    pub finished: bool,
+    pub(super) finished: bool,
 }
 
 impl Sequencer {
     /// A connection was accepted; its client is told to connect to `advertised`.
-    pub fn opened(&mut self, conn: ConnId, peer: SocketAddr, advertised: (Arc<str>, u16)) {
+    pub(super) fn opened(&mut self, conn: ConnId, peer: SocketAddr, advertised: (Arc<str>, u16)) {
         let (advertised_host, advertised_port) = advertised;
         let line = Line {
             peer,
@@ -129,29 +129,29 @@ impl Sequencer {
     }
 
     /// A connection is gone. Answers whether it was one of ours.
-    pub fn closed(&mut self, conn: ConnId) -> bool {
+    pub(super) fn closed(&mut self, conn: ConnId) -> bool {
         self.lines.remove(&conn).is_some()
     }
 
     /// Where a connection came from.
     #[must_use]
-    pub fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
+    pub(super) fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
         self.lines.get(&conn).map(|line| line.peer)
     }
 
     /// The connections that speak Kafka.
-    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+    pub(super) fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.lines.keys().copied()
     }
 
     /// Whether every request that has started is answered.
     #[must_use]
-    pub fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         self.lines.values().all(|line| line.asked.is_empty())
     }
 
     /// A frame arrived, or one that was held may start.
-    pub fn frame(&mut self, conn: ConnId, frame: Bytes, now: Mono) -> Step {
+    pub(super) fn frame(&mut self, conn: ConnId, frame: Bytes, now: Mono) -> Step {
         let Some(line) = self.lines.get_mut(&conn) else { return Step::Answered };
         let prefix = match Prefix::read(&mut Reader::new(&frame, 0, false)) {
             Ok(prefix) => prefix,
@@ -177,7 +177,7 @@ impl Sequencer {
     ///
     /// # Errors
     /// If it has no form in the request's version: a mistake of the broker.
-    pub fn answer(&mut self, to: RequestId, response: Response) -> Result<(), EncodeError> {
+    pub(super) fn answer(&mut self, to: RequestId, response: Response) -> Result<(), EncodeError> {
         let Some(asked) = self.find(to) else { return Ok(()) };
         let About { version, correlation_id, .. } = asked.about;
         asked.answer = Some(Answer::Frame(encode_response(response, version, correlation_id)?));
@@ -185,7 +185,7 @@ impl Sequencer {
     }
 
     /// A request that gets no answer is done.
-    pub fn silence(&mut self, to: RequestId, failed: bool) {
+    pub(super) fn silence(&mut self, to: RequestId, failed: bool) {
         if let Some(asked) = self.find(to) {
             asked.answer = Some(if failed { Answer::Failure } else { Answer::Nothing });
         }
@@ -196,22 +196,15 @@ impl Sequencer {
         line.asked.iter_mut().find(|asked| asked.about.sequence == id.sequence)
     }
 
-    /// Which request an id means.
-    #[must_use]
-    pub fn about(&self, id: RequestId) -> Option<&About> {
-        let asked = self.lines.get(&id.conn)?.asked.iter();
-        asked.map(|asked| &asked.about).find(|about| about.sequence == id.sequence)
-    }
-
     /// Nothing more will come from this connection.
-    pub fn ended(&mut self, conn: ConnId) {
+    pub(super) fn ended(&mut self, conn: ConnId) {
         if let Some(line) = self.lines.get_mut(&conn) {
             line.ended = true;
         }
     }
 
     /// Takes what may leave.
-    pub fn take(&mut self, conn: ConnId) -> Outgoing {
+    pub(super) fn take(&mut self, conn: ConnId) -> Outgoing {
         let mut outgoing = Outgoing::default();
         let Some(line) = self.lines.get_mut(&conn) else { return outgoing };
         while line.asked.front().is_some_and(|asked| asked.answer.is_some()) {

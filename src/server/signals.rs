@@ -11,7 +11,7 @@ use signal_hook::{flag, low_level};
 
 /// Where signals arrive.
 #[derive(Debug)]
-pub struct Signals {
+pub(super) struct Signals {
     socket: UnixStream,
 }
 
@@ -20,7 +20,7 @@ impl Signals {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn catch() -> io::Result<Signals> {
+    pub(super) fn catch() -> io::Result<Signals> {
         let (socket, sender) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
         let seen = Arc::new(AtomicBool::new(false));
@@ -34,7 +34,7 @@ impl Signals {
     }
 
     /// Whether a signal arrived since this was last asked.
-    pub fn arrived(&mut self) -> bool {
+    pub(super) fn arrived(&mut self) -> bool {
         let mut bytes = [0; 64];
         matches!(self.socket.read(&mut bytes), Ok(count) if count > 0)
     }

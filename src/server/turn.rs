@@ -192,14 +192,16 @@ impl Server {
 
     pub(super) fn panicked(&mut self, conn: ConnId) {
         self.metrics.panics_caught.increment();
-        log::error!("a request of connection {conn} made the broker panic; the connection is closed");
+        log::error!(
+            "a request of connection {conn} made the broker panic; the connection is closed"
+        );
         self.net.close(conn, CloseReason::Server("a panic while it was served".into()));
     }
 
     /// A line that a peer can cause: at most a few per second, with a count of the others.
     fn warn_of_peer(&mut self, line: std::fmt::Arguments<'_>) {
         let now = self.clock.now().mono;
-        if let Some(suppressed) = self.peer_lines.admit(now, &self.metrics.log_lines_dropped) {
+        if let Some(suppressed) = self.peer_lines.admit(now, self.metrics.log_lines_dropped) {
             log::warn!("{line}{suppressed}");
         }
     }

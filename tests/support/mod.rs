@@ -1,6 +1,7 @@
 //! A broker with a disk of its own in memory, driven by hand: an event in, effects out, under a clock that stands
 //! still unless it is moved.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![expect(clippy::allow_attributes, reason = "which part is unused differs from test to test")]
+#![allow(dead_code)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,37 +29,37 @@ struct Log {
 
 /// What became of a request.
 #[derive(Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     Response(Box<Response>),
     Silence { failed: bool },
 }
 
-pub struct Harness {
-    pub broker: Broker,
-    pub now: Now,
+pub(crate) struct Harness {
+    pub(crate) broker: Broker,
+    pub(crate) now: Now,
     logs: BTreeMap<PartitionId, Log>,
     /// Outcomes that wait to be delivered.
-    pub outcomes: VecDeque<Outcome>,
+    pub(crate) outcomes: VecDeque<Outcome>,
     /// While set, syncs are kept back: the disk is slow.
-    pub hold_syncs: bool,
+    pub(crate) hold_syncs: bool,
     held: VecDeque<Outcome>,
-    pub replies: BTreeMap<RequestId, Reply>,
+    pub(crate) replies: BTreeMap<RequestId, Reply>,
     /// Every job so far, by name.
-    pub jobs: Vec<String>,
+    pub(crate) jobs: Vec<String>,
     next_sequence: u64,
 }
 
-pub fn conn(slot: usize) -> ConnId {
+pub(crate) fn conn(slot: usize) -> ConnId {
     ConnId { slot, generation: 0 }
 }
 
 impl Harness {
     /// A fresh broker, started.
-    pub fn new() -> Harness {
+    pub(crate) fn new() -> Harness {
         Harness::with(Options { cluster_id: "cluster".into(), ..Options::default() })
     }
 
-    pub fn with(options: Options) -> Harness {
+    pub(crate) fn with(options: Options) -> Harness {
         let mut harness = Harness {
             broker: Broker::new(options, 7),
             now: Now { mono: Mono(1_000_000), wall: 1_800_000_000_000 },
@@ -80,11 +81,11 @@ impl Harness {
     }
 
     /// Sends a request from connection 0 without letting the disk do anything.
-    pub fn send(&mut self, request: impl Into<Request>) -> RequestId {
+    pub(crate) fn send(&mut self, request: impl Into<Request>) -> RequestId {
         self.send_from(0, request)
     }
 
-    pub fn send_from(&mut self, slot: usize, request: impl Into<Request>) -> RequestId {
+    pub(crate) fn send_from(&mut self, slot: usize, request: impl Into<Request>) -> RequestId {
         let id = RequestId { conn: conn(slot), sequence: self.next_sequence };
         self.next_sequence += 1;
         let client = Client {
@@ -98,13 +99,13 @@ impl Harness {
     }
 
     /// Sends a request and lets the disk finish.
-    pub fn ask(&mut self, request: impl Into<Request>) -> Response {
+    pub(crate) fn ask(&mut self, request: impl Into<Request>) -> Response {
         let id = self.send(request);
         self.settle();
         self.reply(id).unwrap_or_else(|| panic!("no answer"))
     }
 
-    pub fn handle(&mut self, event: Event) {
+    pub(crate) fn handle(&mut self, event: Event) {
         let mut out = Vec::new();
         self.broker.handle(event, self.now, &mut out);
         self.broker.end_turn(self.now, &mut out);
@@ -113,14 +114,14 @@ impl Harness {
     }
 
     /// Delivers outcomes until there are none.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(outcome) = self.outcomes.pop_front() {
             self.handle(Event::Outcome(outcome));
         }
     }
 
     /// Delivers one outcome.
-    pub fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         match self.outcomes.pop_front() {
             Some(outcome) => {
                 self.handle(Event::Outcome(outcome));
@@ -131,14 +132,14 @@ impl Harness {
     }
 
     /// The disk catches up.
-    pub fn release_syncs(&mut self) {
+    pub(crate) fn release_syncs(&mut self) {
         self.hold_syncs = false;
         self.outcomes.append(&mut self.held);
         self.settle();
     }
 
     /// Time passes.
-    pub fn advance_ms(&mut self, ms: i64) {
+    pub(crate) fn advance_ms(&mut self, ms: i64) {
         self.now.mono = self.now.mono.plus_ms(ms);
         self.now.wall += ms;
         let mut out = Vec::new();
@@ -149,14 +150,14 @@ impl Harness {
     }
 
     /// The answer to a request, if there is one by now.
-    pub fn reply(&mut self, id: RequestId) -> Option<Response> {
+    pub(crate) fn reply(&mut self, id: RequestId) -> Option<Response> {
         match self.replies.remove(&id)? {
             Reply::Response(response) => Some(*response),
             Reply::Silence { .. } => panic!("silence instead of an answer"),
         }
     }
 
-    pub fn is_answered(&self, id: RequestId) -> bool {
+    pub(crate) fn is_answered(&self, id: RequestId) -> bool {
         self.replies.contains_key(&id)
     }
 
@@ -210,7 +211,8 @@ impl Harness {
                 let parts = read.parts.iter().map(|part| {
                     let log = self.logs.get(&part.partition).ok_or(ReadError::UnknownPartition)?;
                     let batches = log.batches.iter();
-                    let wanted = batches.filter(|(_, end, _)| *end > part.offset && *end <= part.end);
+                    let wanted =
+                        batches.filter(|(_, end, _)| *end > part.offset && *end <= part.end);
                     Ok(wanted.map(|(_, _, bytes)| Payload::Bytes(bytes.clone())).collect())
                 });
                 let parts = parts.collect();
@@ -269,7 +271,7 @@ impl Harness {
     }
 
     /// Creates a topic and waits for it.
-    pub fn create_topic(&mut self, name: &str, partitions: i32) {
+    pub(crate) fn create_topic(&mut self, name: &str, partitions: i32) {
         let topic = CreateTopicsRequestTopic {
             name: name.into(),
             num_partitions: partitions,
@@ -283,16 +285,18 @@ impl Harness {
 }
 
 /// A batch of this many records.
-pub fn batch(count: usize) -> Bytes {
+pub(crate) fn batch(count: usize) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default()).unwrap();
     for i in 0..count {
-        builder.append(1_800_000_000_000, None, Some(format!("value {i}").as_bytes()), &[]).unwrap();
+        builder
+            .append(1_800_000_000_000, None, Some(format!("value {i}").as_bytes()), &[])
+            .unwrap();
     }
     Bytes::from_vec(builder.finish().unwrap())
 }
 
 /// A produce of one batch to one partition.
-pub fn produce(topic: &str, index: i32, acks: i16, records: Bytes) -> ProduceRequest {
+pub(crate) fn produce(topic: &str, index: i32, acks: i16, records: Bytes) -> ProduceRequest {
     let part = ProduceRequestPartition { index, records: Some(Records::from_bytes(records)) };
     let topic = ProduceRequestTopic {
         name: topic.into(),
@@ -303,7 +307,7 @@ pub fn produce(topic: &str, index: i32, acks: i16, records: Bytes) -> ProduceReq
 }
 
 /// A fetch from one partition.
-pub fn fetch(topic: &str, index: i32, offset: i64) -> FetchRequest {
+pub(crate) fn fetch(topic: &str, index: i32, offset: i64) -> FetchRequest {
     let part = FetchRequestPartition {
         partition: index,
         fetch_offset: offset,
@@ -319,19 +323,19 @@ pub fn fetch(topic: &str, index: i32, offset: i64) -> FetchRequest {
 }
 
 /// The only partition of a produce's answer.
-pub fn produced(response: &Response) -> &ProduceResponsePartition {
+pub(crate) fn produced(response: &Response) -> &ProduceResponsePartition {
     let Response::Produce(response) = response else { panic!("another answer: {response:?}") };
     &response.responses[0].partition_responses[0]
 }
 
 /// The only partition of a fetch's answer.
-pub fn fetched(response: &Response) -> &FetchResponsePartition {
+pub(crate) fn fetched(response: &Response) -> &FetchResponsePartition {
     let Response::Fetch(response) = response else { panic!("another answer: {response:?}") };
     &response.responses[0].partitions[0]
 }
 
 /// Number of records in a fetch's answer.
-pub fn record_count(part: &FetchResponsePartition) -> i32 {
+pub(crate) fn record_count(part: &FetchResponsePartition) -> i32 {
     let parts = part.records.as_ref().map(|records| records.parts.clone()).unwrap_or_default();
     let count = |part: Payload| match part {
         Payload::Bytes(bytes) => {

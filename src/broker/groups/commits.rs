@@ -175,7 +175,13 @@ impl Groups {
     }
 
     /// Lowers commits beyond a log's end to it, which a power cut may have taken back. Answers how many there were.
-    pub fn clamp(&mut self, ctx: &mut Context<'_>, topic: &Topic, index: i32, end: Offset) -> usize {
+    pub fn clamp(
+        &mut self,
+        ctx: &mut Context<'_>,
+        topic: &Topic,
+        index: i32,
+        end: Offset,
+    ) -> usize {
         let mut lowered = 0;
         for group in self.groups.values_mut() {
             let Some(commit) = group.commits.get(&topic.name, index) else { continue };
@@ -190,11 +196,7 @@ impl Groups {
         lowered
     }
 
-    fn forget(
-        &mut self,
-        ctx: &mut Context<'_>,
-        goes: impl Fn(&str, &Commit) -> bool,
-    ) -> Position {
+    fn forget(&mut self, ctx: &mut Context<'_>, goes: impl Fn(&str, &Commit) -> bool) -> Position {
         let mut position = Position::default();
         let names: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for name in names {
@@ -324,8 +326,11 @@ fn refuse(
     topics: &TopicTable,
     admitted: Result<(), ErrorCode>,
 ) -> OffsetCommitResponse {
-    let unknown =
-        if request.by_topic_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let unknown = if request.by_topic_id {
+        ErrorCode::UnknownTopicId
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    };
     let mut response = OffsetCommitResponse::default();
     for wanted in &request.topics {
         let topic = topics.resolve(&wanted.name, wanted.topic_id);
@@ -333,7 +338,9 @@ fn refuse(
             let index = partition.partition_index;
             let error = match topic {
                 None => unknown,
-                Some(topic) if topic.partition(index).is_none() => ErrorCode::UnknownTopicOrPartition,
+                Some(topic) if topic.partition(index).is_none() => {
+                    ErrorCode::UnknownTopicOrPartition
+                }
                 Some(_) => admitted.err().unwrap_or(ErrorCode::None),
             };
             OffsetCommitResponsePartition { partition_index: index, error_code: error.code() }
@@ -365,7 +372,9 @@ fn fetch_group(
     by_topic_id: bool,
 ) -> OffsetFetchResponseGroup {
     let answers = match &wanted.topics {
-        Some(wanted) => wanted.iter().map(|w| fetch_topic(w, stored, topics, by_topic_id)).collect(),
+        Some(wanted) => {
+            wanted.iter().map(|w| fetch_topic(w, stored, topics, by_topic_id)).collect()
+        }
         None => stored.map(|stored| fetch_all(stored, topics)).unwrap_or_default(),
     };
     OffsetFetchResponseGroup {

@@ -37,7 +37,8 @@ impl Groups {
     /// An empty group's deadline has passed: what has expired is forgotten, and with its last commit the group.
     pub(super) fn expire(&mut self, ctx: &mut Context<'_>, name: &str) {
         let Some(group) = self.groups.get_mut(name) else { return };
-        let Some(sane_since) = self.shared.clock_sane_since.filter(|_| is_sane(ctx.now.wall)) else {
+        let Some(sane_since) = self.shared.clock_sane_since.filter(|_| is_sane(ctx.now.wall))
+        else {
             return self.shared.timers.remove(Timer::Expiry(group.number));
         };
         if group.state != State::Empty || !group.pending.is_empty() {

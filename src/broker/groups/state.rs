@@ -420,7 +420,8 @@ impl Group {
         let rules = [
             (self.state != State::Empty || self.members.is_empty(), "an empty group has members"),
             (
-                self.members.is_empty() || self.leader.is_some_and(|n| self.members.contains_key(&n)),
+                self.members.is_empty()
+                    || self.leader.is_some_and(|n| self.members.contains_key(&n)),
                 "the leader is not a member",
             ),
             (
@@ -441,7 +442,8 @@ impl Group {
                 "somebody who is not a member has not synced",
             ),
             (
-                self.state.is_preparing() || self.members.values().all(|m| m.join_request.is_none()),
+                self.state.is_preparing()
+                    || self.members.values().all(|m| m.join_request.is_none()),
                 "a join waits although no rebalance is prepared",
             ),
             (
@@ -450,7 +452,9 @@ impl Group {
                 "a sync waits although no rebalance is being completed",
             ),
             (
-                self.members.values().all(|m| m.protocols.iter().any(|p| self.is_candidate(&p.name))),
+                self.members
+                    .values()
+                    .all(|m| m.protocols.iter().any(|p| self.is_candidate(&p.name))),
                 "a member supports nothing that everybody supports",
             ),
         ];

@@ -50,9 +50,9 @@ impl Groups {
             return ctx.reply(id, response);
         }
         let leave = |group: &mut Group, call: &mut Call<'_, '_>| group.leave(call, request);
-        let nobody = || (Position::default(), vec![Err(ErrorCode::UnknownMemberId); request.members.len()]);
-        let (position, results) =
-            self.enter(ctx, &request.group_id, leave).unwrap_or_else(nobody);
+        let nobody =
+            || (Position::default(), vec![Err(ErrorCode::UnknownMemberId); request.members.len()]);
+        let (position, results) = self.enter(ctx, &request.group_id, leave).unwrap_or_else(nobody);
         let member = |(member, result): (&LeaveGroupRequestMember, Result<(), ErrorCode>)| {
             LeaveGroupResponseMember {
                 member_id: member.member_id.clone(),
