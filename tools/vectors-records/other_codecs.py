@@ -15,8 +15,8 @@ import zstandard
 CONTENT = b"".join(b"offset %d of segment %d\n" % (i % 40, i % 7) for i in range(7000))
 
 
-def save(name, origin, codec, data):
-    lines = [f"# {origin}", f"#> {codec} {len(CONTENT)}:{zlib.crc32(CONTENT):08x}"]
+def save(name, origin, codec, data, content=CONTENT):
+    lines = [f"# {origin}", f"#> {codec} {len(content)}:{zlib.crc32(content):08x}"]
     lines += [data[at : at + 32].hex() for at in range(0, len(data), 32)]
     directory = pathlib.Path(sys.argv[1])
     (directory / f"{name}.hex").write_text("\n".join(lines) + "\n")
@@ -41,4 +41,4 @@ save("zstd_stream", zstd_origin, "zstd",
      stream.compress(CONTENT[:half]) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
      + stream.compress(CONTENT[half:]) + stream.flush())
 save("snappy_bare", f"python cramjam {cramjam.__version__}", "snappy",
-     bytes(cramjam.snappy.compress_raw(CONTENT)))
+     bytes(cramjam.snappy.compress_raw(CONTENT[:9000])), CONTENT[:9000])
