@@ -112,6 +112,12 @@ class Broker:
 
     def start(self, seconds=30.0):
         """Runs the broker and returns when it has said that it is ready."""
+        self.launch()
+        wait_until(self._is_ready, "the broker is ready", seconds)
+        return self
+
+    def launch(self):
+        """Runs the broker and returns at once."""
         assert self.process is None or self.process.poll() is not None, "it already runs"
         self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         env = dict(os.environ, RUST_LOG=self.log_level, RUST_BACKTRACE="1")
@@ -120,8 +126,6 @@ class Broker:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env
             )
-        wait_until(self._is_ready, "the broker is ready", seconds)
-        return self
 
     def _is_ready(self):
         code = self.process.poll()
