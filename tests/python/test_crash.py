@@ -219,7 +219,16 @@ def check_commits(broker, acknowledged, when):
     """The group's commits are those that were acknowledged, or newer."""
     consumer = group_consumer(broker)
     parts = [TopicPartition("once", part) for part in acknowledged]
-    for part in consumer.committed(parts, 20) if parts else []:
+
+
+    def committed():
+        try:
+            return consumer.committed(parts, 5)
+        except KafkaException as problem:
+            assert problem.args[0].retriable() or problem.args[0].code() < 0, problem
+            return None
+
+    for part in wait_until(committed, "the commits", 20) if parts else []:
         assert part.offset >= acknowledged[part.partition], f"{when}: {part} after {acknowledged}"
     consumer.close()
 
