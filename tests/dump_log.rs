@@ -328,12 +328,16 @@ fn marks_and_manifest_are_shown_and_torn_slots_reported() {
 }
 
 #[test]
-fn groups_and_topics_are_readable_in_internal_logs() {
+fn groups_transactions_and_topics_are_readable_in_internal_logs() {
     let data = Data::partition("offsets", "__consumer_offsets-0");
     let (_, text) = data.dump(&log(FIRST), &["--print-data-log"]);
     assert!(text.contains(r#"group: "classic-group", topic: "mixed", partition: 0"#), "{text}");
     assert!(text.contains("offset: 61, leader_epoch: 0"), "{text}");
     assert!(text.contains("payload: <DELETE>"), "{text}");
+    let data = Data::partition("transactions", "__transaction_state-0");
+    let (_, text) = data.dump(&log(FIRST), &["--print-data-log"]);
+    assert!(text.contains(r#"transactional_id: "tx-open""#), "{text}");
+    assert!(text.contains(r#"topic: "orders", partition_ids: [1]"#), "{text}");
     let data = Data::partition("metadata", "__cluster_metadata-0");
     let (_, text) = data.dump(&log(FIRST), &["--print-data-log"]);
     assert!(text.contains(r#"name: "mixed", topic_id: 1NS0HF2bRPSFyoo84iOnJw"#), "{text}");

@@ -7,6 +7,7 @@ use crate::base::ids::TopicId;
 use crate::base::payload::Bytes;
 use crate::wire::messages::internal::metadata::MetadataRecord;
 use crate::wire::messages::internal::offsets::{GroupMetadataValue, OffsetCommitValue, OffsetsKey};
+use crate::wire::messages::internal::transactions::{TransactionLogKey, TransactionLogValue};
 
 /// What the records of a log are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Contents {
                 OffsetsKey::GroupMetadata(key) => Some(format!("{key:?}")),
             },
             Contents::Metadata => metadata_key(key),
-            Contents::Transactions => None,
+            Contents::Transactions => debug(TransactionLogKey::decode(&bytes(key))),
         }
     }
 
@@ -52,7 +53,7 @@ impl Contents {
                 OffsetsKey::OffsetCommit(_) => debug(OffsetCommitValue::decode(&value)),
                 OffsetsKey::GroupMetadata(_) => debug(GroupMetadataValue::decode(&value)),
             },
-            Contents::Transactions => None,
+            Contents::Transactions => debug(TransactionLogValue::decode(&value)),
             Contents::Metadata => debug(MetadataRecord::decode(&value)),
         }
     }
