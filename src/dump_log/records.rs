@@ -4,18 +4,18 @@ use std::fmt;
 use std::io;
 
 use super::report::Report;
-use super::segment::time_name;
 use super::values::{Contents, Text};
 use super::walk::{Head, Met, OldHeader};
 use crate::record::batch::add_to_sequence;
 use crate::record::control::{EndTransaction, Marker};
-use crate::record::message_set::{self, Message, Tail};
+use crate::record::message_set::{self, Format, Message, Tail};
 use crate::record::records::{Record, RecordReader};
 use crate::record::{RecordError, TimestampType};
 
 /// The most bytes that the records of one batch may decompress to.
 const DECOMPRESSED_BYTES_MAX: usize = 1024 * 1024 * 1024;
 const LOG_APPEND_TIME: u8 = 0x08;
+const NO_TIMESTAMP: &str = "NoTimestampType";
 
 /// How much of each record is shown.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ fn each_of_batch(
         };
         show(Line {
             record,
-            time: header.timestamp_type(),
+            time: time_name(header.timestamp_type()),
             sequence: Some(sequence),
             control: header.is_control(),
             shown,
@@ -91,24 +91,35 @@ fn each_of_message(
     show: &mut dyn FnMut(Line<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     message_set::for_each(bytes, Tail::Whole, DECOMPRESSED_BYTES_MAX, |message: &Message<'_>| {
-        let (record, time) = (&message.record, message.timestamp_type);
-        show(Line { record, time, sequence: None, control: false, shown })
+        let time = match message.format {
+            Format::Zero => NO_TIMESTAMP,
+            Format::One => time_name(message.timestamp_type),
+        };
+        show(Line { record: &message.record, time, sequence: None, control: false, shown })
     })
 }
 
-/// Whose clock an old message's timestamp comes from.
-pub(super) fn old_timestamp_type(header: &OldHeader) -> TimestampType {
-    if header.magic > 0 && header.attributes & LOG_APPEND_TIME != 0 {
-        TimestampType::LogAppendTime
-    } else {
-        TimestampType::CreateTime
+/// Kafka's name of a kind of timestamp.
+pub(super) fn time_name(kind: TimestampType) -> &'static str {
+    match kind {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    }
+}
+
+/// The name of an old message's kind of timestamp.
+pub(super) fn old_time_name(header: &OldHeader) -> &'static str {
+    match header.magic {
+        0 => NO_TIMESTAMP,
+        _ if header.attributes & LOG_APPEND_TIME != 0 => time_name(TimestampType::LogAppendTime),
+        _ => time_name(TimestampType::CreateTime),
     }
 }
 
 /// One record.
 struct Line<'a> {
     record: &'a Record<'a>,
-    time: TimestampType,
+    time: &'static str,
     /// Only format 2 has sequences and headers.
     sequence: Option<i32>,
     control: bool,
@@ -119,7 +130,7 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let record = self.record;
         let size = |field: Option<&[u8]>| field.map_or("-1".to_owned(), |it| it.len().to_string());
-        write!(f, "| offset: {} {}: ", record.offset, time_name(self.time))?;
+        write!(f, "| offset: {} {}: ", record.offset, self.time)?;
         write!(f, "{} keySize: {}", record.timestamp, size(record.key))?;
         write!(f, " valueSize: {}", size(record.value))?;
         if let Some(sequence) = self.sequence {

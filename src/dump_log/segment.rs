@@ -3,13 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use super::records;
+use super::records::{self, time_name};
 use super::report::Report;
 use super::source::Source;
 use super::values::Contents;
 use super::walk::{self, Head, Met, Missing};
 use super::{Options, Stop, base_offset};
-use crate::record::TimestampType;
 use crate::record::batch::BatchHeader;
 use crate::record::compression::Codec;
 
@@ -30,6 +29,7 @@ pub(super) fn dump(path: &Path, options: Options, report: &mut Report<'_>) -> Re
         options,
         contents,
         report,
+        base,
         next_offset: base.unwrap_or(0),
         leader_epoch: -1,
         batches: 0,
@@ -43,6 +43,8 @@ struct SegmentDump<'r, 'a> {
     options: Options,
     contents: Option<Contents>,
     report: &'r mut Report<'a>,
+    /// The offset in the file's name.
+    base: Option<i64>,
     /// No offset below this one may follow.
     next_offset: i64,
     /// No leader epoch below this one may follow.
@@ -82,7 +84,8 @@ impl SegmentDump<'_, '_> {
         }
         self.check_order(&met)?;
         self.batches += 1;
-        self.next_offset = self.next_offset.max(met.last_offset().saturating_add(1));
+        // Not the largest so far: one wrong offset is one damage, not one for every batch behind it.
+        self.next_offset = met.last_offset().saturating_add(1);
         if self.options.deep || self.options.verify {
             self.open(&met)?;
         }
@@ -132,6 +135,10 @@ impl SegmentDump<'_, '_> {
         if base < next {
             let what = format_args!("the batch begins at offset {base}, expected {next} or later");
             self.damage(met.position, what)?;
+        }
+        let range = met.last_offset().saturating_sub(self.base.unwrap_or(met.last_offset()));
+        if range > i64::from(i32::MAX) {
+            self.damage(met.position, "an offset beyond the range of a segment")?;
         }
         let Head::Batch(header) = &met.head else { return Ok(()) };
         if header.last_offset_delta < 0 {
@@ -183,16 +190,16 @@ impl fmt::Display for Line<'_> {
         match &met.head {
             Head::Batch(header) => {
                 batch_fields(f, header)?;
-                let time = header.timestamp_type();
-                write!(f, " position: {} {}: ", met.position, time_name(time))?;
+                let time = time_name(header.timestamp_type());
+                write!(f, " position: {} {time}: ", met.position)?;
                 write!(f, "{} size: {} magic: 2", header.max_timestamp, met.size)?;
                 let codec = header.codec().map_or("unknown", Codec::name);
                 write!(f, " compresscodec: {codec} crc: {} isvalid: {valid}", header.crc)
             }
             Head::Message(header) => {
                 write!(f, "offset: {} position: {}", header.offset, met.position)?;
-                let time = records::old_timestamp_type(header);
-                write!(f, " {}: {} size: {}", time_name(time), header.timestamp, met.size)?;
+                let time = records::old_time_name(header);
+                write!(f, " {time}: {} size: {}", header.timestamp, met.size)?;
                 let codec = Codec::from_attributes(i16::from(header.attributes));
                 write!(f, " magic: {}", header.magic)?;
                 write!(f, " compresscodec: {}", codec.map_or("unknown", Codec::name))?;
@@ -213,13 +220,5 @@ fn batch_fields(f: &mut fmt::Formatter<'_>, header: &BatchHeader) -> fmt::Result
     match header.delete_horizon() {
         Some(horizon) => write!(f, "{horizon}"),
         None => f.write_str("none"),
-    }
-}
-
-/// Kafka's name of a kind of timestamp.
-pub(super) fn time_name(kind: TimestampType) -> &'static str {
-    match kind {
-        TimestampType::CreateTime => "CreateTime",
-        TimestampType::LogAppendTime => "LogAppendTime",
     }
 }

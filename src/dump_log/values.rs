@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::base::ids::TopicId;
 use crate::base::payload::Bytes;
 use crate::wire::messages::internal::metadata::MetadataRecord;
 use crate::wire::messages::internal::offsets::{GroupMetadataValue, OffsetCommitValue, OffsetsKey};
+use crate::wire::messages::internal::transactions::{TransactionLogKey, TransactionLogValue};
 
 /// What the records of a log are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,8 @@ impl Contents {
                 OffsetsKey::OffsetCommit(key) => Some(format!("{key:?}")),
                 OffsetsKey::GroupMetadata(key) => Some(format!("{key:?}")),
             },
-            Contents::Transactions | Contents::Metadata => None,
+            Contents::Metadata => metadata_key(key),
+            Contents::Transactions => debug(TransactionLogKey::decode(&bytes(key))),
         }
     }
 
@@ -50,9 +53,30 @@ impl Contents {
                 OffsetsKey::OffsetCommit(_) => debug(OffsetCommitValue::decode(&value)),
                 OffsetsKey::GroupMetadata(_) => debug(GroupMetadataValue::decode(&value)),
             },
-            Contents::Transactions => None,
+            Contents::Transactions => debug(TransactionLogValue::decode(&value)),
             Contents::Metadata => debug(MetadataRecord::decode(&value)),
         }
+    }
+}
+
+/// A key of our own in `__cluster_metadata`: the type of the record, then what it is about. Kafka's have none.
+fn metadata_key(key: &[u8]) -> Option<String> {
+    let (kind, about) = key.split_first_chunk::<2>()?;
+    match (i16::from_be_bytes(*kind), about) {
+        (0, []) => Some("RegisterBroker".to_owned()),
+        (2, id) => Some(format!("Topic {}", TopicId(id.try_into().ok()?))),
+        (3, about) => {
+            let (id, index) = about.split_first_chunk::<16>()?;
+            let index = i32::from_be_bytes(index.try_into().ok()?);
+            Some(format!("Partition {}-{index}", TopicId(*id)))
+        }
+        (4, [resource_type, names @ ..]) => {
+            let mut names = names.splitn(2, |byte| *byte == 0);
+            let (resource, name) = (Text(names.next()?), Text(names.next()?));
+            Some(format!("Config {resource_type}:{resource} {name}"))
+        }
+        (15, []) => Some("ProducerIds".to_owned()),
+        _ => None,
     }
 }
 
@@ -94,5 +118,19 @@ mod tests {
         let text = Text("größe\u{1b}[2J\n".as_bytes()).to_string();
         assert_eq!(text, "größe\\u{1b}[2J\\n");
         assert_eq!(Text(b"a\xff\x00b").to_string(), "a\\xff\\u{0}b");
+    }
+
+    #[test]
+    fn keys_of_the_metadata_log_are_named() {
+        let key = |bytes: &[u8]| Contents::Metadata.key(bytes);
+        assert_eq!(key(&[0, 0]).unwrap(), "RegisterBroker");
+        let topic = [&[0, 2][..], &TopicId::METADATA.0].concat();
+        assert_eq!(key(&topic).unwrap(), "Topic AAAAAAAAAAAAAAAAAAAAAQ");
+        let partition = [&[0, 3][..], &TopicId::METADATA.0, &[0, 0, 0, 7]].concat();
+        assert_eq!(key(&partition).unwrap(), "Partition AAAAAAAAAAAAAAAAAAAAAQ-7");
+        assert_eq!(key(b"\0\x04\x02orders\0retention.ms").unwrap(), "Config 2:orders retention.ms");
+        for bad in [&b""[..], b"\0", b"\0\x02short", b"\0\x04\x02orders", b"\0\0more"] {
+            assert_eq!(key(bad), None);
+        }
     }
 }

@@ -186,9 +186,11 @@ pub(super) fn find_batch(source: &mut Source, from: u64, offset_min: i64) -> io:
     let mut at = from;
     while at < source.size() {
         let chunk = source.peek(at, WINDOW_BYTES)?;
-        let candidates: Vec<usize> = candidates(chunk, offset_min).collect();
         let step = chunk.len().saturating_sub(PREFIX_SIZE - 1).max(1);
         let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
+        // A batch may begin with zeros, but its length is none.
+        let from = zeros.saturating_sub(PREFIX_SIZE);
+        let candidates: Vec<usize> = candidates(chunk, from, offset_min).collect();
         for candidate in candidates {
             let position = at.saturating_add(as_u64(candidate));
             let Ok(met) = read_head(source, position)? else { continue };
@@ -204,9 +206,9 @@ pub(super) fn find_batch(source: &mut Source, from: u64, offset_min: i64) -> io:
     Ok(found)
 }
 
-/// The places in `chunk` where a batch might begin.
-fn candidates(chunk: &[u8], offset_min: i64) -> impl Iterator<Item = usize> + '_ {
-    let starts = chunk.windows(PREFIX_SIZE).enumerate();
+/// The places in `chunk`, not before `from`, where a batch might begin.
+fn candidates(chunk: &[u8], from: usize, offset_min: i64) -> impl Iterator<Item = usize> + '_ {
+    let starts = chunk.windows(PREFIX_SIZE).enumerate().skip(from);
     starts.filter_map(move |(start, bytes)| {
         // Most places fail here already.
         if *bytes.last()? > 2 {
