@@ -18,7 +18,8 @@ pub enum Protocol {
 /// Limits and budgets of a [`Reactor`](super::Reactor).
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Open connections in total; one more is closed as soon as it is accepted.
+    /// Open connections in total; one more is closed as soon as it is accepted. HTTP listeners accept a few
+    /// beyond both limits, so that health can be asked for when clients have taken every place.
     pub connections_max: usize,
     /// Open connections of one IP address.
     pub connections_per_address_max: usize,

@@ -27,6 +27,19 @@ fn one_connection_too_many_is_closed_at_once_for_a_named_reason() {
     assert_eq!((stats.accepted, stats.refused, stats.closed), (3, 1, 1));
 }
 
+#[test]
+fn health_can_be_asked_for_when_every_place_is_taken() {
+    let mut options = options();
+    options.connections_max = 1;
+    options.connections_per_address_max = 1;
+    let mut rig = Rig::new(options);
+    let http = rig.net.listen("127.0.0.1:0".parse().unwrap(), Protocol::Http).unwrap();
+    let _client = rig.client();
+    let _checks: Vec<_> = (0..17).map(|_| connect(http)).collect();
+    rig.until(|rig| rig.opened.len() == 17 && rig.refused.len() == 1);
+    assert_eq!(rig.refused, [CloseReason::TooManyConnections(17)]);
+}
+
 /// A client that comes from `source`.
 fn connect_from(source: &str, to: SocketAddr) -> std::net::TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
