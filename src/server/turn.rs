@@ -123,7 +123,7 @@ impl Server {
                 NetEvent::OutboxDrained { conn } => self.continue_http(conn, now),
                 NetEvent::Closed { conn, reason } => self.closed(conn, &reason, now),
                 NetEvent::AcceptPaused { error } => {
-                    log::error!("accepting pauses: {error}");
+                    self.warn_of_peer(format_args!("accepting pauses: {error}"));
                 }
             }
         }
