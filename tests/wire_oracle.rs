@@ -20,6 +20,8 @@ fn every_version_of_every_request_and_response_has_vectors() {
                     assert!(found.contains(&key), "no vector for {key:?}");
                 }
             }
+            let newest = (format!("{api}{side}"), *api.versions().end(), "long".to_owned());
+            assert!(found.contains(&newest), "no vector for {newest:?}");
         }
     }
     for message in inner_codecs().keys() {

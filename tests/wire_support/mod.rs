@@ -18,7 +18,7 @@ pub(crate) struct Vector {
     pub(crate) message: String,
     /// The version.
     pub(crate) version: i16,
-    /// `default`, `filled` or `sparse`.
+    /// `default`, `filled`, `sparse` or `long`.
     pub(crate) variant: String,
     /// A frame without its length, or a value behind its version.
     pub(crate) bytes: Bytes,

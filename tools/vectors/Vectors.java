@@ -5,7 +5,9 @@
 // Each message gets three vectors per version:
 //   default   a new object;
 //   filled    every field has a value of its own, none its default, nothing is null;
-//   sparse    every nullable field is null, every other array has one element at its defaults.
+//   sparse    every nullable field is null, every other array has one element at its defaults;
+// and the newest version a fourth:
+//   long      as filled, with strings, bytes and an array whose lengths take two bytes as varints.
 // A vector is a whole frame without its length (header and body) for a request or a response, and the bytes of
 // a key or value, with the version before them, for the rest. Versions that the file has already are left alone,
 // so that an older release only adds what a newer one has dropped.
@@ -21,9 +23,13 @@ import org.apache.kafka.common.protocol.*;
 import org.apache.kafka.common.protocol.types.*;
 
 public class Vectors {
-    enum Mode { FILLED, SPARSE }
+    enum Mode { FILLED, SPARSE, LONG }
+
+    static final int LONG_STRING = 200;
+    static final int LONG_ARRAY = 130;
 
     static int counter;
+    static boolean longArrayMade;
     static Mode mode;
 
     public static void main(String[] arguments) throws Exception {
@@ -63,16 +69,20 @@ public class Vectors {
                 continue;
             }
             Schema schema = ((Schema[]) type.getField("SCHEMAS").get(null))[version];
-            for (String variant : new String[] {"default", "filled", "sparse"}) {
+            for (String variant : new String[] {"default", "filled", "sparse", "long"}) {
+                if (variant.equals("long") && version < high) {
+                    continue;
+                }
                 counter = 0;
+                longArrayMade = false;
                 Message message = (Message) type.getConstructor().newInstance();
                 if (!variant.equals("default")) {
-                    mode = variant.equals("filled") ? Mode.FILLED : Mode.SPARSE;
+                    mode = Mode.valueOf(variant.toUpperCase(Locale.ROOT));
                     fill(message, schema);
                 }
                 out.append("\n[v").append(version).append(' ').append(variant).append(" kafka ").append(release).append("]\n");
                 hex(out, bytes(message, side, (short) version));
-                if (!variant.equals("default")) {
+                if (variant.equals("filled") || variant.equals("sparse")) {
                     out.append(". ");
                     describe(out, message, schema);
                     out.append('\n');
@@ -187,10 +197,10 @@ public class Vectors {
             } else if (type instanceof Schema inner) {
                 Object part = setter.getParameterTypes()[0].getConstructor().newInstance();
                 fill(part, inner);
-                if (mode == Mode.FILLED) {
+                if (mode != Mode.SPARSE) {
                     setter.invoke(data, part);
                 }
-            } else if (mode == Mode.FILLED) {
+            } else if (mode != Mode.SPARSE) {
                 setter.invoke(data, value(setter.getParameterTypes()[0], type, old));
             }
         }
@@ -204,13 +214,15 @@ public class Vectors {
         java.lang.reflect.Type generic = kind.isInterface() ? setter.getGenericParameterTypes()[0] : kind.getGenericSuperclass();
         Class<?> inside = (Class<?>) ((ParameterizedType) generic).getActualTypeArguments()[0];
         if (element instanceof Schema schema) {
-            for (int i = 0; i < (mode == Mode.FILLED && counter < 8 ? 2 : 1); i++) {
+            for (int i = 0; i < (mode != Mode.SPARSE && counter < 8 ? 2 : 1); i++) {
                 Object part = inside.getConstructor().newInstance();
                 fill(part, schema);
                 list.add(part);
             }
-        } else if (mode == Mode.FILLED) {
-            for (int i = 0; i < 2; i++) {
+        } else if (mode != Mode.SPARSE) {
+            boolean isLong = mode == Mode.LONG && !longArrayMade;
+            longArrayMade |= isLong;
+            for (int i = 0; i < (isLong ? LONG_ARRAY : 2); i++) {
                 list.add(value(inside, element, null));
             }
         }
@@ -233,7 +245,7 @@ public class Vectors {
         } else if (kind == long.class || kind == Long.class) {
             return 0x1112131415160000L + n;
         } else if (kind == String.class) {
-            return "text-" + n + "-\u00e9";
+            return (mode == Mode.LONG && n % 4 == 1 ? "x".repeat(LONG_STRING) : "") + "text-" + n + "-\u00e9";
         } else if (kind == Uuid.class) {
             return new Uuid(0x4142434445464748L + n, 0x5152535455565758L + n);
         } else if (kind == byte[].class) {
@@ -265,7 +277,8 @@ public class Vectors {
     }
 
     static byte[] raw(int n) {
-        return new byte[] {(byte) 0xfe, 0x00, (byte) n};
+        byte[] start = {(byte) 0xfe, 0x00, (byte) n};
+        return mode == Mode.LONG ? Arrays.copyOf(start, LONG_STRING) : start;
     }
 
     static void hex(StringBuilder out, byte[] bytes) {
