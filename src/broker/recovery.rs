@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Broker;
 use super::event::Effect;
 use super::journal::{Log, Position};
-use super::metadata_records::MetadataRecord;
+use super::metadata_records::to_journal;
 use super::topic_configs::{TopicConfigs, log_config};
 use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
@@ -17,7 +17,7 @@ use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
 use crate::base::time::Now;
 use crate::storage::job::LogConfig;
-use crate::wire::messages::internal::metadata::RegisterBrokerRecord;
+use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
 
 impl Broker {
     /// Replays one record of the journal.
@@ -31,7 +31,7 @@ impl Broker {
             }
             (Log::Metadata, None) => Ok(()), // what it forgets belonged to a topic that is removed
             (Log::Metadata, Some(value)) => {
-                let record = MetadataRecord::read(value).map_err(|error| error.to_string())?;
+                let record = MetadataRecord::decode(value).map_err(|error| error.to_string())?;
                 self.recover_metadata(&record);
                 Ok(())
             }
@@ -71,7 +71,7 @@ impl Broker {
             fenced: false,
             ..RegisterBrokerRecord::default()
         });
-        if let Ok(encoded) = record.to_journal() {
+        if let Ok(encoded) = to_journal(&record) {
             self.journal.append(encoded);
         }
         self.recover_metadata(&record);
