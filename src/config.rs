@@ -49,12 +49,6 @@ pub struct NetConfig {
     pub frame_bytes_max: usize,
     /// Bytes of memory for requests, answers and conversions together.
     pub memory_bytes: usize,
-    /// Connections that the kernel keeps unaccepted.
-    pub backlog: i32,
-    /// The kernel's receive buffer in bytes; `None`: the system's own.
-    pub receive_buffer_bytes: Option<usize>,
-    /// The kernel's send buffer in bytes; `None`: the system's own.
-    pub send_buffer_bytes: Option<usize>,
 }
 
 /// What the files need to know.
@@ -100,8 +94,6 @@ impl Durability {
 pub struct BrokerConfig {
     /// The broker's number.
     pub node_id: i32,
-    /// Where it stands.
-    pub rack: Option<String>,
     /// The cluster's name; `None`: the one kept in the data directory, or a new one.
     pub cluster_id: Option<String>,
     /// Whether asking for a topic makes it.
@@ -110,8 +102,6 @@ pub struct BrokerConfig {
     pub delete_topics: bool,
     /// Partitions of a topic whose creator leaves the number open.
     pub partitions_default: i32,
-    /// Most bytes of records in one answer to a fetch.
-    pub fetch_bytes_max: usize,
     /// Bounds of a member's session timeout, in milliseconds.
     pub session_ms_min: i32,
     /// See `session_ms_min`.
@@ -120,6 +110,8 @@ pub struct BrokerConfig {
     pub rebalance_delay_ms: i32,
     /// Most members of one group.
     pub group_members_max: usize,
+    /// How long the commits of a group without members are kept, in milliseconds.
+    pub commits_kept_ms: i64,
     /// Most bytes of a commit's note.
     pub commit_note_bytes_max: usize,
     /// Bounds of the state that clients can make.
@@ -137,8 +129,6 @@ pub struct Limits {
     pub groups: usize,
     /// Most members of all groups.
     pub members: usize,
-    /// Most idempotent producers.
-    pub producers: usize,
 }
 
 impl Config {
@@ -212,7 +202,6 @@ fn net(figures: Figures<'_>, warnings: &mut Vec<String>) -> Result<NetConfig, St
         );
         warnings.push(line);
     }
-    let buffer = |name| Some(figures.size(name)).filter(|bytes| *bytes > 0);
     let idle_ms = u64::try_from(figures.int("connections.max.idle.ms")).unwrap_or(0);
     Ok(NetConfig {
         listeners: listeners.resolve()?,
@@ -221,9 +210,6 @@ fn net(figures: Figures<'_>, warnings: &mut Vec<String>) -> Result<NetConfig, St
         idle_max: (idle_ms > 0).then(|| Duration::from_millis(idle_ms)),
         frame_bytes_max,
         memory_bytes,
-        backlog: figures.i32("socket.listen.backlog.size"),
-        receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
-        send_buffer_bytes: buffer("socket.send.buffer.bytes"),
     })
 }
 
@@ -274,23 +260,21 @@ fn broker(figures: Figures<'_>) -> Result<BrokerConfig, String> {
     }
     Ok(BrokerConfig {
         node_id: node_id(figures)?,
-        rack: figures.owned("broker.rack"),
         cluster_id: figures.owned("chronik.cluster.id"),
         auto_create_topics: figures.flag("auto.create.topics.enable"),
         delete_topics: figures.flag("delete.topic.enable"),
         partitions_default: figures.i32("num.partitions"),
-        fetch_bytes_max: figures.size("fetch.max.bytes"),
         session_ms_min,
         session_ms_max,
         rebalance_delay_ms: figures.i32("group.initial.rebalance.delay.ms"),
         group_members_max: figures.size("group.max.size"),
+        commits_kept_ms: figures.int("offsets.retention.minutes") * 60_000,
         commit_note_bytes_max: figures.size("offset.metadata.max.bytes"),
         limits: Limits {
             topics: figures.size("chronik.max.topics"),
             partitions: figures.size("chronik.max.partitions"),
             groups: figures.size("chronik.max.groups"),
             members: figures.size("chronik.max.members"),
-            producers: figures.size("chronik.max.producers"),
         },
     })
 }

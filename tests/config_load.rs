@@ -54,7 +54,7 @@ fn nothing_given_gives_the_documented_defaults() {
     assert_eq!(config.net.connections_max, 10_000);
     assert_eq!(config.net.connections_per_address_max, 1000);
     assert_eq!(config.net.idle_max, Some(Duration::from_secs(600)));
-    assert_eq!(config.net.receive_buffer_bytes, None);
+    assert_eq!(config.broker.commits_kept_ms, 7 * 24 * 3_600_000);
     assert_eq!(config.settings.topic_defaults()["segment.bytes"], "67108864");
     assert_eq!(config.warnings, [""; 0]);
 }

@@ -280,7 +280,7 @@ fn broker_options(config: &Config, started: &Started) -> Options {
             initial_rebalance_delay_ms: broker.rebalance_delay_ms,
             size_max: broker.group_members_max,
             offset_metadata_bytes_max: broker.commit_note_bytes_max,
-            ..GroupOptions::default()
+            offsets_retention_ms: broker.commits_kept_ms,
         },
         limits: Limits {
             topics: broker.limits.topics,

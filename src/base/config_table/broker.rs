@@ -8,8 +8,6 @@ rows! { ADDRESSES, Acts;
     "advertised.listeners": List = null;
     /// The broker's number under its old name; `node.id` is stronger. -1: 0.
     "broker.id": Int = "-1", Check::AtLeast(-1);
-    /// Where the broker stands, as clients are told it.
-    "broker.rack": Text = null;
     /// Listeners of these names are for a quorum; they are not opened.
     "controller.listener.names": List = null;
     /// Which protocol a listener's name stands for: `NAME:PROTOCOL`. Only PLAINTEXT is served.
@@ -24,20 +22,12 @@ rows! { ADDRESSES, Acts;
 rows! { CONNECTIONS, Acts;
     /// A connection that says nothing for this many milliseconds is closed; negative or 0: never.
     "connections.max.idle.ms": Long = "600000";
-    /// Most bytes of records in one answer to a fetch, whatever the client allows.
-    "fetch.max.bytes": Int = "57671680", Check::AtLeast(1024);
     /// Most connections at a time; one more is closed at once.
     "max.connections": Int = "10000", Check::AtLeast(0);
     /// Most connections at a time from one address.
     "max.connections.per.ip": Int = "1000", Check::AtLeast(0);
-    /// How many connections the kernel keeps that are not accepted yet.
-    "socket.listen.backlog.size": Int = "50", Check::AtLeast(1);
-    /// The kernel's receive buffer of a connection, in bytes; -1: the system's own.
-    "socket.receive.buffer.bytes": Int = "-1", Check::AtLeast(-1);
     /// The largest request, in bytes. A quarter of `chronik.memory.bytes` is the other bound.
     "socket.request.max.bytes": Int = "104857600", Check::AtLeast(1);
-    /// The kernel's send buffer of a connection, in bytes; -1: the system's own.
-    "socket.send.buffer.bytes": Int = "-1", Check::AtLeast(-1);
 }
 
 rows! { TOPICS, Acts;
@@ -89,6 +79,8 @@ rows! { CLASSIC_GROUPS, Acts;
     "group.max.size": Int = "2147483647", Check::AtLeast(1);
     /// The shortest session timeout that a member may ask for, in milliseconds.
     "group.min.session.timeout.ms": Int = "6000", Check::AtLeast(1);
+    /// How long the commits of a group without members are kept, in minutes.
+    "offsets.retention.minutes": Int = "10080", Check::AtLeast(1);
     /// Most bytes of the note that a commit may carry.
     "offset.metadata.max.bytes": Int = "4096", Check::AtLeast(0);
 }
@@ -107,8 +99,6 @@ rows! { CHRONIK, Acts;
     "chronik.max.members": Int = "10000", Check::AtLeast(0);
     /// Most partitions of all topics together.
     "chronik.max.partitions": Int = "10000", Check::AtLeast(0);
-    /// Most idempotent producers remembered, over all partitions.
-    "chronik.max.producers": Int = "100000", Check::AtLeast(1);
     /// Most topics.
     "chronik.max.topics": Int = "5000", Check::AtLeast(0);
     /// Bytes of memory for requests, answers and conversions together.
@@ -120,6 +110,16 @@ rows! { CHRONIK, Acts;
 }
 
 rows! { WITHOUT_EFFECT, Ignored;
+    /// Where the broker stands. Ignored: there is no other to choose.
+    "broker.rack": Text = null;
+    /// Most bytes of records in one answer to a fetch. Ignored: what the client allows holds.
+    "fetch.max.bytes": Int = "57671680", Check::AtLeast(1024);
+    /// How many connections the kernel keeps that are not accepted yet. Ignored.
+    "socket.listen.backlog.size": Int = "50", Check::AtLeast(1);
+    /// The kernel's receive buffer of a connection, in bytes; -1: the system's own, which is what holds.
+    "socket.receive.buffer.bytes": Int = "-1", Check::AtLeast(-1);
+    /// The kernel's send buffer of a connection, in bytes; -1: the system's own, which is what holds.
+    "socket.send.buffer.bytes": Int = "-1", Check::AtLeast(-1);
     /// Copies that a partition gets where its topic's creator leaves the number open. Ignored: there is one.
     "default.replication.factor": Int = "1", Check::AtLeast(1);
     /// Default of `retention.bytes`. Not acted on yet: nothing is removed.
@@ -130,8 +130,6 @@ rows! { WITHOUT_EFFECT, Ignored;
     "log.retention.minutes": Int = null, Check::AtLeast(-1);
     /// Default of `retention.ms`; -1: never. Not acted on yet: nothing is removed.
     "log.retention.ms": Long = null, Check::AtLeast(-1);
-    /// How long the commits of a group without members are kept, in minutes. Not acted on yet: they stay.
-    "offsets.retention.minutes": Int = "10080", Check::AtLeast(1);
 }
 
 /// Every group of this file.
