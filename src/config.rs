@@ -43,8 +43,8 @@ pub struct NetConfig {
     pub connections_max: usize,
     /// Most connections from one address.
     pub connections_per_address_max: usize,
-    /// A silent connection is closed after this; `None`: never.
-    pub idle_max: Option<Duration>,
+    /// A silent connection is closed after this.
+    pub idle_max: Duration,
     /// The largest frame in bytes: `socket.request.max.bytes`, but no more than a quarter of the memory.
     pub frame_bytes_max: usize,
     /// Bytes of memory for requests, answers and conversions together.
@@ -202,12 +202,14 @@ fn net(figures: Figures<'_>, warnings: &mut Vec<String>) -> Result<NetConfig, St
         );
         warnings.push(line);
     }
-    let idle_ms = u64::try_from(figures.int("connections.max.idle.ms")).unwrap_or(0);
     Ok(NetConfig {
         listeners: listeners.resolve()?,
         connections_max: figures.size("max.connections"),
         connections_per_address_max: figures.size("max.connections.per.ip"),
-        idle_max: (idle_ms > 0).then(|| Duration::from_millis(idle_ms)),
+        idle_max: match u64::try_from(figures.int("connections.max.idle.ms")) {
+            Err(_) | Ok(0) => Duration::MAX,
+            Ok(ms) => Duration::from_millis(ms),
+        },
         frame_bytes_max,
         memory_bytes,
     })

@@ -53,7 +53,7 @@ fn nothing_given_gives_the_documented_defaults() {
     assert_eq!(config.net.frame_bytes_max, 16 << 20);
     assert_eq!(config.net.connections_max, 10_000);
     assert_eq!(config.net.connections_per_address_max, 1000);
-    assert_eq!(config.net.idle_max, Some(Duration::from_secs(600)));
+    assert_eq!(config.net.idle_max, Duration::from_secs(600));
     assert_eq!(config.broker.commits_kept_ms, 7 * 24 * 3_600_000);
     assert_eq!(config.settings.topic_defaults()["segment.bytes"], "67108864");
     assert_eq!(config.warnings, [""; 0]);
@@ -184,6 +184,14 @@ fn several_addresses_may_be_listened_on() {
     assert_eq!(addresses, ["127.0.0.1:0", "[::1]:0"]);
     assert_eq!(config.net.listeners[0].advertised.host.as_deref(), Some("edge"));
     assert_eq!(config.net.listeners[1].advertised.host.as_deref(), Some("::1"));
+}
+
+#[test]
+fn a_connection_may_be_idle_for_ever() {
+    for never in ["-1", "0"] {
+        let config = from_flags(&[("connections.max.idle.ms", never)]).unwrap();
+        assert_eq!(config.net.idle_max, Duration::MAX);
+    }
 }
 
 #[test]

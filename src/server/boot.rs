@@ -229,9 +229,7 @@ fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
     options.connections_max = config.net.connections_max;
     options.connections_per_address_max = config.net.connections_per_address_max;
     options.frame_bytes_max = config.net.frame_bytes_max;
-    if let Some(idle) = config.net.idle_max {
-        options.idle_timeout = idle;
-    }
+    options.idle_timeout = config.net.idle_max;
     options
 }
 
