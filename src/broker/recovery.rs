@@ -117,6 +117,12 @@ impl Broker {
         Arc::new(log_config(&compacted, &self.options.settings))
     }
 
+    /// The epoch that batches carry: the number of unclean starts.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.journal.leader_epoch()
+    }
+
     /// Whether everything is open and durable.
     #[must_use]
     pub fn is_ready(&self) -> bool {

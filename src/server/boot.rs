@@ -60,6 +60,9 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
         .map_err(|error| Fatal(error.to_string()))?;
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
+    if !started.clean {
+        metrics.storage.unclean_starts.increment();
+    }
     open_everything(&storage, &mut broker, &started, &clock)?;
     let mut listeners = Vec::new();
     for listener in &config.net.listeners {
@@ -111,6 +114,10 @@ fn open_everything(
 ) -> Result<(), Fatal> {
     let end = replay(storage, broker, Log::Metadata, TopicId::METADATA)?;
     let offsets_topic = broker.metadata_recovered(end, !started.clean);
+    if !started.clean {
+        let epoch = broker.leader_epoch();
+        log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
+    }
     let offsets_end =
         offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
     let known = broker
