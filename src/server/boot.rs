@@ -42,9 +42,6 @@ const FILES_OPEN_MAX: usize = 1_024;
 
 /// Everything up to the first turn of the loop.
 pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
-    for warning in &config.warnings {
-        log::warn!("{warning}");
-    }
     let clock = Clock::start();
     let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
     let mut random = Random::new(seed()?);
@@ -60,9 +57,6 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
         .map_err(|error| Fatal(error.to_string()))?;
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
-    if !started.clean {
-        metrics.storage.unclean_starts.increment();
-    }
     open_everything(&storage, &mut broker, &started, &clock)?;
     let mut listeners = Vec::new();
     for listener in &config.net.listeners {
@@ -71,6 +65,14 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     }
     let http = config.http.as_ref().map(|http| listen(&mut net, http, Protocol::Http));
     announce(&listeners, http.transpose()?, config);
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    if !started.clean {
+        metrics.storage.unclean_starts.increment();
+        let epoch = broker.leader_epoch();
+        log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
+    }
     let watch = ClockWatch::new().map_err(|error| Fatal(format!("clock: {error}")))?;
     let watch_error = |error| Fatal(format!("cannot poll: {error}"));
     let clock_token = net.watch(&watch).map_err(watch_error)?;
@@ -93,7 +95,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     })
 }
 
-/// The first line that matters: where the broker is.
+/// The first line of the log: where the broker is. Whatever else the start has to say comes after it.
 fn announce(listeners: &[BoundListener], http: Option<SocketAddr>, config: &Config) {
     let addresses: Vec<String> = listeners.iter().map(|l| l.address.to_string()).collect();
     let http = http.map_or_else(|| "none".to_owned(), |address| address.to_string());
@@ -114,10 +116,6 @@ fn open_everything(
 ) -> Result<(), Fatal> {
     let end = replay(storage, broker, Log::Metadata, TopicId::METADATA)?;
     let offsets_topic = broker.metadata_recovered(end, !started.clean);
-    if !started.clean {
-        let epoch = broker.leader_epoch();
-        log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
-    }
     let offsets_end =
         offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
     let known = broker
