@@ -174,8 +174,8 @@ impl Segment {
         files: &Files,
         end: Offset,
     ) -> Result<Option<Largest>, ReadError> {
-        let relative = u32::try_from(end.saturating_sub(self.base)).unwrap_or(u32::MAX);
-        let start = self.search_offsets(files, |entry| entry.offset < relative)?;
+        let relative = end.saturating_sub(self.base);
+        let start = self.search_offsets(files, |entry| i64::from(entry.offset) < relative)?;
         let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
         let mut found: Option<Largest> = None;
         let mut first = true;
@@ -196,8 +196,8 @@ impl Segment {
 
     /// The last entry of the time index at or below an offset that has an entry in the offset index.
     fn largest_indexed(&self, files: &Files, offset: Offset) -> Result<Option<Largest>, ReadError> {
-        let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
-        let entry = self.search_times(files, |entry| entry.offset <= relative)?;
+        let relative = offset.saturating_sub(self.base);
+        let entry = self.search_times(files, |entry| i64::from(entry.offset) <= relative)?;
         Ok(entry.map(|entry| self.largest_of(&entry)))
     }
 
@@ -382,8 +382,8 @@ impl Segment {
 
     /// Where to begin walking to find an offset: at or before the batch that holds it.
     fn start_for(&self, files: &Files, offset: Offset) -> Result<u64, ReadError> {
-        let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
-        self.search_offsets(files, |entry| entry.offset <= relative)
+        let relative = offset.saturating_sub(self.base);
+        self.search_offsets(files, |entry| i64::from(entry.offset) <= relative)
     }
 
     /// The position in the last index entry that matches, or 0.
@@ -444,9 +444,10 @@ impl Segment {
         end: Offset,
     ) -> Result<u64, ReadError> {
         let limit = from.saturating_add(bytes_max);
-        let relative = u32::try_from(end.saturating_sub(self.base)).unwrap_or(u32::MAX);
-        let position_max = u32::try_from(limit).unwrap_or(u32::MAX);
-        let near = |entry: &OffsetEntry| entry.position <= position_max && entry.offset < relative;
+        let relative = end.saturating_sub(self.base);
+        let near = |entry: &OffsetEntry| {
+            u64::from(entry.position) <= limit && i64::from(entry.offset) < relative
+        };
         let start = self.search_offsets(files, near)?.max(from);
         let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
         let mut whole = start;

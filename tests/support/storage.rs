@@ -1,4 +1,10 @@
 //! A data directory of its own and a storage on it, driven job by job.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "only tests use this"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

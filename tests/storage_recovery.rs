@@ -1,0 +1,300 @@
+//! Starting after a crash: what was acknowledged is there, what was torn is gone, and nothing else is.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::path::{Path, PathBuf};
+
+use chronik::base::ids::PartitionId;
+use chronik::storage::job::{AppendError, LogConfig, Opened, ReadError, TimeTarget};
+
+#[path = "support/storage.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use support::*;
+
+/// A data directory as a crash leaves it: copied while the broker runs.
+fn crashed(write: impl Fn(&Bench)) -> (TempDir, TempDir) {
+    let (dir, image) = (TempDir::new(), TempDir::new());
+    let bench = Bench::start(&dir.0);
+    write(&bench);
+    copy_dir(&dir.0, &image.0);
+    bench.stop();
+    (dir, image)
+}
+
+fn log_file(dir: &Path, base: i64) -> PathBuf {
+    dir.join(format!("topic-0/{base:020}.log"))
+}
+
+fn cut(path: &Path, len: u64) {
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+fn reopened(image: &Path, config: LogConfig) -> (Bench, Opened) {
+    let bench = Bench::start(image);
+    assert!(!bench.started.clean);
+    let opened = bench.open(partition(1), config);
+    (bench, opened)
+}
+
+fn offsets(bench: &Bench, p: PartitionId) -> Vec<(i64, i32)> {
+    batches(&bench.read(p, 0, 1 << 20).unwrap())
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_ends_at_the_last_whole_batch() {
+    let p = partition(1);
+    let (_dir, image) = crashed(|bench| {
+        bench.open(p, config());
+        for first in (0..15).step_by(5) {
+            bench.append(p, batch(first, 5)).unwrap();
+        }
+    });
+    let path = log_file(&image.0, 0);
+    let size = std::fs::metadata(&path).unwrap().len();
+    let last = batch(10, 5).len() as u64;
+    for len in size - last..=size {
+        let torn = TempDir::new();
+        copy_dir(&image.0, &torn.0);
+        cut(&log_file(&torn.0, 0), len);
+        let whole = if len == size { 15 } else { 10 };
+        let (bench, opened) = reopened(&torn.0, config());
+        assert_eq!(opened.log_end, whole, "{len} of {size} bytes");
+        assert_eq!(bench.append(p, batch(0, 1)).unwrap().base_offset, whole);
+        let got = offsets(&bench, p);
+        assert_eq!(got.last(), Some(&(whole, 1)), "{len} of {size} bytes");
+        assert_eq!(got.len() as i64, whole / 5 + 1);
+        bench.stop();
+        let bench = Bench::start(&torn.0);
+        assert!(bench.started.clean);
+        assert_eq!(bench.open(p, config()).log_end, whole + 1);
+        assert_eq!(offsets(&bench, p), got);
+    }
+}
+
+#[test]
+fn zeros_and_garbage_behind_the_end_are_cut() {
+    let p = partition(1);
+    let (_dir, image) = crashed(|bench| {
+        bench.open(p, config());
+        bench.append(p, batch(0, 5)).unwrap();
+    });
+    let path = log_file(&image.0, 0);
+    let good = std::fs::read(&path).unwrap();
+    let mut stale = good.clone();
+    stale[0..8].copy_from_slice(&3i64.to_be_bytes());
+    let mut flipped = batch(5, 5);
+    flipped[0..8].copy_from_slice(&5i64.to_be_bytes());
+    *flipped.last_mut().unwrap() ^= 1;
+    for garbage in [vec![0; 5000], vec![0xff; 100], vec![2; 4096], stale, flipped] {
+        let torn = TempDir::new();
+        copy_dir(&image.0, &torn.0);
+        std::fs::write(log_file(&torn.0, 0), [&good[..], &garbage].concat()).unwrap();
+        let (bench, opened) = reopened(&torn.0, config());
+        assert_eq!((opened.log_end, opened.bytes), (5, good.len() as u64));
+        assert_eq!(std::fs::read(log_file(&torn.0, 0)).unwrap(), good);
+        assert_eq!(offsets(&bench, p), [(0, 5)]);
+    }
+}
+
+#[test]
+fn what_is_cut_and_holds_a_whole_batch_is_kept_aside() {
+    let p = partition(1);
+    let (_dir, image) = crashed(|bench| {
+        bench.open(p, config());
+        for first in (0..15).step_by(5) {
+            bench.append(p, batch(first, 5)).unwrap();
+        }
+    });
+    // No mark may say that it was on the disk: the middle batch is damaged, the last one whole.
+    remove_marks(&image.0);
+    let path = log_file(&image.0, 0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let first = batch(0, 5).len();
+    bytes[first + 70] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let (bench, opened) = reopened(&image.0, config());
+    assert_eq!(opened.log_end, 5);
+    let tail = std::fs::read(image.0.join("topic-0/00000000000000000005.tail")).unwrap();
+    assert_eq!(tail, bytes[first..]);
+    bench.stop();
+}
+
+#[test]
+fn a_crash_over_several_segments_keeps_what_connects() {
+    let p = partition(1);
+    let small = || LogConfig { segment_bytes: 400, index_interval_bytes: 50, ..config() };
+    let (_dir, image) = crashed(|bench| {
+        bench.open(p, small());
+        for first in 0..30 {
+            bench.append(p, batch(first, 1)).unwrap();
+        }
+    });
+    let bases: Vec<i64> = (0..30).filter(|base| log_file(&image.0, *base).exists()).collect();
+    let [.., before, last] = bases[..] else { panic!("{bases:?}") };
+    {
+        let (bench, opened) = reopened(&image.0, small());
+        assert_eq!(opened.log_end, 30);
+        assert_eq!(offsets(&bench, p).len(), 30);
+        for offset in 0..30 {
+            assert_eq!(batches(&bench.read(p, offset, 1).unwrap()), [(offset, 1)]);
+        }
+        let largest = bench.find_time(p, TimeTarget::Largest, i64::MAX).unwrap().unwrap();
+        assert_eq!(largest.offset, 29);
+    }
+    // The last batch of the segment before the last was lost: what follows does not connect.
+    remove_marks(&image.0);
+    let path = log_file(&image.0, before);
+    let len = std::fs::metadata(&path).unwrap().len();
+    cut(&path, len - 10);
+    std::fs::remove_file(image.0.join(".kafka_cleanshutdown")).unwrap_or(());
+    let (bench, opened) = reopened(&image.0, small());
+    assert_eq!(opened.log_end, last - 1);
+    assert!(!log_file(&image.0, last).exists());
+    assert_eq!(bench.append(p, batch(0, 1)).unwrap().base_offset, last - 1);
+    assert_eq!(offsets(&bench, p).len() as i64, last);
+    bench.stop();
+}
+
+#[test]
+fn torn_or_missing_indexes_are_made_anew() {
+    let p = partition(1);
+    let small = || LogConfig { segment_bytes: 4000, index_interval_bytes: 50, ..config() };
+    let write = |bench: &Bench| {
+        bench.open(p, small());
+        for first in 0..100 {
+            bench.append(p, batch(first, 1)).unwrap();
+        }
+    };
+    let (dir, image) = crashed(write);
+    let spoil: [fn(&Path); 4] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| std::fs::write(path, vec![0; 800]).unwrap(),
+        |path| std::fs::write(path, [0xff; 100]).unwrap(),
+        |path| cut(path, std::fs::metadata(path).unwrap().len() / 2),
+    ];
+    for (number, spoil) in spoil.iter().enumerate() {
+        for (clean, from) in [(false, &image.0), (true, &dir.0)] {
+            let spoiled = TempDir::new();
+            copy_dir(from, &spoiled.0);
+            for entry in std::fs::read_dir(spoiled.0.join("topic-0")).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|e| e == "index" || e == "timeindex") {
+                    spoil(&path);
+                }
+            }
+            let bench = Bench::start(&spoiled.0);
+            assert_eq!(bench.started.clean, clean);
+            assert_eq!(bench.open(p, small()).log_end, 100);
+            for offset in 0..100 {
+                let got = batches(&bench.read(p, offset, 1).unwrap());
+                assert_eq!(got, [(offset, 1)], "case {number}");
+                let target = TimeTarget::AtOrAfter(NOW + offset);
+                let found = bench.find_time(p, target, i64::MAX).unwrap().unwrap();
+                assert_eq!(found.offset, offset, "case {number}");
+            }
+            bench.append(p, batch(0, 1)).unwrap();
+            bench.stop();
+        }
+    }
+}
+
+#[test]
+fn producers_are_known_after_a_crash() {
+    let p = partition(1);
+    let small = || LogConfig { segment_bytes: 500, ..config() };
+    let send = |bench: &Bench, sequence: i32| {
+        bench.append(p, batch_with(0, 2, idempotent(42, 1, sequence)))
+    };
+    let (_dir, image) = crashed(|bench| {
+        bench.open(p, small());
+        for number in 0..9 {
+            send(bench, number * 2).unwrap();
+        }
+    });
+    let (bench, opened) = reopened(&image.0, small());
+    assert_eq!(opened.log_end, 18);
+    for number in 4..9 {
+        assert!(send(&bench, number * 2).unwrap().duplicate, "{number}");
+    }
+    assert_eq!(send(&bench, 20), Err(AppendError::SequenceGap));
+    assert_eq!(send(&bench, 18).unwrap().base_offset, 18);
+}
+
+#[test]
+fn a_torn_batch_is_forgotten_by_its_producer_too() {
+    let p = partition(1);
+    let (_dir, image) = crashed(|bench| {
+        bench.open(p, config());
+        for sequence in 0..3 {
+            bench.append(p, batch_with(0, 1, idempotent(42, 1, sequence))).unwrap();
+        }
+    });
+    let path = log_file(&image.0, 0);
+    cut(&path, std::fs::metadata(&path).unwrap().len() - 1);
+    let (bench, _) = reopened(&image.0, config());
+    let again = bench.append(p, batch_with(0, 1, idempotent(42, 1, 2))).unwrap();
+    assert_eq!((again.base_offset, again.duplicate), (2, false));
+}
+
+#[test]
+fn the_scan_begins_at_the_durable_mark() {
+    let p = partition(1);
+    let dir = TempDir::new();
+    {
+        let bench = Bench::start(&dir.0);
+        bench.open(p, config());
+        for first in 0..10 {
+            bench.append(p, batch(first, 1)).unwrap();
+        }
+        bench.stop();
+    }
+    // A clean stop leaves a mark at the end. Damage below it is told when it is read, and never cut.
+    let image = TempDir::new();
+    {
+        let bench = Bench::start(&dir.0);
+        bench.open(p, config());
+        copy_dir(&dir.0, &image.0);
+        bench.stop();
+    }
+    let path = log_file(&image.0, 0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let one = batch(0, 1).len();
+    bytes[one * 5 + 65] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let (bench, opened) = reopened(&image.0, config());
+    assert_eq!(opened.log_end, 10);
+    assert_eq!(bench.read(p, 5, 1), Err(ReadError::Corrupt));
+    assert_eq!(batches(&bench.read(p, 4, 1).unwrap()), [(4, 1)]);
+    assert_eq!(batches(&bench.read(p, 6, 1).unwrap()), [(6, 1)]);
+    assert_eq!(bench.append(p, batch(0, 1)).unwrap().base_offset, 10);
+}
+
+#[test]
+fn a_damaged_manifest_makes_the_start_an_unclean_one() {
+    let p = partition(1);
+    let dir = TempDir::new();
+    {
+        let bench = Bench::start(&dir.0);
+        bench.open(p, config());
+        bench.append(p, batch(0, 3)).unwrap();
+        bench.stop();
+    }
+    let path = dir.0.join("chronik-manifest");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (bench, opened) = reopened(&dir.0, config());
+    assert_eq!(opened.log_end, 3);
+    bench.stop();
+}
+
+fn remove_marks(image: &Path) {
+    for entry in std::fs::read_dir(image).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("chronik-marks-") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
