@@ -15,6 +15,7 @@ fn metrics() -> Arc<Metrics> {
         apis: vec![(0, "Produce", 0..=13), (18, "ApiVersions", 0..=5)],
         error_name: |code| if code == 3 { "UNKNOWN_TOPIC_OR_PARTITION" } else { "OTHER" },
         pools: vec![Pool::new("small", 1000)],
+        storage: Arc::default(),
         started: 1_700_000_000_000,
     })
 }

@@ -162,21 +162,21 @@ impl Connections {
     }
 }
 
-/// What goes to the files.
+/// What goes to the files. Storage's threads count here.
 #[derive(Debug, Default)]
-pub struct Storage {
+pub struct StorageCounters {
     /// How long a sync took.
     pub sync: Histogram,
-    /// Bytes written to files of any kind. Over the payload: how much is written for each byte that was sent.
+    /// Syncs that failed.
+    pub syncs_failed: Counter,
+    /// Bytes of batches that were appended to logs, the broker's own among them.
     pub written_bytes: Counter,
-    /// Bytes of records that were appended for clients.
+    /// Bytes of batches that were appended for clients.
     pub payload_bytes: Counter,
     /// Records that were appended for clients.
     pub records: Counter,
-    /// Partitions that are offline because their files failed.
-    pub offline_partitions: Gauge,
-    /// Starts that found no mark of a clean stop.
-    pub unclean_starts: Counter,
+    /// Appends that the disk refused.
+    pub writes_failed: Counter,
 }
 
 /// One kind of request.
@@ -206,6 +206,8 @@ pub struct Setup {
     pub error_name: fn(i16) -> &'static str,
     /// The memory pools.
     pub pools: Vec<Arc<Pool>>,
+    /// What storage counts.
+    pub storage: Arc<StorageCounters>,
     /// When the process started.
     pub started: WallMs,
 }
@@ -223,7 +225,11 @@ pub struct Metrics {
     /// Bytes sent to clients.
     pub bytes_out: Counter,
     /// What goes to the files.
-    pub storage: Storage,
+    pub storage: Arc<StorageCounters>,
+    /// Partitions that are offline because their files failed.
+    pub offline_partitions: Gauge,
+    /// 1 if this start found no mark of a clean stop.
+    pub unclean_start: Gauge,
     /// Turns of the loop. It stands still while the broker is idle.
     pub loop_turns: Counter,
     /// Log lines that were dropped, because standard error did not take them or a peer caused too many.
@@ -260,7 +266,9 @@ impl Metrics {
             connections: Connections::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
-            storage: Storage::default(),
+            storage: Arc::clone(&setup.storage),
+            offline_partitions: Gauge::default(),
+            unclean_start: Gauge::default(),
             loop_turns: Counter::default(),
             log_lines_dropped: &LOG_LINES_DROPPED,
             panics_caught: Counter::default(),

@@ -48,7 +48,6 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     let pools = pools(config);
     let mut net = Reactor::new(net_options(config, &pools))
         .map_err(|error| Fatal(format!("cannot poll: {error}")))?;
-    let metrics = Metrics::new(setup(&pools, &clock));
     let waker = net.waker();
     let wake = move || {
         // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
@@ -56,6 +55,8 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     };
     let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
         .map_err(|error| Fatal(error.to_string()))?;
+    let metrics = Metrics::new(setup(&pools, &storage, &clock));
+    metrics.unclean_start.set(i64::from(!started.clean));
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
     open_everything(&storage, &mut broker, &started, &clock)?;
     let mut listeners = Vec::new();
@@ -218,12 +219,13 @@ fn pools(config: &Config) -> [Arc<Pool>; 2] {
     [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
 }
 
-fn setup(pools: &[Arc<Pool>; 2], clock: &Clock) -> Setup {
+fn setup(pools: &[Arc<Pool>; 2], storage: &Storage, clock: &Clock) -> Setup {
     let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
     Setup {
         apis: apis.collect(),
         error_name: |code| ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name),
         pools: pools.to_vec(),
+        storage: Arc::clone(storage.stats()),
         started: clock.now().wall,
     }
 }

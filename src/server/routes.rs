@@ -19,7 +19,6 @@ use crate::base::metrics::{CommitFacts, GroupFacts, PartitionFacts, Process, Ren
 use crate::base::payload::{Bytes, Payload};
 use crate::base::time::Now;
 use crate::broker::partition::PartitionState;
-use crate::broker::topic_table::Topic;
 use crate::http::{Parse, Pieces, Request, Response, Status, parse};
 use crate::net::{CloseReason, Reactor};
 
@@ -106,15 +105,13 @@ impl Server {
         }
     }
 
+    fn offline_partitions(&self) -> usize {
+        let partitions = self.broker.topics().iter().flat_map(|topic| &topic.partitions);
+        partitions.filter(|p| matches!(p.state, PartitionState::Offline(_))).count()
+    }
+
     fn components(&self, with_shutdown: bool) -> Vec<Component> {
-        let offline = |topic: &Topic| {
-            topic
-                .partitions
-                .iter()
-                .filter(|p| matches!(p.state, PartitionState::Offline(_)))
-                .count()
-        };
-        let offline: usize = self.broker.topics().iter().map(offline).sum();
+        let offline = self.offline_partitions();
         let storage = (offline > 0).then(|| format!("{offline} partitions are offline"));
         let mut components = vec![Component { name: "storage", problem: storage }];
         if with_shutdown {
@@ -168,6 +165,8 @@ impl Server {
         metrics.bytes_in.raise_to(stats.bytes_in);
         metrics.bytes_out.raise_to(stats.bytes_out);
         metrics.loop_turns.raise_to(stats.turns);
+        let offline = self.offline_partitions();
+        metrics.offline_partitions.set(i64::try_from(offline).unwrap_or(i64::MAX));
     }
 
     fn snapshot(&self) -> Snapshot {

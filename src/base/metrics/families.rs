@@ -80,7 +80,7 @@ families! {
         one |from| from.snapshot.topics;
     gauge kafka_controller_kafkacontroller_offlinepartitionscount
         "Partitions whose files failed."
-        one |from| from.metrics.storage.offline_partitions.get();
+        one |from| from.metrics.offline_partitions.get();
     gauge kafka_server_replicamanager_partitioncount
         "Partitions."
         one |from| from.snapshot.partitions;
@@ -120,15 +120,21 @@ families! {
     histogram chronik_storage_sync_seconds
         "Time of a sync."
         each |from, n, out| syncs(&from.metrics, n, out);
+    counter chronik_storage_syncs_failed_total
+        "Syncs that failed."
+        one |from| from.metrics.storage.syncs_failed.get();
+    counter chronik_storage_writes_failed_total
+        "Appends that the disk refused."
+        one |from| from.metrics.storage.writes_failed.get();
     counter chronik_storage_written_bytes_total
-        "Bytes written to files of any kind."
+        "Bytes of batches appended to logs, the broker's own among them."
         one |from| from.metrics.storage.written_bytes.get();
     counter chronik_storage_payload_bytes_total
-        "Bytes of records appended for clients."
+        "Bytes of batches appended for clients."
         one |from| from.metrics.storage.payload_bytes.get();
-    counter chronik_storage_unclean_starts_total
-        "Starts that found no mark of a clean stop."
-        one |from| from.metrics.storage.unclean_starts.get();
+    gauge chronik_storage_unclean_start
+        "1 if this start found no mark of a clean stop."
+        one |from| from.metrics.unclean_start.get();
     gauge chronik_memory_used_bytes
         "Bytes of a memory pool that are in use."
         each |from, n, out| pool(&from.metrics, n, out, false);
