@@ -2,7 +2,8 @@
 """The story that every client has to live through, told once.
 
 usage: scenario.py DRIVER [API_VERSION]     DRIVER is a module of clients/
-It starts its own broker, and runs in the environment of the client that it tests (see requirements/).
+It starts its own broker, and runs in the environment of the client that it tests (see requirements/). With
+BOOTSTRAP=HOST:PORT in the environment it takes that broker, and leaves the restart out.
 """
 
 import importlib
@@ -186,15 +187,30 @@ def resume_after_restart(client, topic, group, committed, ends):
     member.close()
 
 
+def steps():
+    """Prints what was done, with the time that it took so far."""
+    start = time.monotonic()
+    return lambda name: print(f"{time.monotonic() - start:6.2f} s  {name}", flush=True)
+
+
+def run_on(bootstrap, driver, version):
+    """The story up to the restart, on a broker that others use too."""
+    client = importlib.import_module(f"clients.{driver}").Client(bootstrap, version)
+    step, mark = steps(), f"{driver}-{version}-{os.getpid()}"
+    client.create_topic(f"story-{mark}", 2)
+    sent = produce_and_read_back(client, f"story-{mark}")
+    step(f"{len(sent)} records produced and read back")
+    client.create_topic(f"shared-{mark}", 2)
+    producer, _, _ = share_in_a_group(client, f"shared-{mark}", f"readers-{mark}")
+    producer.close()
+    step("group shared, rebalanced and committed")
+
+
 def run(driver, version):
     module = importlib.import_module(f"clients.{driver}")
     with Broker(options=["num.partitions=2", "group.initial.rebalance.delay.ms=0"]) as broker:
         client = module.Client(broker.bootstrap, version)
-        start = time.monotonic()
-
-        def step(name):
-            print(f"{time.monotonic() - start:6.2f} s  {name}", flush=True)
-
+        step = steps()
         for topic in ("story", "shared"):
             created = client.create_topic(topic, 2)
         step("topics created" if created else "topics will be created by use")
@@ -219,4 +235,8 @@ def run(driver, version):
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    run(sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else None)
+    story = (sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else None)
+    if os.environ.get("BOOTSTRAP"):
+        run_on(os.environ["BOOTSTRAP"], *story)
+    else:
+        run(*story)
