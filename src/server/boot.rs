@@ -70,7 +70,6 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         log::warn!("{warning}");
     }
     if !started.clean {
-        metrics.storage.unclean_starts.increment();
         let epoch = broker.leader_epoch();
         log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
     }
