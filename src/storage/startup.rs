@@ -339,7 +339,7 @@ pub(super) fn leave(
         return Err(StorageError::content("stop", data_dir, reason));
     }
     let mut partitions = closed.partitions;
-    partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
+    partitions.sort_by_key(|entry| entry.partition);
     let checkpoint = |offset: fn(&ManifestPartition) -> Offset| OffsetCheckpoint {
         entries: partitions
             .iter()

@@ -1,7 +1,7 @@
 //! A broker with a disk of its own in memory, driven by hand: an event in, effects out, under a clock that stands
 //! still unless it is moved.
-#![expect(clippy::allow_attributes, reason = "which part is unused differs from test to test")]
 #![allow(dead_code)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
