@@ -3,6 +3,7 @@
 mod support;
 
 use chronik::broker::event::Event;
+use chronik::broker::options::{Limits, Options};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
@@ -160,4 +161,18 @@ fn a_connection_that_is_gone_leaves_nothing_behind() {
     h.ask(produce("t", 0, -1, batch(1)));
     assert!(!h.is_answered(id));
     assert_eq!(h.broker.next_deadline(), None);
+}
+
+#[test]
+fn a_fetch_that_finds_no_room_to_wait_is_answered_at_once() {
+    let limits = Limits { waiting_fetch_bytes: 2_000, ..Limits::default() };
+    let mut h = Harness::with(Options { limits, ..Options::default() });
+    h.create_topic("t", 1);
+    let ids: Vec<_> = (0..10).map(|slot| h.send_from(slot, fetch("t", 0, 0))).collect();
+    let answered = ids.iter().filter(|id| h.is_answered(**id)).count();
+    assert!((1..10).contains(&answered), "{answered} of 10");
+    h.advance_ms(500);
+    assert!(ids.iter().all(|id| h.is_answered(*id)));
+    let id = h.send(fetch("t", 0, 0));
+    assert!(!h.is_answered(id), "the room has returned");
 }
