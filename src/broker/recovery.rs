@@ -99,15 +99,7 @@ impl Broker {
     /// Lowers commits beyond the end of their partition, which a power cut may have taken back. Answers how many.
     pub fn clamp_commits(&mut self, now: Now, out: &mut Vec<Effect>) -> usize {
         let (state, mut ctx) = self.split(now, out);
-        let mut lowered = 0;
-        for topic in state.table.iter() {
-            for (index, partition) in (0..).zip(&topic.partitions) {
-                if partition.is_online() {
-                    lowered += state.groups.clamp(&mut ctx, topic, index, partition.end);
-                }
-            }
-        }
-        lowered
+        state.groups.clamp(&mut ctx, &state.table)
     }
 
     /// How the journal's logs are kept.

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use chronik::base::ids::{ConnId, Offset, PartitionId};
+use chronik::base::ids::{ConnId, Offset, PartitionId, TopicId};
 use chronik::base::payload::{Bytes, Payload};
 use chronik::base::time::{Mono, Now};
 use chronik::broker::Broker;
 use chronik::broker::event::{Client, Effect, Event, RequestId};
+use chronik::broker::journal::Log as JournalLog;
 use chronik::broker::options::Options;
 use chronik::record::batch::{Batches, set_base_offset};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
+use chronik::record::records::RecordReader;
 use chronik::storage::job::{AppendError, Appended, Job, Opened, Outcome, ReadError};
 use chronik::wire::api::{Request, Response};
 use chronik::wire::messages::*;
@@ -78,6 +80,44 @@ impl Harness {
         harness.settle();
         assert!(harness.broker.is_ready());
         harness
+    }
+
+    /// The broker is started anew on what the disk has; every connection is gone.
+    pub(crate) fn restart(&mut self) {
+        self.settle();
+        self.replies.clear();
+        let seed = self.next_sequence + 8; // identities never come again
+        let mut broker = Broker::new(self.broker.options().clone(), seed);
+        let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
+        let end = self.replay(&mut broker, JournalLog::Metadata, metadata);
+        let offsets = broker.metadata_recovered(end, false);
+        let offsets = offsets.map(|topic| PartitionId { topic, index: 0 });
+        let end = offsets.map(|id| self.replay(&mut broker, JournalLog::Offsets, id));
+        self.broker = broker;
+        let mut out = Vec::new();
+        self.broker.start(end, self.now, &mut out);
+        self.perform(out);
+        self.settle();
+        assert!(self.broker.is_ready());
+    }
+
+    fn replay(&self, broker: &mut Broker, journal: JournalLog, id: PartitionId) -> Offset {
+        for (key, value) in self.records(id) {
+            broker.recover(journal, &key, value.as_ref()).unwrap();
+        }
+        self.logs[&id].end
+    }
+
+    /// Keys and values of everything in a partition.
+    pub(crate) fn records(&self, id: PartitionId) -> Vec<(Bytes, Option<Bytes>)> {
+        let mut found = Vec::new();
+        for (_, _, batch) in &self.logs[&id].batches {
+            let mut reader = RecordReader::open(batch, 1 << 20).unwrap();
+            while let Some(record) = reader.next().unwrap() {
+                found.push((record.key.unwrap().into(), record.value.map(Bytes::from)));
+            }
+        }
+        found
     }
 
     /// Sends a request from connection 0 without letting the disk do anything.
@@ -183,7 +223,8 @@ impl Harness {
         match job {
             Job::Open(open) => {
                 self.logs.entry(open.partition).or_default();
-                let opened = Opened::default();
+                let end = self.logs[&open.partition].end;
+                let opened = Opened { log_end: end, ..Opened::default() };
                 self.outcomes.push_back(Outcome::Opened {
                     ticket: open.ticket,
                     partition: open.partition,

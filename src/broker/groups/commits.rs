@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Groups;
 use super::records::GroupRecord;
-use super::shared::Call;
+use super::shared::{Call, Timer};
 use super::state::{Group, State};
 use crate::base::ids::{Offset, TopicId};
 use crate::base::time::WallMs;
@@ -174,26 +174,10 @@ impl Groups {
         self.forget(ctx, |name, commit| topics.get(name).is_none_or(|t| t.id != commit.topic));
     }
 
-    /// Lowers commits beyond a log's end to it, which a power cut may have taken back. Answers how many there were.
-    pub fn clamp(
-        &mut self,
-        ctx: &mut Context<'_>,
-        topic: &Topic,
-        index: i32,
-        end: Offset,
-    ) -> usize {
-        let mut lowered = 0;
-        for group in self.groups.values_mut() {
-            let Some(commit) = group.commits.get(&topic.name, index) else { continue };
-            if commit.offset > end && commit.topic == topic.id {
-                let value = OffsetCommitValue { offset: end, ..commit_value(commit) };
-                let mut call = Call { ctx, shared: &mut self.shared };
-                if group.record_commit(&mut call, &topic.name, index, Some(value)).is_ok() {
-                    lowered += 1;
-                }
-            }
-        }
-        lowered
+    /// Lowers commits beyond their logs' ends, which a power cut may have taken back. Answers how many there were.
+    pub fn clamp(&mut self, ctx: &mut Context<'_>, topics: &TopicTable) -> usize {
+        let mut call = Call { ctx, shared: &mut self.shared };
+        self.groups.values_mut().map(|group| group.clamp(&mut call, topics)).sum()
     }
 
     fn forget(&mut self, ctx: &mut Context<'_>, goes: impl Fn(&str, &Commit) -> bool) -> Position {
@@ -284,6 +268,10 @@ impl Group {
             expire_timestamp: if retention_ms < 0 { -1 } else { now.saturating_add(retention_ms) },
             topic_id: topic.id,
         };
+        if retention_ms >= 0 {
+            // It may be the next to expire.
+            call.shared.timers.remove(Timer::Expiry(self.number));
+        }
         self.record_commit(call, &topic.name, partition.partition_index, Some(value))
     }
 
@@ -303,6 +291,19 @@ impl Group {
         Ok(())
     }
 
+    fn clamp(&mut self, call: &mut Call<'_, '_>, topics: &TopicTable) -> usize {
+        let beyond = |(name, index, commit): (&Arc<str>, i32, &Commit)| {
+            let topic = topics.get(name).filter(|topic| topic.id == commit.topic)?;
+            let end = topic.partition(index).filter(|partition| partition.is_online())?.end;
+            let value = OffsetCommitValue { offset: end, ..commit_value(commit) };
+            (commit.offset > end).then(|| (Arc::clone(name), index, value))
+        };
+        let beyond: Vec<(Arc<str>, i32, OffsetCommitValue)> =
+            self.commits.iter().filter_map(beyond).collect();
+        let lower = |(name, index, value)| self.record_commit(call, &name, index, Some(value));
+        beyond.into_iter().map(lower).filter(Result::is_ok).count()
+    }
+
     /// Forgets some commits. Answers whether there were any.
     pub(super) fn forget(
         &mut self,
@@ -315,6 +316,10 @@ impl Group {
         let mut any = false;
         for (topic, partition) in gone {
             any |= self.record_commit(call, &topic, partition, None).is_ok();
+        }
+        if any {
+            // What is left may expire at another time; without commits the group itself does.
+            call.shared.timers.remove(Timer::Expiry(self.number));
         }
         any
     }
