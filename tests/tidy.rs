@@ -121,7 +121,8 @@ fn every_file_opens_with_a_line_that_says_why_it_exists() {
 /// Who may import whom. A name with a path stands for that part of a layer alone.
 const LAYERS: &[(&str, &[&str])] = &[
     ("base", &[]),
-    ("wire", &["base"]),
+    // The macro `message` is exported at the root of the crate.
+    ("wire", &["base", "message"]),
     ("record", &["base"]),
     ("net", &["base"]),
     ("http", &["base"]),
