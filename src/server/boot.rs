@@ -53,8 +53,9 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
         let _ = waker.wake();
     };
-    let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
-        .map_err(|error| Fatal(error.to_string()))?;
+    let (storage, started) =
+        Storage::start(storage_options(config, &pools, &mut random), Arc::new(wake))
+            .map_err(|error| Fatal(error.to_string()))?;
     let metrics = Metrics::new(setup(&pools, &storage, &clock));
     metrics.unclean_start.set(i64::from(!started.clean));
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
@@ -212,13 +213,18 @@ fn seed() -> Result<u64, Fatal> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// Half of the memory for large frames, an eighth for small ones; the rest is for answers and state.
-fn pools(config: &Config) -> [Arc<Pool>; 2] {
+/// Half of the memory for large frames, an eighth for small ones, a quarter for converted answers; the rest is for
+/// those who wait. No pool waits for another.
+fn pools(config: &Config) -> [Arc<Pool>; 3] {
     let bytes = config.net.memory_bytes;
-    [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
+    [
+        Pool::new("small_frames", bytes / 8),
+        Pool::new("large_frames", bytes / 2),
+        Pool::new("conversions", bytes / 4),
+    ]
 }
 
-fn setup(pools: &[Arc<Pool>; 2], storage: &Storage, clock: &Clock) -> Setup {
+fn setup(pools: &[Arc<Pool>; 3], storage: &Storage, clock: &Clock) -> Setup {
     let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
     Setup {
         apis: apis.collect(),
@@ -229,8 +235,8 @@ fn setup(pools: &[Arc<Pool>; 2], storage: &Storage, clock: &Clock) -> Setup {
     }
 }
 
-fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
-    let [small, large] = pools;
+fn net_options(config: &Config, pools: &[Arc<Pool>; 3]) -> net::Options {
+    let [small, large, _] = pools;
     let mut options = net::Options::new(Arc::clone(small), Arc::clone(large));
     options.connections_max = config.net.connections_max;
     options.connections_per_address_max = config.net.connections_per_address_max;
@@ -240,7 +246,12 @@ fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
 }
 
 /// `random` makes the ids of a directory that is new.
-fn storage_options(config: &Config, random: &mut Random) -> storage::Options {
+fn storage_options(
+    config: &Config,
+    pools: &[Arc<Pool>; 3],
+    random: &mut Random,
+) -> storage::Options {
+    let [_, _, conversions] = pools;
     let directory_id = random.topic_id();
     let cluster_id = config.broker.cluster_id.clone();
     storage::Options {
@@ -249,6 +260,7 @@ fn storage_options(config: &Config, random: &mut Random) -> storage::Options {
         writers: config.storage.writers,
         readers: config.storage.readers,
         files_open_max: files_open_max(),
+        conversions: Arc::clone(conversions),
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,

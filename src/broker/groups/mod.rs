@@ -26,7 +26,7 @@ use super::event::RequestId;
 use super::topic_table::TopicTable;
 use crate::base::ids::{ConnId, Offset};
 use crate::base::payload::Bytes;
-use crate::base::time::Mono;
+use crate::base::time::{Mono, is_sane};
 use crate::wire::error::DecodeError;
 use crate::wire::error_code::ErrorCode;
 use records::GroupRecord;
@@ -113,7 +113,7 @@ impl Groups {
 
     /// Does what is due.
     pub fn tick(&mut self, ctx: &mut Context<'_>) {
-        if self.shared.clock_sane_since.is_none() && expiry::is_sane(ctx.now.wall) {
+        if self.shared.clock_sane_since.is_none() && is_sane(ctx.now.wall) {
             self.clock_stepped(ctx.now, ctx.options.groups.offsets_retention_ms);
         }
         while let Some(timer) = self.shared.timers.pop_due(ctx.now.mono) {
