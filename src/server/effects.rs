@@ -53,7 +53,7 @@ impl Server {
     pub(super) fn send_what_is_ready(&mut self, conn: ConnId, now: Now) {
         let Outgoing { frames, answered, started, failed, finished } = self.sequencer.take(conn);
         for (about, bytes) in &answered {
-            self.observe(conn, about, *bytes, now);
+            self.observe(conn, about, *bytes);
         }
         if !frames.is_empty() {
             self.net.send(conn, frames);
@@ -70,8 +70,9 @@ impl Server {
     }
 
     /// One request is answered: metrics, and one line at debug level.
-    fn observe(&mut self, conn: ConnId, about: &About, bytes: usize, now: Now) {
-        let took = now.mono.since(about.arrived);
+    fn observe(&mut self, conn: ConnId, about: &About, bytes: usize) {
+        // Not the turn's own time: what is answered within a turn takes time, too.
+        let took = self.clock.now().mono.since(about.arrived);
         self.metrics.request(about.api.key(), about.version, took);
         log::debug!(
             target: "chronik::request",
