@@ -1,5 +1,6 @@
 //! The start: storage opens, the journal is replayed, every partition opens, and only then does anybody listen.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,13 +198,21 @@ fn replay_batch(broker: &mut Broker, log: Log, batch: &Bytes) -> Result<(), Stri
     Ok(())
 }
 
+/// No host means every address: those of IPv6 with those of IPv4 in them, or the latter alone where there is no IPv6.
 fn listen(net: &mut Reactor, wanted: &HostPort, protocol: Protocol) -> Result<SocketAddr, Fatal> {
-    let host = if wanted.host.is_empty() { "0.0.0.0" } else { wanted.host.as_str() };
-    let failed =
-        |error: &dyn std::fmt::Display| Fatal(format!("cannot listen on {wanted}: {error}"));
-    let mut addresses = (host, wanted.port).to_socket_addrs().map_err(|error| failed(&error))?;
-    let address = addresses.next().ok_or_else(|| failed(&"the name has no address"))?;
-    net.listen(address, protocol).map_err(|error| failed(&error))
+    let hosts = if wanted.host.is_empty() { vec!["::", "0.0.0.0"] } else { vec![&*wanted.host] };
+    let mut failure = "the name has no address".to_owned();
+    for host in hosts {
+        let listening = (host, wanted.port)
+            .to_socket_addrs()
+            .and_then(|mut addresses| addresses.next().ok_or(ErrorKind::AddrNotAvailable.into()))
+            .and_then(|address| net.listen(address, protocol));
+        match listening {
+            Ok(address) => return Ok(address),
+            Err(error) => failure = error.to_string(),
+        }
+    }
+    Err(Fatal(format!("cannot listen on {wanted}: {failure}")))
 }
 
 fn seed() -> Result<u64, Fatal> {
