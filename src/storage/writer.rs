@@ -64,8 +64,10 @@ pub(super) enum WriteCommand {
 pub(super) struct Remembered {
     /// What the manifest says, after a clean stop.
     pub(super) manifest: BTreeMap<PartitionId, ManifestPartition>,
-    /// The durable marks, after an unclean one.
+    /// The durable marks; after a clean stop, the ends.
     pub(super) marks: BTreeMap<PartitionId, Mark>,
+    /// Whether no mark was lost: a partition without one is new.
+    pub(super) marks_whole: bool,
 }
 
 /// The thread's state.
@@ -137,10 +139,11 @@ impl Writer {
             self.append_groups(&mut groups, &mut report);
             self.outcomes.report(report.outcomes, !report.loud);
             if stop {
-                break;
+                return self.close();
             }
         }
-        self.close()
+        // Dropped without a stop: as after a crash.
+        Closed::default()
     }
 
     fn do_job(&mut self, job: Job, report: &mut Report) {
@@ -189,16 +192,29 @@ impl Writer {
         self.outcomes.report(std::mem::take(&mut report.outcomes), !report.loud);
         report.loud = false;
         for id in to_sync {
-            if let Some(partition) = self.partitions.get_mut(&id) {
-                let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
-            }
+            self.send_sync(id);
         }
+    }
+
+    /// Has synced what a partition has written. `false`: there is no such partition.
+    fn send_sync(&mut self, id: PartitionId) -> bool {
+        let Some(partition) = self.partitions.get_mut(&id) else { return false };
+        let was_dirty = u64::from(partition.is_dirty());
+        self.stats.dirty_partitions.fetch_sub(was_dirty, Ordering::Relaxed);
+        let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+        true
     }
 
     /// Appends to one partition. `true`: somebody waits for the sync.
     fn append(&mut self, id: PartitionId, appends: Vec<Append>, report: &mut Report) -> bool {
         let results = match self.partitions.get_mut(&id) {
-            Some(partition) => partition.append_all(&appends),
+            Some(partition) => {
+                let was_dirty = partition.is_dirty();
+                let results = partition.append_all(&appends);
+                let became = u64::from(!was_dirty && partition.is_dirty());
+                self.stats.dirty_partitions.fetch_add(became, Ordering::Relaxed);
+                results
+            }
             None => appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect(),
         };
         let asked: Vec<(Ticket, bool)> = appends.iter().map(|a| (a.ticket, a.sync)).collect();
@@ -224,16 +240,11 @@ impl Writer {
     }
 
     fn sync(&mut self, id: PartitionId, report: &mut Report) {
-        match self.partitions.get_mut(&id) {
-            Some(partition) => {
-                let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
-            }
-            None => {
-                let error = StorageError::content("sync", &self.data_dir, "no such partition");
-                let (end, result) = (0, Err(error));
-                report.loud = true;
-                report.outcomes.push(Outcome::Synced { partition: id, end, result });
-            }
+        if !self.send_sync(id) {
+            let error = StorageError::content("sync", &self.data_dir, "no such partition");
+            let (end, result) = (0, Err(error));
+            report.loud = true;
+            report.outcomes.push(Outcome::Synced { partition: id, end, result });
         }
     }
 
@@ -250,7 +261,8 @@ impl Writer {
             }
             _ => {
                 let mark = self.remembered.marks.get(&id);
-                match recovery::examine(&self.files, &dir, id.topic, mark, config)? {
+                let known = recovery::Known { mark, marks_whole: self.remembered.marks_whole };
+                match recovery::examine(&self.files, &dir, id.topic, &known, config)? {
                     Some(found) => found,
                     None => recovery::create(fs, &self.data_dir, &dir, id.topic)?,
                 }
@@ -267,6 +279,8 @@ impl Writer {
     /// Renames the directory durably; the readers unlink it when they have time.
     fn remove(&mut self, id: PartitionId) -> Result<(), StorageError> {
         let Some(partition) = self.partitions.remove(&id) else { return Ok(()) };
+        let was_dirty = u64::from(partition.is_dirty());
+        self.stats.dirty_partitions.fetch_sub(was_dirty, Ordering::Relaxed);
         partition.log.remove();
         self.registry.remove(id);
         let _ = self.syncer.send(SyncCommand::Forget(id));
