@@ -1,4 +1,36 @@
 //! Chronik: a Kafka broker for one machine.
+//!
+//! One thread, the loop, owns every socket and all state; blocking threads own the files. What happens travels as a
+//! value: frames become requests, requests become jobs, jobs come back as outcomes, outcomes become replies.
+//!
+//! ```text
+//!              frames              requests             jobs
+//!  sockets ───────────► [`net`] ───────────► [`broker`] ───────────► [`storage`] ───► append-only files
+//!          ◄───────────         ◄───────────            ◄───────────
+//!              replies             effects             outcomes
+//!  └────────────── one thread: the loop, [`server`] ──────────────┘└───── blocking threads ─────┘
+//! ```
+//!
+//! The way of one produce, by file names: `net::reading` → `server::turn` → `server::sequencer` → `wire::api` →
+//! `broker::dispatch` → `broker::produce` → `storage::job` → `storage::writer`, `partition`, `syncer` →
+//! `broker::produce` → `server::effects` → `server::sequencer` → `net::writing`.
+//!
+//! # Layers
+//!
+//! Modules import downwards only, and `tests/tidy.rs` checks it:
+//!
+//! | layer        | what it knows                                                       | may import                |
+//! |--------------|---------------------------------------------------------------------|---------------------------|
+//! | [`base`]     | ids, time, payloads, memory, configuration keys, metrics            | nothing                   |
+//! | [`http`]     | HTTP heads, without sockets                                         | `base`                    |
+//! | [`net`]      | sockets: frames in, payloads out; no Kafka words                    | `base`                    |
+//! | [`record`]   | Kafka's record formats and their compression                        | `base`                    |
+//! | [`wire`]     | Kafka's messages, in every version                                  | `base`                    |
+//! | [`storage`]  | Kafka's files: append, sync, read, recover                          | `base`, `record`          |
+//! | [`broker`]   | what requests mean: a state machine without I/O                     | those, `storage::job` only|
+//! | [`config`], [`cli`], [`log_setup`] | what the operator says                        | `base`, `wire`            |
+//! | [`decode`], [`dump_log`] | frames and files as text                                | all but `server`          |
+//! | [`server`]   | the loop: the only one that knows everybody                         | all                       |
 
 pub mod base;
 pub mod http;
@@ -7,3 +39,9 @@ pub mod record;
 pub mod wire;
 pub mod storage;
 pub mod broker;
+pub mod config;
+pub mod log_setup;
+pub mod decode;
+pub mod dump_log;
+pub mod cli;
+pub mod server;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints `message!` rows from Kafka's JSON schemas.
 
-Usage: schema_rows.py [--max N] [--versions A-B] DIRECTORY... -- MESSAGE...
+Usage: schema_rows.py [--max N] DIRECTORY... -- MESSAGE...
 
 A directory holds *.json schemas; a later one wins, and what only an earlier one has (fields of versions that
 have been removed since) is kept in its place: the result is the union. `--max` leaves out what newer versions

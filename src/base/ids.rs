@@ -127,7 +127,7 @@ mod tests {
     fn topic_id_text_round_trips() {
         for seed in 0..64u8 {
             let id = TopicId::from_random(std::array::from_fn(|i| {
-                seed.wrapping_mul(37) ^ (i as u8 * 91)
+                seed.wrapping_mul(37) ^ u8::try_from(i).unwrap().wrapping_mul(91)
             }));
             assert_eq!(TopicId::parse(&id.to_string()), Some(id));
         }

@@ -1,7 +1,10 @@
 //! Leaves: small types that every layer shares and that know nothing of Kafka's protocol.
 
+pub mod config_table;
 pub mod deadlines;
 pub mod ids;
 pub mod memory;
+pub mod metrics;
 pub mod payload;
+pub mod rate_limit;
 pub mod time;

@@ -91,13 +91,33 @@ fn answer(request: &DescribeConfigsRequest, config: Described) -> DescribeConfig
         name: config.row.name.to_owned(),
         value: config.value,
         read_only: config.read_only,
-        is_default: config.source == crate::base::config_table::Source::Default,
+        is_default: false, // Said by the source; version 0 is given it on the way out.
         config_source: config.source.number(),
         is_sensitive: config.row.is_sensitive(),
         synonyms: synonyms.into_iter().map(synonym).collect(),
         config_type: config.row.kind.number(),
-        documentation: request
-            .include_documentation
-            .then(|| config.row.documentation().to_owned()),
+        documentation: request.include_documentation.then(|| config.row.documentation().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::config_table::Settings;
+    use crate::wire::api::{ApiKey, Response, encode_response};
+    use crate::wire::messages::DescribeConfigsResponseResult;
+
+    #[test]
+    fn every_key_can_be_described_in_every_version() {
+        let (request, settings) = (DescribeConfigsRequest::default(), Settings::default());
+        let topic = topic_rows().map(|row| settings.describe_topic(row, Some("1")));
+        let broker = broker_rows().map(|row| settings.describe_broker(row));
+        let configs: Vec<_> = topic.chain(broker).map(|d| answer(&request, d)).collect();
+        let result = DescribeConfigsResponseResult { configs, ..Default::default() };
+        let body = DescribeConfigsResponse { results: vec![result], ..Default::default() };
+        for version in ApiKey::DescribeConfigs.versions() {
+            let encoded = encode_response(Response::from(body.clone()), version, 1);
+            assert!(encoded.is_ok(), "version {version}: {encoded:?}");
+        }
     }
 }

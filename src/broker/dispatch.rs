@@ -2,7 +2,7 @@
 
 use super::commit_gate::Commit;
 use super::event::{Client, RequestId};
-use super::{Broker, coordinator, configs, metadata, offsets, versions};
+use super::{Broker, configs, coordinator, metadata, offsets, versions};
 use crate::base::time::Now;
 use crate::broker::event::Effect;
 use crate::wire::api::Request;

@@ -1,6 +1,6 @@
 //! What comes into the broker and what goes out of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::ids::ConnId;
@@ -23,8 +23,18 @@ pub struct Client {
     pub id: Option<Arc<str>>,
     /// Where it connected from.
     pub host: IpAddr,
-    /// The address of ours that it reached: what it is told to connect to if nothing else is configured.
-    pub reached: SocketAddr,
+    /// The host that it is told to connect to: the advertised one of the listener by which it came.
+    pub advertised_host: Arc<str>,
+    /// The port that it is told to connect to.
+    pub advertised_port: u16,
+}
+
+impl Client {
+    /// Where this broker is, as messages say it.
+    #[must_use]
+    pub fn broker_address(&self) -> (String, i32) {
+        (self.advertised_host.to_string(), i32::from(self.advertised_port))
+    }
 }
 
 /// Something that happened.

@@ -23,8 +23,8 @@ use crate::base::time::Mono;
 use crate::storage::job::{Job, Read, ReadError, ReadPart};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
-    FetchRequest, FetchRequestPartition, FetchRequestTopic, FetchResponse, FetchResponseEpochEndOffset,
-    FetchResponsePartition, FetchResponseTopic,
+    FetchRequest, FetchRequestPartition, FetchRequestTopic, FetchResponse,
+    FetchResponseEpochEndOffset, FetchResponsePartition, FetchResponseTopic,
 };
 use crate::wire::records::Records;
 
@@ -33,6 +33,8 @@ use crate::wire::records::Records;
 pub struct Fetch {
     last_ticket: u64,
     fetches: BTreeMap<Ticket, Pending>,
+    /// What all of them take in memory.
+    bytes_waiting: usize,
     waiters: Waiters<PartitionId>,
 }
 
@@ -41,6 +43,8 @@ pub struct Fetch {
 struct Pending {
     id: RequestId,
     request: Box<FetchRequest>,
+    /// What it takes in memory, roughly.
+    bytes: usize,
     deadline: Mono,
     /// Whether it must be answered with what the next read finds.
     is_last_try: bool,
@@ -83,9 +87,13 @@ impl Fetch {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
         let deadline = ctx.now.mono.plus_ms(i64::from(request.max_wait_ms));
+        let bytes = memory_of(&request);
+        let has_room = self.bytes_waiting + bytes <= ctx.options.limits.waiting_fetch_bytes;
+        self.bytes_waiting += bytes;
         let pending = Pending {
             id,
-            is_last_try: request.max_wait_ms <= 0,
+            is_last_try: request.max_wait_ms <= 0 || !has_room,
+            bytes,
             request,
             deadline,
             response: FetchResponse::default(),
@@ -106,9 +114,13 @@ impl Fetch {
             return self.settle(ctx, topics, ticket);
         }
         let request = &pending.request;
+        let limits = &ctx.options.limits;
+        let limit =
+            if request.magic_max < 2 { limits.converted_fetch_bytes } else { limits.fetch_bytes };
+        let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(limit);
         ctx.job(Job::Read(Read {
             ticket,
-            bytes_max: usize::try_from(request.max_bytes).unwrap_or(0),
+            bytes_max,
             whole_first_batch: !request.strict_byte_limit,
             parts,
             magic_max: request.magic_max,
@@ -150,6 +162,7 @@ impl Fetch {
         let is_late = pending.is_last_try || ctx.now.mono >= pending.deadline;
         if pending.failed || enough || is_late {
             if let Some(pending) = self.fetches.remove(&ticket) {
+                self.bytes_waiting = self.bytes_waiting.saturating_sub(pending.bytes);
                 ctx.reply(pending.id, pending.response); // A, B, C
             }
         } else if pending.bytes_growing(topics) + pending.bytes_found >= pending.bytes_wanted() {
@@ -209,11 +222,12 @@ impl Fetch {
 
     /// A connection is gone.
     pub fn disconnected(&mut self, conn: ConnId) {
-        let waiters = &mut self.waiters;
-        self.fetches.retain(|ticket, pending| {
+        let Fetch { waiters, bytes_waiting, fetches, .. } = self;
+        fetches.retain(|ticket, pending| {
             let stays = pending.id.conn != conn;
             if !stays {
                 waiters.leave(*ticket);
+                *bytes_waiting = bytes_waiting.saturating_sub(pending.bytes);
             }
             stays
         });
@@ -330,6 +344,15 @@ impl Pending {
         });
         (answer, read)
     }
+}
+
+/// What a request and the answer in the making take in memory, roughly.
+fn memory_of(request: &FetchRequest) -> usize {
+    let partitions: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+    let names: usize = request.topics.iter().map(|topic| topic.topic.len()).sum();
+    let one = size_of::<FetchRequestPartition>() + size_of::<FetchResponsePartition>();
+    let topic = size_of::<FetchRequestTopic>() + size_of::<FetchResponseTopic>();
+    size_of::<Pending>() + partitions * one + request.topics.len() * topic + 2 * names
 }
 
 /// What refuses the whole request.

@@ -24,8 +24,7 @@ use crate::wire::messages::{
 const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Operations on the cluster: create, alter, describe, cluster action, configurations, idempotent write.
-const CLUSTER_OPERATIONS: i32 =
-    1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 /// A question about the brokers, not the controllers (KIP-919).
 const ENDPOINT_BROKERS: i8 = 1;
 
@@ -149,7 +148,7 @@ fn answer(
             })
             .collect(),
     };
-    let (host, port) = address(ctx, client);
+    let (host, port) = client.broker_address();
     let node_id = ctx.options.node_id;
     let operations = request.include_cluster_authorized_operations;
     let response = MetadataResponse {
@@ -178,7 +177,11 @@ fn describe_topic(ctx: &Context<'_>, topic: &Topic) -> MetadataResponseTopic {
             leader_epoch: ctx.journal.leader_epoch(),
             replica_nodes: vec![node_id],
             isr_nodes: vec![node_id],
-            offline_replicas: if error == ErrorCode::KafkaStorageError { vec![node_id] } else { vec![] },
+            offline_replicas: if error == ErrorCode::KafkaStorageError {
+                vec![node_id]
+            } else {
+                vec![]
+            },
         }
     };
     MetadataResponseTopic {
@@ -187,15 +190,6 @@ fn describe_topic(ctx: &Context<'_>, topic: &Topic) -> MetadataResponseTopic {
         is_internal: is_internal(&topic.name),
         partitions: (0..).zip(&topic.partitions).map(describe).collect(),
         ..MetadataResponseTopic::default()
-    }
-}
-
-/// Where this client is told to connect to.
-#[must_use]
-pub fn address(ctx: &Context<'_>, client: &Client) -> (String, i32) {
-    match &ctx.options.advertised {
-        Some((host, port)) => (host.clone(), i32::from(*port)),
-        None => (client.reached.ip().to_string(), i32::from(client.reached.port())),
     }
 }
 
@@ -215,7 +209,7 @@ pub fn describe_cluster(
         response.error_message = Some("this is a broker, not a controller".into());
         return ctx.reply(id, response);
     }
-    let (host, port) = address(ctx, client);
+    let (host, port) = client.broker_address();
     let broker_id = ctx.options.node_id;
     response.cluster_id = ctx.options.cluster_id.clone();
     response.controller_id = broker_id;

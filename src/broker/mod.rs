@@ -31,6 +31,8 @@ pub mod topics;
 pub mod versions;
 pub mod waiters;
 
+use std::time::Duration;
+
 use commit_gate::CommitGate;
 use context::Context;
 use event::{Effect, Event};
@@ -106,6 +108,16 @@ impl Broker {
         state.flusher.tick(&mut ctx);
     }
 
+    /// The loop was held up: nobody could be heard of for that long.
+    pub fn held_up(&mut self, length: Duration) {
+        self.state.groups.held_up(length);
+    }
+
+    /// Somebody set the wall clock.
+    pub fn clock_was_set(&mut self, now: Now) {
+        self.state.groups.clock_stepped(now, self.options.groups.offsets_retention_ms);
+    }
+
     /// Hands what the turn recorded to storage, as one batch per log.
     pub fn end_turn(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.journal.flush(now.wall, out);
@@ -153,11 +165,7 @@ impl Broker {
         self.state.fetch.check_invariants().map_err(str::to_owned)
     }
 
-    fn split<'a>(
-        &'a mut self,
-        now: Now,
-        out: &'a mut Vec<Effect>,
-    ) -> (&'a mut State, Context<'a>) {
+    fn split<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> (&'a mut State, Context<'a>) {
         let Broker { options, random, journal, state } = self;
         (state, Context { now, journal, random, options, out })
     }
@@ -253,7 +261,9 @@ impl Broker {
         match (&result, log) {
             (Ok(()), Some(log)) => self.journal.synced(log, end, out),
             (Err(error), Some(_)) => {
-                out.push(Effect::Fatal { reason: format!("the journal cannot be synced: {error}") });
+                out.push(Effect::Fatal {
+                    reason: format!("the journal cannot be synced: {error}"),
+                });
             }
             (_, None) => {}
         }

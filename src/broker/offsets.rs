@@ -63,7 +63,8 @@ impl Offsets {
         let mut response = ListOffsetsResponse::default();
         let (mut queries, mut places) = (Vec::new(), Vec::new());
         for wanted in &request.topics {
-            let mut topic = ListOffsetsResponseTopic { name: wanted.name.clone(), partitions: vec![] };
+            let mut topic =
+                ListOffsetsResponseTopic { name: wanted.name.clone(), partitions: vec![] };
             for part in &wanted.partitions {
                 let blank = ListOffsetsResponsePartition {
                     partition_index: part.partition_index,
@@ -100,10 +101,14 @@ impl Offsets {
         ticket: Ticket,
         results: Vec<Result<Option<TimedOffset>, ReadError>>,
     ) {
-        let Some(Search { id, mut response, places }) = self.searches.remove(&ticket) else { return };
+        let Some(Search { id, mut response, places }) = self.searches.remove(&ticket) else {
+            return;
+        };
         for ((topic, partition), result) in places.into_iter().zip(results) {
             let topic = response.topics.get_mut(topic);
-            let Some(answer) = topic.and_then(|t| t.partitions.get_mut(partition)) else { continue };
+            let Some(answer) = topic.and_then(|t| t.partitions.get_mut(partition)) else {
+                continue;
+            };
             match result {
                 Ok(Some(found)) => {
                     answer.timestamp = found.timestamp;
@@ -151,7 +156,8 @@ fn look(
 ) -> Result<Found, ErrorCode> {
     let epochs = (part.current_leader_epoch, leader_epoch);
     let (id, partition) = usable(topics, name, part.partition_index, epochs)?;
-    let query = |target| Found::Query(TimeQuery { partition: id, target, end: partition.high_watermark });
+    let query =
+        |target| Found::Query(TimeQuery { partition: id, target, end: partition.high_watermark });
     let mut answer = ListOffsetsResponsePartition {
         partition_index: part.partition_index,
         ..ListOffsetsResponsePartition::default()

@@ -21,8 +21,6 @@ pub struct Options {
     pub node_id: i32,
     /// The cluster's id: made at the first start, kept in the data directory.
     pub cluster_id: String,
-    /// Host and port that clients are told to connect to; `None`: the address that the client reached.
-    pub advertised: Option<(String, u16)>,
     /// When an answer leaves.
     pub durability: Durability,
     /// How long written records may stay unsynced when nobody waits for it, in milliseconds
@@ -83,11 +81,25 @@ pub struct Limits {
     pub groups: usize,
     /// Members of all groups.
     pub members: usize,
+    /// Bytes of records in one answer to a fetch (`fetch.max.bytes`).
+    pub fetch_bytes: usize,
+    /// The same where the records must be converted for an old client, and so lie in memory.
+    pub converted_fetch_bytes: usize,
+    /// Bytes of memory of all fetches that wait for records; one that finds no room is answered at once.
+    pub waiting_fetch_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { topics: 10_000, partitions: 20_000, groups: 10_000, members: 50_000 }
+        Limits {
+            topics: 10_000,
+            partitions: 20_000,
+            groups: 10_000,
+            members: 50_000,
+            fetch_bytes: 55 << 20,
+            converted_fetch_bytes: 4 << 20,
+            waiting_fetch_bytes: 8 << 20,
+        }
     }
 }
 
@@ -96,7 +108,6 @@ impl Default for Options {
         Options {
             node_id: 0,
             cluster_id: String::new(),
-            advertised: None,
             durability: Durability::Group,
             flush_interval_ms: 1_000,
             auto_create_topics: true,

@@ -28,7 +28,7 @@ use crate::record::compression::Codec;
 use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
-    ProduceRequestPartition, ProduceResponsePartition, ProduceRequest, ProduceResponse,
+    ProduceRequest, ProduceRequestPartition, ProduceResponse, ProduceResponsePartition,
     ProduceResponseTopic,
 };
 
@@ -102,8 +102,10 @@ impl Produce {
         for (place_of_topic, data) in request.topic_data.iter().enumerate() {
             let topic = topics.resolve(&data.name, data.topic_id);
             for (place, part) in data.partition_data.iter().enumerate() {
-                let partition =
-                    PartitionId { topic: topic.map(|t| t.id).unwrap_or_default(), index: part.index };
+                let partition = PartitionId {
+                    topic: topic.map(|t| t.id).unwrap_or_default(),
+                    index: part.index,
+                };
                 let slot = Slot {
                     request: id,
                     topic: place_of_topic,
@@ -141,7 +143,8 @@ impl Produce {
         if is_internal(&topic.name) {
             return Err((ErrorCode::InvalidTopicException, Some("the topic is the broker's own")));
         }
-        let partition = topic.partition(part.index).ok_or((ErrorCode::UnknownTopicOrPartition, None))?;
+        let partition =
+            topic.partition(part.index).ok_or((ErrorCode::UnknownTopicOrPartition, None))?;
         check_usable(partition)?;
         let records = part.records.as_ref().and_then(|records| records.as_bytes());
         let records = records.filter(|records| !records.is_empty());
@@ -308,7 +311,9 @@ impl Produce {
         if self.requests.get(&id).is_none_or(|pending| pending.open > 0) {
             return;
         }
-        let Some(Pending { acks, response, failed, .. }) = self.requests.remove(&id) else { return };
+        let Some(Pending { acks, response, failed, .. }) = self.requests.remove(&id) else {
+            return;
+        };
         if acks == 0 {
             ctx.out.push(Effect::Silence { to: id, failed });
         } else {
@@ -361,8 +366,8 @@ fn check_format(request: &ProduceRequest, records: &Bytes) -> Result<(), Refusal
         let allowed = request.old_format_allowed;
         return if allowed { Ok(()) } else { Err((ErrorCode::InvalidRecord, Some(reason))) };
     }
-    let header =
-        BatchHeader::read(records).map_err(|_| (ErrorCode::CorruptMessage, Some("no batch header")))?;
+    let header = BatchHeader::read(records)
+        .map_err(|_| (ErrorCode::CorruptMessage, Some("no batch header")))?;
     if header.size_in_bytes() < records.len() && !request.old_format_allowed {
         let reason = "a partition takes exactly one batch per request";
         return Err((ErrorCode::InvalidRecord, Some(reason)));

@@ -6,10 +6,10 @@
 use super::context::Context;
 use super::event::RequestId;
 use super::journal::Position;
-use super::metadata_records::MetadataRecord;
+use super::metadata_records::to_journal;
 use crate::base::ids::ProducerId;
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::internal::metadata::ProducerIdsRecord;
+use crate::wire::messages::internal::metadata::{MetadataRecord, ProducerIdsRecord};
 use crate::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 const BLOCK: i64 = 1_000;
@@ -65,7 +65,7 @@ impl ProducerIds {
                 broker_epoch: i64::from(ctx.journal.leader_epoch()),
                 next_producer_id: self.end.checked_add(BLOCK)?,
             };
-            let journal_record = MetadataRecord::ProducerIds(record.clone()).to_journal().ok()?;
+            let journal_record = to_journal(&MetadataRecord::ProducerIds(record.clone())).ok()?;
             self.position = ctx.journal.append(journal_record);
             self.replay(&record);
         }

@@ -4,16 +4,20 @@
 //! 2. [`Broker::recover`] with every record of `__consumer_offsets`, if there is such a topic.
 //! 3. [`Broker::start`] opens every partition; it is ready when [`Broker::is_ready`].
 
+use std::sync::Arc;
+
 use super::Broker;
 use super::event::Effect;
 use super::journal::{Log, Position};
-use super::metadata_records::MetadataRecord;
+use super::metadata_records::to_journal;
+use super::topic_configs::{TopicConfigs, log_config};
 use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
 use crate::base::time::Now;
-use crate::wire::messages::internal::metadata::RegisterBrokerRecord;
+use crate::storage::job::LogConfig;
+use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
 
 impl Broker {
     /// Replays one record of the journal.
@@ -27,7 +31,7 @@ impl Broker {
             }
             (Log::Metadata, None) => Ok(()), // what it forgets belonged to a topic that is removed
             (Log::Metadata, Some(value)) => {
-                let record = MetadataRecord::read(value).map_err(|error| error.to_string())?;
+                let record = MetadataRecord::decode(value).map_err(|error| error.to_string())?;
                 self.recover_metadata(&record);
                 Ok(())
             }
@@ -67,7 +71,7 @@ impl Broker {
             fenced: false,
             ..RegisterBrokerRecord::default()
         });
-        if let Ok(encoded) = record.to_journal() {
+        if let Ok(encoded) = to_journal(&record) {
             self.journal.append(encoded);
         }
         self.recover_metadata(&record);
@@ -81,7 +85,7 @@ impl Broker {
             self.journal.open(Log::Offsets, topic, end);
         }
         let (state, mut ctx) = self.split(now, out);
-        state.groups.loaded(&mut ctx);
+        state.groups.loaded(&mut ctx, &state.table);
         state.topics.open_all(&mut ctx, &state.table);
         if offsets_topic.is_none() {
             match state.topics.create_internal(&mut ctx, &mut state.table, OFFSETS_TOPIC) {
@@ -90,6 +94,25 @@ impl Broker {
             }
         }
         self.end_turn(now, out);
+    }
+
+    /// Lowers commits beyond the end of their partition, which a power cut may have taken back. Answers how many.
+    pub fn clamp_commits(&mut self, now: Now, out: &mut Vec<Effect>) -> usize {
+        let (state, mut ctx) = self.split(now, out);
+        state.groups.clamp(&mut ctx, &state.table)
+    }
+
+    /// How the journal's logs are kept.
+    #[must_use]
+    pub fn journal_log_config(&self) -> Arc<LogConfig> {
+        let compacted = TopicConfigs::from([("cleanup.policy".into(), "compact".into())]);
+        Arc::new(log_config(&compacted, &self.options.settings))
+    }
+
+    /// The epoch that batches carry: the number of unclean starts.
+    #[must_use]
+    pub fn leader_epoch(&self) -> i32 {
+        self.journal.leader_epoch()
     }
 
     /// Whether everything is open and durable.

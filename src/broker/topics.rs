@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::event::RequestId;
 use super::journal::{JournalRecord, Position};
-use super::metadata_records::{MetadataRecord, config_tombstone, partition_tombstone};
+use super::metadata_records::{config_tombstone, partition_tombstone, to_journal};
 use super::options::Options;
 use super::partition::PartitionState;
 use super::topic_configs::{self, TopicConfigs};
@@ -19,7 +19,7 @@ use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
 use crate::storage::job::{Job, Open, Opened, StorageError};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::metadata::{
-    ConfigRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
+    ConfigRecord, MetadataRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
 };
 use crate::wire::messages::{
     CreateTopicsRequest, CreateTopicsRequestTopic, CreateTopicsResponse,
@@ -260,7 +260,9 @@ impl Topics {
             None if wanted.topic_id.is_zero() => {
                 return Err((ErrorCode::UnknownTopicOrPartition, "there is no such topic".into()));
             }
-            None => return Err((ErrorCode::UnknownTopicId, "there is no topic with this id".into())),
+            None => {
+                return Err((ErrorCode::UnknownTopicId, "there is no topic with this id".into()));
+            }
         };
         if is_internal(&topic.name) {
             return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
@@ -347,8 +349,7 @@ fn commit(
     table: &mut TopicTable,
     records: &[MetadataRecord],
 ) -> Result<(), Refusal> {
-    let encoded: Result<Vec<JournalRecord>, _> =
-        records.iter().map(MetadataRecord::to_journal).collect();
+    let encoded: Result<Vec<JournalRecord>, _> = records.iter().map(to_journal).collect();
     let encoded = encoded.map_err(|error| (ErrorCode::UnknownServerError, error.to_string()))?;
     for (record, encoded) in records.iter().zip(encoded) {
         let position = ctx.journal.append(encoded);
@@ -392,7 +393,9 @@ pub fn replay(
         MetadataRecord::RemoveTopic(record) => {
             table.remove(record.topic_id);
         }
-        MetadataRecord::RegisterBroker(_) | MetadataRecord::ProducerIds(_) => {}
+        MetadataRecord::RegisterBroker(_)
+        | MetadataRecord::FeatureLevel(_)
+        | MetadataRecord::ProducerIds(_) => {}
     }
 }
 
@@ -508,7 +511,10 @@ fn planned_partitions(
     match wanted.replication_factor {
         -1 | 1 => {}
         0 | ..=-2 => {
-            return refuse(ErrorCode::InvalidReplicationFactor, "the replication factor is at least 1");
+            return refuse(
+                ErrorCode::InvalidReplicationFactor,
+                "the replication factor is at least 1",
+            );
         }
         _ => {
             let reason = "the replication factor is at most 1: there is one broker";

@@ -22,6 +22,9 @@ const BACKLOG: i32 = 1024;
 /// Connections taken from one listener in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
+/// Connections beyond the limits that only HTTP listeners accept.
+const SPARE_FOR_HTTP: usize = 16;
+
 /// Listeners, and how many connections each address has.
 #[derive(Default)]
 pub(super) struct Acceptor {
@@ -68,18 +71,33 @@ impl Acceptor {
     }
 
     /// The limit that stands in the way of another connection of `peer`.
-    fn limit_reached(
-        &self,
-        peer: SocketAddr,
-        open: usize,
-        options: &Options,
-    ) -> Option<CloseReason> {
-        if open >= options.connections_max {
-            return Some(CloseReason::TooManyConnections(options.connections_max));
+    fn limit_reached(&self, peer: SocketAddr, open: usize, limits: &Limits) -> Option<CloseReason> {
+        if open >= limits.connections_max {
+            return Some(CloseReason::TooManyConnections(limits.connections_max));
         }
         let of_address = self.by_address.get(&peer.ip().to_canonical()).copied().unwrap_or(0);
-        let limit = options.connections_per_address_max;
+        let limit = limits.per_address_max;
         (of_address >= limit).then_some(CloseReason::TooManyFromAddress(limit))
+    }
+}
+
+/// How many connections there may be when another one is accepted.
+struct Limits {
+    connections_max: usize,
+    per_address_max: usize,
+}
+
+impl Limits {
+    /// A health check gets in when all other places are taken.
+    fn new(options: &Options, protocol: Protocol) -> Limits {
+        let spare = match protocol {
+            Protocol::Frames => 0,
+            Protocol::Http => SPARE_FOR_HTTP,
+        };
+        Limits {
+            connections_max: options.connections_max.saturating_add(spare),
+            per_address_max: options.connections_per_address_max.saturating_add(spare),
+        }
     }
 }
 
@@ -153,7 +171,8 @@ impl Reactor {
 
     /// Keeps an accepted connection, or closes it because of a limit.
     fn admit(&mut self, mut stream: TcpStream, peer: SocketAddr, protocol: Protocol, now: Mono) {
-        let refused = self.acceptor.limit_reached(peer, self.connections.len(), &self.options);
+        let limits = Limits::new(&self.options, protocol);
+        let refused = self.acceptor.limit_reached(peer, self.connections.len(), &limits);
         let refused = refused.or_else(|| self.prepare(&mut stream).err());
         if let Some(reason) = refused {
             self.stats.refused += 1;

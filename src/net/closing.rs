@@ -111,16 +111,25 @@ impl Reactor {
         }
     }
 
-    /// Bytes must move out, unless it is we who wait, for the disk.
+    /// Bytes must move out, unless it is we who wait, for the disk. The kernel reports a socket writable only
+    /// when a third of its buffer is free, which a slow link may take minutes for: a last try to write tells
+    /// slow from stuck.
     fn expire_stuck(&mut self, conn: ConnId, now: Mono) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
-        let current = connection.mark_of_output();
-        if connection.outbox.is_cold() || current.bytes != connection.stuck.bytes {
-            connection.stuck = current;
-            self.deadlines.set(DueKey::Stuck(conn), now + self.options.stuck_timeout);
-        } else {
+        if connection.outbox.is_cold() {
+            connection.moved = now;
+        }
+        let due = connection.moved + self.options.stuck_timeout;
+        if due > now {
+            self.deadlines.set(DueKey::Stuck(conn), due);
+            return;
+        }
+        let before = connection.outbox.total;
+        connection.ready.writable = true;
+        self.flush_one(conn, now);
+        if self.connections.get(conn).is_some_and(|c| c.outbox.total == before) {
             self.close(conn, CloseReason::StuckOutbox);
         }
     }
@@ -130,10 +139,5 @@ impl Connection {
     /// How far its input has come.
     pub(super) fn mark_of_input(&self) -> Mark {
         Mark { bytes: self.bytes_in, frames: self.frames, again: false }
-    }
-
-    /// How far its output has come.
-    pub(super) fn mark_of_output(&self) -> Mark {
-        Mark { bytes: self.outbox.total, frames: 0, again: false }
     }
 }

@@ -92,14 +92,14 @@ pub(super) struct Queued {
     pub(super) in_turn: bool,
 }
 
-/// Where a deadline's progress is measured from.
+/// Where the progress of a half-read frame is measured from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mark {
-    /// Bytes received, or bytes sent.
+    /// Bytes received.
     pub(super) bytes: u64,
     /// Frames taken.
     pub(super) frames: u64,
-    /// Whether this is not the first span of this wait.
+    /// Whether this is not the first span of this frame.
     pub(super) again: bool,
 }
 
@@ -120,8 +120,8 @@ pub(super) struct Connection {
     pub(super) frames: u64,
     /// Progress of the half-read frame.
     pub(super) half: Mark,
-    /// Progress of the outbox.
-    pub(super) stuck: Mark,
+    /// When the outbox last moved, or began to wait.
+    pub(super) moved: Mono,
     /// Whether `InputEnded` was told.
     pub(super) told_ended: bool,
     /// Whether `InputDrained` was told.
@@ -145,7 +145,7 @@ impl Connection {
             bytes_in: 0,
             frames: 0,
             half: Mark::default(),
-            stuck: Mark::default(),
+            moved: Mono(0),
             told_ended: false,
             told_drained: false,
         }

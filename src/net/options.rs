@@ -18,7 +18,8 @@ pub enum Protocol {
 /// Limits and budgets of a [`Reactor`](super::Reactor).
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Open connections in total; one more is closed as soon as it is accepted.
+    /// Open connections in total; one more is closed as soon as it is accepted. HTTP listeners accept a few
+    /// beyond both limits, so that health can be asked for when clients have taken every place.
     pub connections_max: usize,
     /// Open connections of one IP address.
     pub connections_per_address_max: usize,
@@ -48,6 +49,11 @@ impl Options {
     pub const SMALL_FRAME_BYTES: usize = 64 * 1024;
     /// How many frames of a connection the server should take in one turn.
     pub const FRAMES_PER_TURN: usize = 32;
+
+    /// The largest frame in bytes for which there can be memory.
+    pub(super) fn largest_frame(&self) -> usize {
+        self.large_frames.limit().max(Options::SMALL_FRAME_BYTES)
+    }
 
     /// The usual limits, with these two pools.
     #[must_use]

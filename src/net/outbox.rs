@@ -240,3 +240,97 @@ fn read_warm(range: &FileRange, room: &mut [u8], bytes_max: usize) -> Result<usi
         Err(error) => Err(failed(error.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::payload::RangeFile;
+
+    /// Every other time it takes at most `most` bytes, else none.
+    struct Grudging {
+        most: usize,
+        calls: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Grudging {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls % 2 == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let taken = all.get(..self.most).unwrap_or(&all);
+            self.taken.extend_from_slice(taken);
+            Ok(taken.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A file of which each read brings seven bytes at most; bytes from 50 on are cold.
+    #[derive(Debug)]
+    struct Alphabet;
+
+    impl Alphabet {
+        fn bytes(position: u64, len: usize) -> Vec<u8> {
+            let position = usize::try_from(position).unwrap();
+            (b'a'..=b'z').cycle().skip(position).take(len).collect()
+        }
+    }
+
+    impl RangeFile for Alphabet {
+        fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            buffer.copy_from_slice(&Alphabet::bytes(position, buffer.len()));
+            Ok(buffer.len())
+        }
+
+        fn read_at_nowait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            let warm = usize::try_from(50u64.saturating_sub(position)).unwrap();
+            let len = buffer.len().min(7).min(warm);
+            if len == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.read_at(&mut buffer[..len], position)
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_the_same_however_writes_and_reads_are_cut() {
+        for most in 1..150 {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for (text, position, len) in [("one", 0, 30), ("", 40, 30), ("three", 60, 9)] {
+                outbox.push(Payload::Bytes(Bytes::from(text.as_bytes())));
+                outbox.push(Payload::File(FileRange { file: Arc::new(Alphabet), position, len }));
+                expected.extend_from_slice(text.as_bytes());
+                expected.extend_from_slice(&Alphabet::bytes(position, len));
+            }
+            outbox.push(Payload::Bytes(Bytes::from(&b"end"[..])));
+            expected.extend_from_slice(b"end");
+            let mut stream = Grudging { most, calls: 0, taken: Vec::new() };
+            let mut buffer = [0; 16];
+            loop {
+                match outbox.flush(&mut stream, &mut buffer).unwrap() {
+                    Flushed::Empty => break,
+                    Flushed::Cold(range) => {
+                        let warm = Alphabet::bytes(range.position, range.len.min(4));
+                        outbox.warmed(Bytes::from_vec(warm)).unwrap();
+                    }
+                    Flushed::Blocked | Flushed::Budget => {}
+                }
+                outbox.check().unwrap();
+            }
+            assert_eq!(stream.taken, expected, "{most} bytes at a time");
+            assert_eq!(outbox.total, u64::try_from(expected.len()).unwrap());
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub struct Reactor {
     room: Arc<AtomicBool>,
     watches: Vec<bool>,
     pub(super) options: Options,
-    /// The largest frame for new connections: the limit, or all that the pool of large frames holds.
+    /// The largest frame of new connections.
     pub(super) frame_bytes_max: usize,
     pub(super) acceptor: Acceptor,
     pub(super) connections: Table,
@@ -100,7 +100,7 @@ impl Reactor {
             woken: false,
             room,
             watches: Vec::new(),
-            frame_bytes_max: options.frame_bytes_max.min(options.large_frames.limit()),
+            frame_bytes_max: options.frame_bytes_max.min(options.largest_frame()),
             acceptor: Acceptor::default(),
             connections: Table::default(),
             small: Admission::new(Arc::clone(&options.small_frames)),
@@ -329,18 +329,13 @@ impl Reactor {
         }
     }
 
-    /// Changes the largest frame of one connection, from its next frame on. It cannot exceed what the pool
-    /// of large frames holds.
+    /// Changes the largest frame of one connection, in bytes, from its next frame on. It cannot exceed what
+    /// the pool of large frames holds.
     pub fn set_frame_bytes_max(&mut self, conn: ConnId, bytes: usize) {
-        let bytes = bytes.min(self.large.pool().limit());
+        let bytes = bytes.min(self.options.largest_frame());
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.inbox.frame_bytes_max = bytes;
         }
-    }
-
-    /// The largest frame of new connections, in bytes.
-    pub fn set_default_frame_bytes_max(&mut self, bytes: usize) {
-        self.frame_bytes_max = bytes.min(self.large.pool().limit());
     }
 
     /// Whether the connection still exists.

@@ -171,6 +171,7 @@ impl Reactor {
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.inbox.consume(bytes);
             connection.frames += 1;
+            self.revisit(conn);
         }
     }
 

@@ -12,7 +12,8 @@ use crate::base::payload::{Bytes, Payload};
 use crate::base::time::Mono;
 
 impl Reactor {
-    /// Queues a reply. It leaves with the next flush, behind what was queued before.
+    /// Queues a reply. It leaves with the next flush, behind what was queued before. After
+    /// `close_when_flushed` it is dropped.
     pub fn send(&mut self, conn: ConnId, parts: Vec<Payload>) {
         let Some(connection) = self.connections.get_mut(conn).filter(|c| c.is_serving()) else {
             return;
@@ -52,15 +53,20 @@ impl Reactor {
 
     /// Writes every outbox that has something to write, once.
     pub fn flush(&mut self, now: Mono) {
-        for conn in std::mem::take(&mut self.flush_queue) {
+        let mut queue = std::mem::take(&mut self.flush_queue);
+        for conn in queue.drain(..) {
             if let Some(connection) = self.connections.get_mut(conn) {
                 connection.queued.flush = false;
                 self.flush_one(conn, now);
             }
         }
+        if self.flush_queue.is_empty() {
+            // Keeps the allocation.
+            self.flush_queue = queue;
+        }
     }
 
-    fn flush_one(&mut self, conn: ConnId, now: Mono) {
+    pub(super) fn flush_one(&mut self, conn: ConnId, now: Mono) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
         };
@@ -70,6 +76,7 @@ impl Reactor {
             let written = connection.outbox.total - before;
             if written > 0 {
                 connection.active = now;
+                connection.moved = now;
                 self.stats.bytes_out += written;
             }
             match result {
@@ -109,7 +116,7 @@ impl Reactor {
         if connection.outbox.is_empty() {
             self.deadlines.remove(key);
         } else if self.deadlines.get(key).is_none() {
-            connection.stuck = connection.mark_of_output();
+            connection.moved = now;
             self.deadlines.set(key, now + self.options.stuck_timeout);
         }
     }

@@ -173,22 +173,29 @@ impl BatchBuilder {
         self.options.base_offset.checked_add(after).ok_or(RecordError::BadOffset)
     }
 
-    /// Ends the batch at this offset, although its last records are gone: compaction leaves such batches.
+    /// Ends the batch at this offset, although its last records are gone: compaction leaves such batches. To be
+    /// called after the last record.
     ///
     /// # Errors
     /// [`RecordError::BadOffset`] if a record lies beyond it.
     pub fn set_last_offset(&mut self, offset: i64) -> Result<(), RecordError> {
         let delta = offset.checked_sub(self.options.base_offset);
         let delta = delta.and_then(|delta| i32::try_from(delta).ok());
-        let delta = delta.filter(|delta| *delta >= self.last_offset_delta.max(0));
+        let delta = delta.filter(|delta| *delta >= self.last_offset_delta);
         self.last_offset_delta = delta.ok_or(RecordError::BadOffset)?;
         Ok(())
     }
 
     /// Number of records so far.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub fn len(&self) -> usize {
         usize::try_from(self.count).unwrap_or(0)
+    }
+
+    /// Whether there are none yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Bytes so far, before compression.
@@ -200,19 +207,13 @@ impl BatchBuilder {
     /// The batch.
     ///
     /// # Errors
-    /// [`RecordError::BadCount`] if there is neither a record nor a last offset; [`RecordError::TooLarge`] beyond
-    /// what the format can say.
+    /// [`RecordError::BadCount`] without records; [`RecordError::TooLarge`] beyond what the format can say.
     pub fn finish(self) -> Result<Vec<u8>, RecordError> {
-        if self.last_offset_delta < 0 {
+        if self.count == 0 {
             return Err(RecordError::BadCount);
         }
         let mut header = self.header();
-        let mut bytes = if self.count == 0 {
-            header.set_codec(Codec::None);
-            vec![0; HEADER_SIZE]
-        } else {
-            self.records.finish()?
-        };
+        let mut bytes = self.records.finish()?;
         header.batch_length = length(bytes.len().saturating_sub(LOG_OVERHEAD))?;
         batch::put(&mut bytes, 0, &header.to_bytes())?;
         batch::seal(&mut bytes)?;
@@ -246,6 +247,32 @@ impl BatchBuilder {
             record_count: self.count,
         }
     }
+}
+
+/// What stays of a batch when compaction has removed all of its records: the header, for its producer and its
+/// offsets.
+///
+/// # Errors
+/// None; the header is always whole.
+pub fn without_records(header: &BatchHeader) -> Result<Vec<u8>, RecordError> {
+    let attributes = BatchHeader::attributes_of(
+        Codec::None,
+        header.timestamp_type(),
+        header.is_transactional(),
+        header.is_control(),
+        false,
+    );
+    let empty = BatchHeader {
+        batch_length: length(HEADER_SIZE - LOG_OVERHEAD)?,
+        magic: MAGIC,
+        attributes,
+        base_timestamp: NO_TIMESTAMP,
+        record_count: 0,
+        ..*header
+    };
+    let mut bytes = empty.to_bytes();
+    batch::seal(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn write_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<(), RecordError> {

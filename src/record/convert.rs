@@ -8,7 +8,8 @@ use super::batch::{self, BatchHeader, HEADER_SIZE, LOG_OVERHEAD, MAGIC, Prefix};
 use super::builder::{BatchBuilder, BatchOptions};
 use super::compression::{Codec, Compressor, Decompressor};
 use super::fields::length;
-use super::message_set::{self, Format, Message, MessageSetBuilder, SetOptions, Tail};
+use super::message_set::{self, Format, Message, Tail};
+use super::message_set_builder::{MessageSetBuilder, SetOptions};
 use super::records::RecordReader;
 use super::{RecordError, TimestampType};
 
@@ -157,7 +158,7 @@ pub fn recompress(
     if old == codec || header.record_count == 0 {
         return Ok(batch.to_vec());
     }
-    RecordReader::open(batch, decompressed_bytes_max)?.for_each(|_| Ok::<(), RecordError>(()))?;
+    RecordReader::open(batch, decompressed_bytes_max)?.check()?;
 
     let mut stream = Decompressor::new(old, records, decompressed_bytes_max)?;
     let mut out = Compressor::new(codec, vec![0; HEADER_SIZE])?;

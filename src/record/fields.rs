@@ -18,6 +18,11 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    /// The same as a stream.
+    pub(super) fn rest_mut(&mut self) -> &mut &'a [u8] {
+        &mut self.rest
+    }
+
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
         let (head, tail) = self.rest.split_at_checked(len).ok_or(RecordError::Truncated)?;
         self.rest = tail;
@@ -59,7 +64,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn varlong(&mut self) -> Result<i64, RecordError> {
-        read_zigzag(64, || self.u8())
+        varlong(|| self.u8())
     }
 
     /// Bytes whose length was read before; -1 means null, any other negative length is an error.
@@ -74,6 +79,11 @@ impl<'a> Fields<'a> {
 /// A 32-bit varint from anywhere.
 pub(super) fn varint(next: impl FnMut() -> Result<u8, RecordError>) -> Result<i32, RecordError> {
     i32::try_from(read_zigzag(32, next)?).map_err(|_| RecordError::BadVarint)
+}
+
+/// A 64-bit varint from anywhere.
+pub(super) fn varlong(next: impl FnMut() -> Result<u8, RecordError>) -> Result<i64, RecordError> {
+    read_zigzag(64, next)
 }
 
 fn read_zigzag(

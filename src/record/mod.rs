@@ -6,7 +6,7 @@
 //! | [`records`]     | the records inside one batch, through a bounded window                        |
 //! | [`builder`]     | making batches                                                                |
 //! | [`control`]     | the markers that end a transaction                                            |
-//! | [`message_set`] | formats 0 and 1: reading and writing                                          |
+//! | [`message_set`] | formats 0 and 1; [`message_set_builder`] makes them                           |
 //! | [`convert`]     | old formats to format 2 and back, and from one compression to another         |
 //! | [`compression`] | the four codecs as bounded streams                                            |
 //!
@@ -20,6 +20,7 @@ pub mod control;
 pub mod convert;
 mod fields;
 pub mod message_set;
+pub mod message_set_builder;
 pub mod records;
 
 use std::fmt;

@@ -6,13 +6,14 @@
 //! header count (varint), headers: key length (varint), key, value length (varint, -1: null), value
 //! ```
 //!
-//! A compressed batch is decompressed through a window while it is read: memory holds the window and one record.
+//! A compressed batch is decompressed through a window while it is read: memory holds the window and one record, or
+//! the window alone where a caller skims over keys and values.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Take};
 
 use super::batch::{self, BatchHeader, HEADER_SIZE};
 use super::compression::{Codec, Decompressor};
-use super::fields::{Fields, varint};
+use super::fields::{Fields, varint, varlong};
 use super::{RecordError, TimestampType};
 
 /// Decompressed bytes that are read ahead.
@@ -69,6 +70,17 @@ fn read_header<'a>(fields: &mut Fields<'a>) -> Result<(&'a [u8], Option<&'a [u8]
     let key = fields.nullable(key_len)?.ok_or(RecordError::BadLength)?;
     let value_len = fields.varint()?;
     Ok((key, fields.nullable(value_len)?))
+}
+
+/// What skimming keeps of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Its place in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970, or [`super::NO_TIMESTAMP`].
+    pub timestamp: i64,
+    /// Whether it has a key, as compaction needs.
+    pub has_key: bool,
 }
 
 /// Reads the records of one batch, checking them on the way.
@@ -142,13 +154,35 @@ impl<'a> RecordReader<'a> {
         self.left -= 1;
         let body = self.source.next_body()?;
         let (delta, record) = parse(&self.header, body)?;
-        let wanted = self.last_delta.checked_add(1).ok_or(RecordError::BadOffset)?;
-        let in_order = if self.dense { delta == wanted } else { delta >= wanted };
-        if !in_order || delta > self.header.last_offset_delta {
-            return Err(RecordError::BadOffset);
-        }
-        self.last_delta = delta;
+        check_delta(delta, &mut self.last_delta, self.dense, &self.header)?;
         Ok(Some(record))
+    }
+
+    /// As [`RecordReader::next`], with the same checks, but without holding key, value and headers: a record of any
+    /// size takes no memory.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next`].
+    pub fn skim(&mut self) -> Result<Option<Outline>, RecordError> {
+        if self.left == 0 {
+            return self.source.check_end().map(|()| None);
+        }
+        self.left -= 1;
+        let (delta, outline) = match &mut self.source {
+            Source::Slice(fields) => skim_record(&self.header, next_stream(fields.rest_mut())?)?,
+            Source::Stream { window, .. } => skim_record(&self.header, next_stream(window)?)?,
+        };
+        check_delta(delta, &mut self.last_delta, self.dense, &self.header)?;
+        Ok(Some(outline))
+    }
+
+    /// Checks what is left, without holding it.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next`].
+    pub fn check(mut self) -> Result<(), RecordError> {
+        while self.skim()?.is_some() {}
+        Ok(())
     }
 
     /// Hands every record that is left to `visit`.
@@ -170,7 +204,7 @@ impl<'a> RecordReader<'a> {
     /// # Errors
     /// What is wrong with the records before it.
     pub fn first_at_or_after(mut self, timestamp: i64) -> Result<Option<(i64, i64)>, RecordError> {
-        while let Some(record) = self.next()? {
+        while let Some(record) = self.skim()? {
             if record.timestamp >= timestamp {
                 return Ok(Some((record.offset, record.timestamp)));
             }
@@ -186,7 +220,7 @@ impl<'a> RecordReader<'a> {
     pub fn first_largest(mut self) -> Result<Option<(i64, i64)>, RecordError> {
         let end = self.header.max_timestamp;
         let mut found: Option<(i64, i64)> = None;
-        while let Some(record) = self.next()? {
+        while let Some(record) = self.skim()? {
             if found.is_none_or(|(_, largest)| record.timestamp > largest) {
                 found = Some((record.offset, record.timestamp));
             }
@@ -207,21 +241,11 @@ impl Source<'_> {
                 fields.bytes(usize::try_from(length).map_err(|_| RecordError::BadLength)?)
             }
             Source::Stream { window, record } => {
-                let length = varint(|| {
-                    let mut byte = [0];
-                    window.read_exact(&mut byte)?;
-                    let [byte] = byte;
-                    Ok(byte)
-                })?;
-                let length = u64::try_from(length).map_err(|_| RecordError::BadLength)?;
+                let mut body = next_stream(window)?;
                 record.clear();
                 // Grows with what arrives, not with what was declared.
-                let count = window.by_ref().take(length).read_to_end(record)?;
-                if u64::try_from(count) == Ok(length) {
-                    Ok(record)
-                } else {
-                    Err(RecordError::Truncated)
-                }
+                body.read_to_end(record)?;
+                if body.limit() == 0 { Ok(record) } else { Err(RecordError::Truncated) }
             }
         }
     }
@@ -233,6 +257,33 @@ impl Source<'_> {
         };
         if ended { Ok(()) } else { Err(RecordError::BadLength) }
     }
+}
+
+/// The bytes of the next record, still to be read.
+fn next_stream<R: BufRead>(window: &mut R) -> Result<Take<&mut R>, RecordError> {
+    let length = varint(|| next_byte(window))?;
+    Ok(window.take(u64::try_from(length).map_err(|_| RecordError::BadLength)?))
+}
+
+fn next_byte(stream: &mut impl BufRead) -> Result<u8, RecordError> {
+    let byte = *stream.fill_buf()?.first().ok_or(RecordError::Truncated)?;
+    stream.consume(1);
+    Ok(byte)
+}
+
+fn check_delta(
+    delta: i32,
+    last: &mut i32,
+    dense: bool,
+    header: &BatchHeader,
+) -> Result<(), RecordError> {
+    let wanted = last.checked_add(1).ok_or(RecordError::BadOffset)?;
+    let in_order = if dense { delta == wanted } else { delta >= wanted };
+    if !in_order || delta > header.last_offset_delta {
+        return Err(RecordError::BadOffset);
+    }
+    *last = delta;
+    Ok(())
 }
 
 /// The offset delta and the record in `body`.
@@ -257,12 +308,62 @@ fn parse<'b>(header: &BatchHeader, body: &'b [u8]) -> Result<(i32, Record<'b>), 
         return Err(RecordError::BadLength);
     }
     let offset = header.base_offset.checked_add(i64::from(delta)).ok_or(RecordError::BadOffset)?;
-    let timestamp = match header.timestamp_type() {
-        // Kafka lets this sum wrap; it is the producer's figure and nothing here depends on it.
-        TimestampType::CreateTime => header.base_timestamp.wrapping_add(timestamp_delta),
-        TimestampType::LogAppendTime => header.max_timestamp,
-    };
+    let timestamp = timestamp_of(header, timestamp_delta);
     Ok((delta, Record { offset, timestamp, key, value, headers }))
+}
+
+fn timestamp_of(header: &BatchHeader, delta: i64) -> i64 {
+    match header.timestamp_type() {
+        // Kafka lets this sum wrap; it is the producer's figure and nothing here depends on it.
+        TimestampType::CreateTime => header.base_timestamp.wrapping_add(delta),
+        TimestampType::LogAppendTime => header.max_timestamp,
+    }
+}
+
+/// As [`parse`], passing over everything that has a length.
+fn skim_record(
+    header: &BatchHeader,
+    mut body: Take<impl BufRead>,
+) -> Result<(i32, Outline), RecordError> {
+    next_byte(&mut body)?;
+    let timestamp_delta = varlong(|| next_byte(&mut body))?;
+    let delta = varint(|| next_byte(&mut body))?;
+    let has_key = skip_nullable(&mut body)?;
+    skip_nullable(&mut body)?;
+    let count = varint(|| next_byte(&mut body))?;
+    if count < 0 {
+        return Err(RecordError::BadCount);
+    }
+    for _ in 0..count {
+        if !skip_nullable(&mut body)? {
+            return Err(RecordError::BadLength);
+        }
+        skip_nullable(&mut body)?;
+    }
+    if body.limit() != 0 {
+        return Err(RecordError::BadLength);
+    }
+    let offset = header.base_offset.checked_add(i64::from(delta)).ok_or(RecordError::BadOffset)?;
+    let timestamp = timestamp_of(header, timestamp_delta);
+    Ok((delta, Outline { offset, timestamp, has_key }))
+}
+
+/// Passes over bytes behind their length; whether they are not null.
+fn skip_nullable(body: &mut impl BufRead) -> Result<bool, RecordError> {
+    let len = varint(|| next_byte(body))?;
+    if len == -1 {
+        return Ok(false);
+    }
+    let mut left = usize::try_from(len).map_err(|_| RecordError::BadLength)?;
+    while left > 0 {
+        let ahead = body.fill_buf()?.len().min(left);
+        if ahead == 0 {
+            return Err(RecordError::Truncated);
+        }
+        body.consume(ahead);
+        left -= ahead;
+    }
+    Ok(true)
 }
 
 /// Checks one whole batch as it must be when a producer sends it: checksum, counts, and every record.
@@ -272,5 +373,5 @@ fn parse<'b>(header: &BatchHeader, body: &'b [u8]) -> Result<(i32, Record<'b>), 
 pub fn check_batch(bytes: &[u8], decompressed_bytes_max: usize) -> Result<(), RecordError> {
     batch::verify_crc(bytes)?;
     BatchHeader::read(bytes)?.check_counts()?;
-    RecordReader::open(bytes, decompressed_bytes_max)?.dense().for_each(|_| Ok(()))
+    RecordReader::open(bytes, decompressed_bytes_max)?.dense().check()
 }

@@ -24,7 +24,6 @@ mod scan;
 mod segment;
 pub mod snapshot;
 mod startup;
-pub mod stats;
 mod syncer;
 mod validate;
 mod writer;

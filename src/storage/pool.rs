@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -28,10 +27,10 @@ use super::recovery;
 use super::scan::{Scan, WHOLE};
 use super::startup;
 pub use super::startup::{StartError, Started};
-use super::stats::Stats;
 use super::syncer::{Marks, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
 use crate::base::ids::{PartitionId, Ticket, TopicId};
+use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
 use crate::record::batch::BatchHeader;
@@ -69,7 +68,7 @@ pub struct Storage {
     registry: Arc<Registry>,
     remembered: Arc<Remembered>,
     outcomes: Arc<Outcomes>,
-    stats: Arc<Stats>,
+    stats: Arc<StorageCounters>,
     writers: Vec<Thread<WriteCommand, Closed>>,
     syncers: Vec<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
@@ -96,7 +95,7 @@ impl Storage {
         let writer_count = options.writers.max(1).saturating_add(1);
         let opened = startup::open(&options, writer_count)?;
         let remembered = Arc::new(opened.remembered);
-        let (outcomes, stats) = (Outcomes::new(wake), Arc::new(Stats::default()));
+        let (outcomes, stats) = (Outcomes::new(wake), Arc::new(StorageCounters::default()));
         let registry = Arc::new(Registry::default());
         let (to_readers, from_readers) = channel();
         let from_readers = Arc::new(Mutex::new(from_readers));
@@ -295,7 +294,7 @@ impl Storage {
 
     /// What storage counts.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &Arc<StorageCounters> {
         &self.stats
     }
 
@@ -329,7 +328,7 @@ impl Storage {
         for reader in std::mem::take(&mut self.readers) {
             let _ = reader.join();
         }
-        closed.clean &= self.stats.syncs_failed.load(Ordering::Relaxed) == 0;
+        closed.clean &= self.stats.syncs_failed.get() == 0;
         let touched = lock(&self.touched).clone();
         let untouched = self.remembered.manifest.values();
         closed

@@ -230,9 +230,9 @@ mod tests {
         let sent: Vec<BatchHeader> =
             (0..6).map(|i| batch(0, i * 2, 2, i64::from(i) * 2 + 100)).collect();
         let producers = with(&sent);
-        for (i, header) in sent.iter().enumerate().skip(1) {
+        for (header, offset) in sent.iter().zip((100..).step_by(2)).skip(1) {
             let original = producers.check(header).unwrap().unwrap();
-            assert_eq!(original.base_offset(), i as i64 * 2 + 100);
+            assert_eq!(original.base_offset(), offset);
         }
         assert_eq!(producers.check(&sent[0]), Err(AppendError::SequenceGap));
         assert_eq!(producers.check(&batch(0, 12, 1, 0)), Ok(None));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +12,8 @@ use super::job::{Outcome, StorageError};
 use super::marks::{Mark, slot_position};
 use super::outcomes::Outcomes;
 use super::partition::SyncWork;
-use super::stats::Stats;
 use crate::base::ids::PartitionId;
+use crate::base::metrics::StorageCounters;
 
 /// How long a durable mark may be behind.
 const MARKS_EVERY: Duration = Duration::from_secs(1);
@@ -100,7 +99,7 @@ impl Marks {
 pub(super) struct Syncer {
     pub(super) files: Arc<Files>,
     pub(super) outcomes: Arc<Outcomes>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: Arc<StorageCounters>,
     pub(super) marks: Marks,
 }
 
@@ -191,9 +190,9 @@ impl Syncer {
         for dirty in &work.files {
             let begun = now();
             let result = dirty.file.sync_data();
-            self.stats.note_sync(now().saturating_duration_since(begun));
+            self.stats.sync.observe(now().saturating_duration_since(begun));
             if let Err(error) = result {
-                self.stats.syncs_failed.fetch_add(1, Ordering::Relaxed);
+                self.stats.syncs_failed.increment();
                 return Err(StorageError::io("sync", &dirty.path, &error));
             }
         }

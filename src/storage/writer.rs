@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, RwLock};
 
 use super::files::Files;
-use super::job::{Append, AppendError, Job, LogConfig, Open, Opened, Outcome, StorageError};
+use super::job::{
+    Append, AppendError, Appended, Job, LogConfig, Open, Opened, Origin, Outcome, StorageError,
+};
 use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::marks::Mark;
@@ -18,9 +19,9 @@ use super::outcomes::Outcomes;
 use super::partition::{Partition, dir_of};
 use super::reader::ReadCommand;
 use super::recovery;
-use super::stats::Stats;
 use super::syncer::SyncCommand;
 use crate::base::ids::{PartitionId, Ticket};
+use crate::base::metrics::StorageCounters;
 
 /// Most jobs that are taken before their outcomes are reported.
 const JOBS_MAX: usize = 1024;
@@ -77,7 +78,7 @@ pub(super) struct Writer {
     pub(super) registry: Arc<Registry>,
     pub(super) remembered: Arc<Remembered>,
     pub(super) outcomes: Arc<Outcomes>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: Arc<StorageCounters>,
     pub(super) syncer: Sender<SyncCommand>,
     pub(super) readers: Sender<ReadCommand>,
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
@@ -199,38 +200,40 @@ impl Writer {
     /// Has synced what a partition has written. `false`: there is no such partition.
     fn send_sync(&mut self, id: PartitionId) -> bool {
         let Some(partition) = self.partitions.get_mut(&id) else { return false };
-        let was_dirty = u64::from(partition.is_dirty());
-        self.stats.dirty_partitions.fetch_sub(was_dirty, Ordering::Relaxed);
         let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
         true
+    }
+
+    fn count(&self, appended: &Appended, origin: Origin) {
+        self.stats.written_bytes.add(appended.bytes);
+        if origin == Origin::Client && !appended.duplicate {
+            let records = appended.end_offset.saturating_sub(appended.base_offset);
+            self.stats.records.add(u64::try_from(records).unwrap_or(0));
+            self.stats.payload_bytes.add(appended.bytes);
+        }
     }
 
     /// Appends to one partition. `true`: somebody waits for the sync.
     fn append(&mut self, id: PartitionId, appends: Vec<Append>, report: &mut Report) -> bool {
         let results = match self.partitions.get_mut(&id) {
-            Some(partition) => {
-                let was_dirty = partition.is_dirty();
-                let results = partition.append_all(&appends);
-                let became = u64::from(!was_dirty && partition.is_dirty());
-                self.stats.dirty_partitions.fetch_add(became, Ordering::Relaxed);
-                results
-            }
+            Some(partition) => partition.append_all(&appends),
             None => appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect(),
         };
-        let asked: Vec<(Ticket, bool)> = appends.iter().map(|a| (a.ticket, a.sync)).collect();
+        let asked: Vec<(Ticket, bool, Origin)> =
+            appends.iter().map(|a| (a.ticket, a.sync, a.origin)).collect();
         // The records' memory is free before anybody hears that it could be.
         drop(appends);
         let mut wanted = false;
-        for ((ticket, sync), result) in asked.into_iter().zip(results) {
+        for ((ticket, sync, origin), result) in asked.into_iter().zip(results) {
             match &result {
                 Ok(appended) => {
-                    self.stats.bytes_written.fetch_add(appended.bytes, Ordering::Relaxed);
+                    self.count(appended, origin);
                     wanted |= sync;
                     report.loud |= !sync;
                 }
                 Err(error) => {
                     let failed = u64::from(matches!(error, AppendError::Storage(_)));
-                    self.stats.writes_failed.fetch_add(failed, Ordering::Relaxed);
+                    self.stats.writes_failed.add(failed);
                     report.loud = true;
                 }
             }
@@ -279,8 +282,6 @@ impl Writer {
     /// Renames the directory durably; the readers unlink it when they have time.
     fn remove(&mut self, id: PartitionId) -> Result<(), StorageError> {
         let Some(partition) = self.partitions.remove(&id) else { return Ok(()) };
-        let was_dirty = u64::from(partition.is_dirty());
-        self.stats.dirty_partitions.fetch_sub(was_dirty, Ordering::Relaxed);
         partition.log.remove();
         self.registry.remove(id);
         let _ = self.syncer.send(SyncCommand::Forget(id));

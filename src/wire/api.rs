@@ -7,10 +7,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::client::{lower_request, raise_response};
 use super::error::{DecodeError, EncodeError, Problem};
 use super::message::Wire;
 use super::messages::*;
 use super::normalize::{normalize_request, normalize_response};
+use super::outline::Show;
 use super::reader::Reader;
 use super::writer::Writer;
 use crate::base::payload::{Bytes, Payload};
@@ -86,6 +88,12 @@ macro_rules! apis {
                 match api { $(ApiKey::$name => Request::$name(Box::default()),)* }
             }
 
+            /// The body as text for people.
+            #[must_use]
+            pub fn body(&self) -> &dyn Show {
+                match self { $(Request::$name(body) => &**body,)* }
+            }
+
             fn read(api: ApiKey, r: &mut Reader<'_>) -> Result<Request, DecodeError> {
                 Ok(match api { $(ApiKey::$name => Request::$name(Box::new(Wire::read(r)?)),)* })
             }
@@ -106,6 +114,12 @@ macro_rules! apis {
             #[must_use]
             pub fn default_of(api: ApiKey) -> Response {
                 match api { $(ApiKey::$name => Response::$name(Box::default()),)* }
+            }
+
+            /// The body as text for people.
+            #[must_use]
+            pub fn body(&self) -> &dyn Show {
+                match self { $(Response::$name(body) => &**body,)* }
             }
 
             fn read(api: ApiKey, r: &mut Reader<'_>) -> Result<Response, DecodeError> {
@@ -209,7 +223,7 @@ pub struct RequestFrame {
     pub correlation_id: i32,
     /// The client's name for itself. Never in the compact form, not even in a flexible header.
     pub client_id: Option<String>,
-    /// The body, normalized: see [`normalize_request`].
+    /// The body, normalized unless it was read plainly: see [`normalize_request`].
     pub request: Request,
     /// Number of bytes after the body, which Kafka tolerates.
     pub trailing: usize,
@@ -221,19 +235,32 @@ impl RequestFrame {
     /// # Errors
     /// If the bytes are not a request that is served.
     pub fn decode(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
+        let mut whole = RequestFrame::decode_plain(frame)?;
+        normalize_request(&mut whole.request, whole.version);
+        Ok(whole)
+    }
+
+    /// As [`RequestFrame::decode`], but with every field where the version has it. For tools.
+    ///
+    /// # Errors
+    /// If the bytes are not a request that is served.
+    pub fn decode_plain(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
         let mut r = Reader::new(frame, 0, false);
-        let prefix = Prefix::read(&mut r)?;
-        let place = |problem| DecodeError { problem, place: "RequestHeader" };
+        RequestFrame::read(&mut r).map_err(|error| error.at_byte(r.position()))
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<RequestFrame, DecodeError> {
+        let prefix = Prefix::read(r)?;
+        let place = |problem| DecodeError::new(problem).at("RequestHeader");
         let api = ApiKey::from_key(prefix.api_key).ok_or(place(Problem::UnknownApi))?;
         if !api.versions().contains(&prefix.version) {
             return Err(place(Problem::UnknownVersion));
         }
         let flexible = api.is_flexible(prefix.version);
         r.switch(prefix.version, flexible);
-        let client_id = read_client_id(&mut r).map_err(|e| e.at("RequestHeader.client_id"))?;
+        let client_id = read_client_id(r).map_err(|e| e.at("RequestHeader.client_id"))?;
         r.tagged(&mut |_, _| Ok(false)).map_err(|e| e.at("RequestHeader.tags"))?;
-        let mut request = Request::read(api, &mut r)?;
-        normalize_request(&mut request, prefix.version);
+        let request = Request::read(api, r)?;
         let Prefix { version, correlation_id, .. } = prefix;
         Ok(RequestFrame { version, correlation_id, client_id, request, trailing: r.remaining() })
     }
@@ -243,6 +270,16 @@ impl RequestFrame {
     /// # Errors
     /// If the request has no form in its version.
     pub fn encode(&self) -> Result<Vec<Payload>, EncodeError> {
+        let mut request = self.request.clone();
+        lower_request(&mut request, self.version);
+        RequestFrame { request, client_id: self.client_id.clone(), ..*self }.encode_plain()
+    }
+
+    /// As [`RequestFrame::encode`], of a request with every field where the version has it. For tools.
+    ///
+    /// # Errors
+    /// If the request has no form in its version.
+    pub fn encode_plain(&self) -> Result<Vec<Payload>, EncodeError> {
         let api = self.request.api();
         let flexible = api.is_flexible(self.version);
         let mut w = Writer::new(self.version, false);
@@ -276,8 +313,20 @@ pub fn encode_response(
     version: i16,
     correlation_id: i32,
 ) -> Result<Vec<Payload>, EncodeError> {
-    let api = response.api();
     normalize_response(&mut response, version);
+    encode_response_plain(&response, version, correlation_id)
+}
+
+/// As [`encode_response`], of an answer with every field where the version has it. For tools.
+///
+/// # Errors
+/// If the answer has no form in this version.
+pub fn encode_response_plain(
+    response: &Response,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Vec<Payload>, EncodeError> {
+    let api = response.api();
     let mut w = Writer::new(version, api.response_header_is_flexible(version));
     w.i32(correlation_id);
     w.tagged(&mut Vec::new())?;
@@ -286,7 +335,7 @@ pub fn encode_response(
     w.into_frame()
 }
 
-/// Reads an answer, without its length, to a request of this version.
+/// Reads an answer, without its length, to a request of this version, as a client does.
 ///
 /// # Errors
 /// If the bytes are not such an answer.
@@ -295,11 +344,36 @@ pub fn decode_response(
     api: ApiKey,
     version: i16,
 ) -> Result<(i32, Response), DecodeError> {
+    let (correlation_id, mut response) = decode_response_plain(frame, api, version)?;
+    raise_response(&mut response, version);
+    Ok((correlation_id, response))
+}
+
+/// As [`decode_response`], but with every field where the version has it. For tools.
+///
+/// # Errors
+/// If the bytes are not such an answer.
+pub fn decode_response_plain(
+    frame: &Bytes,
+    api: ApiKey,
+    version: i16,
+) -> Result<(i32, Response), DecodeError> {
     let mut r = Reader::new(frame, version, api.response_header_is_flexible(version));
+    read_response(&mut r, api, version).map_err(|error| error.at_byte(r.position()))
+}
+
+fn read_response(
+    r: &mut Reader<'_>,
+    api: ApiKey,
+    version: i16,
+) -> Result<(i32, Response), DecodeError> {
+    if !api.versions().contains(&version) {
+        return Err(DecodeError::new(Problem::UnknownVersion).at("ResponseHeader"));
+    }
     let correlation_id = r.i32().map_err(|error| error.at("ResponseHeader"))?;
     r.tagged(&mut |_, _| Ok(false)).map_err(|error| error.at("ResponseHeader.tags"))?;
     r.switch(version, api.is_flexible(version));
-    let response = Response::read(api, &mut r)?;
+    let response = Response::read(api, r)?;
     r.finish()?;
     Ok((correlation_id, response))
 }

@@ -9,6 +9,8 @@ pub struct DecodeError {
     pub problem: Problem,
     /// `Type.field`, or empty outside of a message.
     pub place: &'static str,
+    /// Where reading stopped: number of bytes before it in the frame or value.
+    pub position: usize,
 }
 
 /// What is wrong with the bytes.
@@ -32,6 +34,8 @@ pub enum Problem {
     TooManyTags,
     /// A tagged field's size is not the size of what is in it.
     TagSize,
+    /// Its arrays would take much more memory than it has bytes.
+    TooMuchMemory,
     /// Bytes are left over after the message.
     TrailingBytes,
     /// There is no such version of this message.
@@ -46,13 +50,19 @@ impl DecodeError {
     /// An error whose place is not known yet.
     #[must_use]
     pub fn new(problem: Problem) -> DecodeError {
-        DecodeError { problem, place: "" }
+        DecodeError { problem, place: "", position: 0 }
     }
 
     /// The same error, at `place` unless a more precise one is known.
     #[must_use]
     pub fn at(self, place: &'static str) -> DecodeError {
         if self.place.is_empty() { DecodeError { place, ..self } } else { self }
+    }
+
+    /// The same error, of the byte at `position`: a reader stays where it fails.
+    #[must_use]
+    pub fn at_byte(self, position: usize) -> DecodeError {
+        DecodeError { position, ..self }
     }
 }
 
@@ -68,12 +78,16 @@ impl fmt::Display for DecodeError {
             Problem::TagOrder => "tags out of order",
             Problem::TooManyTags => "too many unknown tagged fields",
             Problem::TagSize => "tagged field of another size than announced",
+            Problem::TooMuchMemory => "takes too much memory for its size",
             Problem::TrailingBytes => "bytes left over",
             Problem::UnknownVersion => "unknown version",
             Problem::UnknownApi => "unknown API key",
             Problem::BadValue => "value outside its domain",
         };
-        if self.place.is_empty() { f.write_str(text) } else { write!(f, "{}: {text}", self.place) }
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        write!(f, "{text} (byte {})", self.position)
     }
 }
 

@@ -207,6 +207,7 @@ impl<T: Wire> Wire for Vec<T> {
         let Some(count) = r.count(T::size_min(r.version(), r.flexible()))? else { return Ok(None) };
         let mut elements = Vec::new();
         for _ in 0..count {
+            r.reserve(&mut elements, count)?;
             elements.push(T::read(r)?);
         }
         Ok(Some(elements))
@@ -289,6 +290,20 @@ macro_rules! message {
                 let mut size = usize::from(flexible);
                 $( $crate::message!(@size size, version, flexible, $versions, $type, ($($tag)?), ($($null)?)); )*
                 size
+            }
+        }
+
+        impl $crate::wire::outline::Show for $name {
+            fn text(&self) -> Option<String> {
+                None
+            }
+
+            fn parts(&self, out: &mut $crate::wire::outline::Outline<'_>) {
+                $(
+                    if ($versions).contains(&out.version()) {
+                        out.field(stringify!($field), &self.$field);
+                    }
+                )*
             }
         }
     )* };
@@ -390,7 +405,11 @@ pub fn is_default<T: PartialEq>(value: &T, default: impl FnOnce() -> T) -> bool 
 /// If the bytes are not the message, or more than the message.
 pub fn decode<T: Wire>(bytes: &Bytes, version: i16, flexible: bool) -> Result<T, DecodeError> {
     let mut reader = Reader::new(bytes, version, flexible);
-    let message = T::read(&mut reader)?;
+    read_whole(&mut reader).map_err(|error| error.at_byte(reader.position()))
+}
+
+fn read_whole<T: Wire>(reader: &mut Reader<'_>) -> Result<T, DecodeError> {
+    let message = T::read(reader)?;
     reader.finish()?;
     Ok(message)
 }
@@ -417,15 +436,10 @@ pub fn decode_versioned<T: Wire>(
     let mut reader = Reader::new(bytes, 0, false);
     let version = reader.i16().map_err(|error| error.at("version"))?;
     if !versions.contains(&version) {
-        return Err(DecodeError {
-            problem: super::error::Problem::UnknownVersion,
-            place: "version",
-        });
+        return Err(DecodeError::new(super::error::Problem::UnknownVersion).at("version"));
     }
     reader.switch(version, version >= flexible_from);
-    let message = T::read(&mut reader)?;
-    reader.finish()?;
-    Ok(message)
+    read_whole(&mut reader).map_err(|error| error.at_byte(reader.position()))
 }
 
 /// Writes a whole message behind its version in two bytes.

@@ -4,10 +4,13 @@
 //! per field; [`api`] lists every request that is served, with its versions.
 
 pub mod api;
+pub mod client;
 pub mod error;
 pub mod error_code;
+mod error_scan;
 pub mod messages;
 pub mod normalize;
+pub mod outline;
 pub mod reader;
 pub mod records;
 #[macro_use]

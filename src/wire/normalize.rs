@@ -28,10 +28,12 @@ pub fn normalize_request(request: &mut Request, version: i16) {
         }
         Request::JoinGroup(body) => {
             body.must_know_member_id = version >= 4;
+            body.may_skip_assignment = version >= 9;
             if version < 1 {
                 body.rebalance_timeout_ms = body.session_timeout_ms;
             }
         }
+        Request::SyncGroup(body) => body.must_name_protocol = version >= 5,
         Request::LeaveGroup(body) if version < 3 => {
             let member_id = std::mem::take(&mut body.member_id);
             body.members = vec![LeaveGroupRequestMember { member_id, ..Default::default() }];

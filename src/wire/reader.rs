@@ -10,6 +10,14 @@ use crate::base::payload::Bytes;
 /// How many unknown tagged fields one section may have.
 const UNKNOWN_TAGS_MAX: u32 = 64;
 
+/// Arrays of a message may take this many times the frame's bytes in memory, plus the allowance. An empty string
+/// is one byte on the wire and 24 in memory; messages that mean something stay below 4.
+const MEMORY_FACTOR: usize = 8;
+const MEMORY_ALLOWANCE: usize = 256 * 1024;
+
+/// How much an array takes before its elements have arrived, in bytes.
+const FIRST_CAPACITY: usize = 4096;
+
 /// Reads one message of one version.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -18,6 +26,7 @@ pub struct Reader<'a> {
     end: usize,
     version: i16,
     flexible: bool,
+    memory: usize,
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -26,7 +35,9 @@ impl<'a> Reader<'a> {
     /// Reads from the start of `frame`.
     #[must_use]
     pub fn new(frame: &'a Bytes, version: i16, flexible: bool) -> Reader<'a> {
-        Reader { frame, position: 0, end: frame.len(), version, flexible }
+        let end = frame.len();
+        let memory = end.saturating_mul(MEMORY_FACTOR).saturating_add(MEMORY_ALLOWANCE);
+        Reader { frame, position: 0, end, version, flexible, memory }
     }
 
     /// The version of the message that is read.
@@ -168,10 +179,13 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     pub fn nullable_string(&mut self) -> Result<Option<String>> {
         let Some(length) = self.length(false)? else { return Ok(None) };
-        let bytes = self.take(length)?;
-        match std::str::from_utf8(bytes) {
+        let start = self.position;
+        match std::str::from_utf8(self.take(length)?) {
             Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err(DecodeError::new(Problem::NotUtf8)),
+            Err(error) => {
+                self.position = start + error.valid_up_to();
+                Err(DecodeError::new(Problem::NotUtf8))
+            }
         }
     }
 
@@ -199,6 +213,22 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::new(Problem::LengthBeyondEnd));
         }
         Ok(Some(count))
+    }
+
+    /// Makes room for the next of `count` elements. Capacity doubles as elements arrive but never exceeds the
+    /// count, and all arrays of a message share what its frame allows.
+    #[inline]
+    pub fn reserve<T>(&mut self, elements: &mut Vec<T>, count: usize) -> Result<()> {
+        if elements.len() < elements.capacity() {
+            return Ok(());
+        }
+        let size = size_of::<T>().max(1);
+        let more = elements.len().max(FIRST_CAPACITY / size).max(1);
+        let more = more.min(count.saturating_sub(elements.len())).max(1);
+        let left = self.memory.checked_sub(more.saturating_mul(size));
+        self.memory = left.ok_or(DecodeError::new(Problem::TooMuchMemory))?;
+        elements.reserve_exact(more);
+        Ok(())
     }
 
     /// Whether a nullable structure follows: 1, or -1 for null.
@@ -248,5 +278,114 @@ impl<'a> Reader<'a> {
             self.end = section_end;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading<T>(bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> Result<T>) -> Result<T> {
+        let bytes = Bytes::from(bytes);
+        read(&mut Reader::new(&bytes, 0, true))
+    }
+
+    fn problem<T: std::fmt::Debug>(result: Result<T>) -> Problem {
+        result.unwrap_err().problem
+    }
+
+    /// Base 128, low bits first, as protocol buffers have it too.
+    #[test]
+    fn varints_have_seven_bits_a_byte() {
+        for (bytes, value) in [
+            (&[0x00][..], 0),
+            (&[0x7f], 127),
+            (&[0x80, 0x01], 128),
+            (&[0xac, 0x02], 300),
+            (&[0xff, 0xff, 0xff, 0xff, 0x0f], u32::MAX),
+        ] {
+            assert_eq!(reading(bytes, |r| r.unsigned_varint()), Ok(value), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_varint_beyond_32_bits_is_an_error() {
+        for bytes in [
+            &[0xff, 0xff, 0xff, 0xff, 0x10][..],
+            &[0xff, 0xff, 0xff, 0xff, 0x8f, 0x00],
+            &[0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
+        ] {
+            assert_eq!(problem(reading(bytes, |r| r.unsigned_varint())), Problem::BadVarint);
+        }
+        assert_eq!(problem(reading(&[0x80], |r| r.unsigned_varint())), Problem::Truncated);
+    }
+
+    #[test]
+    fn a_count_beyond_the_bytes_left_is_an_error_before_anything_is_reserved() {
+        let count = |bytes: &[u8], element| reading(bytes, |r| r.count(element));
+        assert_eq!(count(&[0x03, 0, 0], 1), Ok(Some(2)));
+        assert_eq!(problem(count(&[0x04, 0, 0], 1)), Problem::LengthBeyondEnd);
+        assert_eq!(problem(count(&[0x03, 0, 0], 2)), Problem::LengthBeyondEnd);
+        assert_eq!(count(&[0x00], 1), Ok(None));
+    }
+
+    #[test]
+    fn lengths_in_the_old_form_are_minus_one_or_not_negative() {
+        let string = |bytes: &[u8]| {
+            let bytes = Bytes::from(bytes);
+            Reader::new(&bytes, 0, false).nullable_string()
+        };
+        assert_eq!(string(&[0xff, 0xff]), Ok(None));
+        assert_eq!(string(&[0x00, 0x00]), Ok(Some(String::new())));
+        assert_eq!(problem(string(&[0xff, 0xfe])), Problem::NegativeLength);
+        assert_eq!(problem(string(&[0x00, 0x02, b'a'])), Problem::Truncated);
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_an_error_at_its_first_bad_byte() {
+        let bytes = Bytes::from(&[0x04, b'a', 0xff, b'b'][..]);
+        let mut r = Reader::new(&bytes, 0, true);
+        assert_eq!(problem(r.nullable_string()), Problem::NotUtf8);
+        assert_eq!(r.position(), 2);
+    }
+
+    fn tags(bytes: &[u8]) -> Result<Vec<(u32, i8)>> {
+        let mut seen = Vec::new();
+        reading(bytes, |r| {
+            r.tagged(&mut |r, tag| {
+                if tag >= 100 {
+                    return Ok(false);
+                }
+                seen.push((tag, r.i8()?));
+                Ok(true)
+            })?;
+            r.finish()
+        })?;
+        Ok(seen)
+    }
+
+    #[test]
+    fn unknown_tagged_fields_are_skipped() {
+        assert_eq!(tags(&[0x00]), Ok(vec![]));
+        assert_eq!(tags(&[0x02, 1, 1, 42, 101, 3, 9, 9, 9]), Ok(vec![(1, 42)]));
+    }
+
+    #[test]
+    fn tagged_fields_rise_and_have_the_size_they_announce() {
+        assert_eq!(problem(tags(&[2, 1, 1, 42, 1, 1, 42])), Problem::TagOrder);
+        assert_eq!(problem(tags(&[2, 2, 1, 42, 1, 1, 42])), Problem::TagOrder);
+        assert_eq!(problem(tags(&[1, 1, 2, 42, 42])), Problem::TagSize);
+        assert_eq!(problem(tags(&[1, 1, 0])), Problem::Truncated);
+        assert_eq!(problem(tags(&[1, 1, 9, 42])), Problem::LengthBeyondEnd);
+    }
+
+    #[test]
+    fn more_unknown_tagged_fields_than_anybody_has_are_an_error() {
+        let section = |count: u8| {
+            let fields = (0..count).flat_map(|tag| [0x80 | (tag & 0x7f), 1, 0]);
+            std::iter::once(count).chain(fields).collect::<Vec<u8>>()
+        };
+        assert_eq!(tags(&section(64)), Ok(vec![]));
+        assert_eq!(problem(tags(&section(65))), Problem::TooManyTags);
     }
 }

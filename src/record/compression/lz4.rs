@@ -203,7 +203,7 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(BLOCK_BYTES - self.block.len());
-        self.block.extend(bytes.iter().take(count));
+        self.block.extend_from_slice(bytes.get(..count).unwrap_or_default());
         if self.block.len() >= BLOCK_BYTES {
             self.write_block()?;
         }

@@ -110,7 +110,7 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(CHUNK_BYTES - self.chunk.len());
-        self.chunk.extend(bytes.iter().take(count));
+        self.chunk.extend_from_slice(bytes.get(..count).unwrap_or_default());
         if self.chunk.len() >= CHUNK_BYTES {
             self.write_chunk()?;
         }

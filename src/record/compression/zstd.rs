@@ -86,7 +86,50 @@ impl Write for Writer {
 
 impl Finish for Writer {
     fn finish(mut self: Box<Self>) -> io::Result<Vec<u8>> {
-        compress(self.input.as_slice(), &mut self.out, CompressionLevel::Fastest);
+        match compress_and_compare(&self.input) {
+            Some(frame) => self.out.extend(frame),
+            // Stored as it is, which cannot go wrong.
+            None => compress(self.input.as_slice(), &mut self.out, CompressionLevel::Uncompressed),
+        }
         Ok(self.out)
+    }
+}
+
+/// The frame may become the only copy of acknowledged records and the encoder is young, so its work is read back.
+fn compress_and_compare(input: &[u8]) -> Option<Vec<u8>> {
+    let attempt = || {
+        let mut frame = Vec::new();
+        compress(input, &mut frame, CompressionLevel::Fastest);
+        is_same(Reader::new(&frame), input).then_some(frame)
+    };
+    std::panic::catch_unwind(attempt).ok().flatten()
+}
+
+fn is_same(mut stream: impl Read, mut expected: &[u8]) -> bool {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count) = stream.read(&mut buffer) {
+        if count == 0 {
+            return expected.is_empty();
+        }
+        let read = buffer.get(..count).unwrap_or_default();
+        let Some(rest) = expected.strip_prefix(read) else { return false };
+        expected = rest;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_reads_back_as_something_else_is_not_taken() {
+        let frame = compress_and_compare(b"offset offset offset").unwrap();
+        assert!(is_same(Reader::new(&frame), b"offset offset offset"));
+        for other in [&b"offset offset offse"[..], b"offset offset offset.", b"offsets"] {
+            assert!(!is_same(Reader::new(&frame), other));
+        }
+        let cut = frame.get(..frame.len() - 1).unwrap();
+        assert!(!is_same(Reader::new(cut), b"offset offset offset"));
     }
 }

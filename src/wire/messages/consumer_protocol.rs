@@ -93,11 +93,32 @@ fn decode<T: Wire>(bytes: &Bytes) -> Result<T, DecodeError> {
     let mut r = Reader::new(bytes, 0, false);
     let version = r.i16().map_err(|error| error.at("ConsumerProtocol.version"))?;
     if version < 0 {
-        return Err(DecodeError {
-            problem: Problem::UnknownVersion,
-            place: "ConsumerProtocol.version",
-        });
+        return Err(DecodeError::new(Problem::UnknownVersion).at("ConsumerProtocol.version"));
     }
     r.switch(version.min(VERSION_MAX), false);
-    T::read(&mut r)
+    T::read(&mut r).map_err(|error| error.at_byte(r.position()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One topic, no user data, no owned partitions, generation 5, no rack; behind it what a version 4 may bring.
+    const SUBSCRIPTION: &[u8] = &[
+        0, 4, 0, 0, 0, 1, 0, 1, b't', 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 5, 0xff, 0xff,
+        1, 2,
+    ];
+
+    #[test]
+    fn a_newer_subscription_is_read_as_far_as_it_is_known() {
+        let read = ConsumerProtocolSubscription::decode(&Bytes::from(SUBSCRIPTION)).unwrap();
+        assert_eq!((read.topics, read.generation_id), (vec!["t".to_owned()], 5));
+    }
+
+    #[test]
+    fn a_negative_version_is_an_error() {
+        let error =
+            ConsumerProtocolAssignment::decode(&Bytes::from(&[0xff, 0xff][..])).unwrap_err();
+        assert_eq!(error.problem, Problem::UnknownVersion);
+    }
 }

@@ -33,6 +33,8 @@ message! {
     facts {
         /// A new member gets its id first, with MEMBER_ID_REQUIRED, and joins again (v4 and later, KIP-394).
         must_know_member_id: bool = true;
+        /// A leader can be told not to divide the work anew (v9 and later, KIP-814).
+        may_skip_assignment: bool = true;
     }
 
     /// One way of dividing the work that the member supports.
@@ -151,6 +153,10 @@ message! {
         [5.., ignorable] [null 5..] protocol_name: Option<String>;
         /// By member; empty except from the leader.
         [0..] assignments: Vec<SyncGroupRequestAssignment>;
+    }
+    facts {
+        /// The member has to say which protocol it follows (v5 and later, KIP-559).
+        must_name_protocol: bool = true;
     }
 
     /// One member's share.

@@ -158,8 +158,8 @@ macro_rules! records {
                 let place = "MetadataRecord.version";
                 match key {
                     $($key if ($versions).contains(&version) => Wire::read(r).map(MetadataRecord::$name),)*
-                    $($key => Err(DecodeError { problem: Problem::UnknownVersion, place }),)*
-                    _ => Err(DecodeError { problem: Problem::UnknownApi, place: "MetadataRecord.key" }),
+                    $($key => Err(DecodeError::new(Problem::UnknownVersion).at(place)),)*
+                    _ => Err(DecodeError::new(Problem::UnknownApi).at("MetadataRecord.key")),
                 }
             }
 
@@ -190,16 +190,20 @@ impl MetadataRecord {
     /// If the bytes are not such a value; [`Problem::UnknownApi`] if it is one that is not kept here.
     pub fn decode(value: &Bytes) -> Result<MetadataRecord, DecodeError> {
         let mut r = Reader::new(value, 0, true);
-        let mut header = || Ok((r.unsigned_varint()?, r.unsigned_varint()?, r.unsigned_varint()?));
-        let header: Result<_, DecodeError> = header();
-        let (frame, key, version) = header.map_err(|error| error.at("MetadataRecord.frame"))?;
-        if frame != FRAME_VERSION {
-            let place = "MetadataRecord.frame";
-            return Err(DecodeError { problem: Problem::UnknownVersion, place });
+        MetadataRecord::read_framed(&mut r).map_err(|error| error.at_byte(r.position()))
+    }
+
+    fn read_framed(r: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError> {
+        let varint =
+            |r: &mut Reader<'_>, place| r.unsigned_varint().map_err(|error| error.at(place));
+        if varint(r, "MetadataRecord.frame")? != FRAME_VERSION {
+            return Err(DecodeError::new(Problem::UnknownVersion).at("MetadataRecord.frame"));
         }
+        let key = varint(r, "MetadataRecord.key")?;
+        let version = varint(r, "MetadataRecord.version")?;
         let version = i16::try_from(version).unwrap_or(i16::MAX);
         r.switch(version, true);
-        let record = MetadataRecord::read(key, version, &mut r)?;
+        let record = MetadataRecord::read(key, version, r)?;
         r.finish()?;
         Ok(record)
     }

@@ -2,3 +2,4 @@
 
 pub mod metadata;
 pub mod offsets;
+pub mod transactions;

@@ -101,7 +101,7 @@ impl OffsetsKey {
         match Reader::new(key, 0, false).i16().map_err(|error| error.at(VERSION))? {
             0..=1 => decode_versioned(key, 0..=1, i16::MAX).map(OffsetsKey::OffsetCommit),
             2 => decode_versioned(key, 2..=2, i16::MAX).map(OffsetsKey::GroupMetadata),
-            _ => Err(DecodeError { problem: Problem::UnknownVersion, place: VERSION }),
+            _ => Err(DecodeError::new(Problem::UnknownVersion).at(VERSION)),
         }
     }
 

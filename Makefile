@@ -1,0 +1,62 @@
+# The verbs of this project. A fresh machine needs Rust, Python 3 and a C compiler; interop asks for more.
+
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+PYTEST := .venv/suite/bin/python -m pytest -q -p no:cacheprovider
+# The tests run the debug build: it checks arithmetic and assertions, and cargo test builds it anyway.
+DEBUG_BIN = $(CURDIR)/target/debug/chronik
+RELEASE_BIN = $(CURDIR)/target/release/chronik
+
+.DEFAULT_GOAL := help
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash smoke minimal install
+
+help: ## print these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build the broker and run it on 127.0.0.1:9092 with its data in ./data
+	cargo run --release --bin chronik
+
+build: ## build the small and fast binary, target/release/chronik
+	cargo build --release --bin chronik
+
+check: ## formatting, lints and documentation, without a warning
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+test: test-rust test-clients ## every test: Rust, Python clients, hostile peers, crashes, idleness
+
+test-rust: ## the Rust tests alone
+	cargo test
+
+test-clients: ## the Python tests alone, against target/debug/chronik or CHRONIK_BIN
+	tests/support/venv.sh
+	cargo build --bin chronik
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" $(PYTEST) -n 4 --dist worksteal -m "not serial" tests/python
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" $(PYTEST) -m serial tests/python
+
+interop: ## kcat, Kafka's console clients and dump-log tool, Wireshark's dissector
+	cargo build --bin chronik
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" tests/interop/run
+
+idle: build ## print how often an idle broker's threads wake up in a minute: never
+	CHRONIK_BIN=$(RELEASE_BIN) tools/idle
+
+footprint: build ## print size, memory and start times
+	CHRONIK_BIN=$(RELEASE_BIN) tools/footprint
+
+crash: build ## kill -9 under load, CHRONIK_CRASH_ROUNDS times (500)
+	tests/support/venv.sh suite
+	CHRONIK_BIN=$(RELEASE_BIN) CHRONIK_CRASH_ROUNDS=$${CHRONIK_CRASH_ROUNDS:-500} $(PYTEST) -s tests/python/test_crash.py
+
+smoke: ## start a broker, produce, consume, stop: the quickest sign of life
+	tests/support/venv.sh suite
+	cargo build --bin chronik
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" .venv/suite/bin/python tests/python/scenario.py confluent
+
+minimal: ## build the core alone, without any optional feature
+	cargo build --release --bin chronik --no-default-features --target-dir target/minimal
+	@ls -l target/minimal/release/chronik
+
+install: build ## copy the binary to PREFIX/bin (/usr/local)
+	install -D -m 755 target/release/chronik $(DESTDIR)$(PREFIX)/bin/chronik

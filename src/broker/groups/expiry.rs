@@ -1,0 +1,117 @@
+//! The end of what nobody uses: commits `offsets.retention.minutes` after their group became empty, and empty groups
+//! without commits soon after.
+//!
+//! Each empty group has one deadline, which is looked at again when it passes. Ages are measured with the wall clock,
+//! and only while it is known to be right: a machine that starts in 1970 forgets nothing.
+
+use super::Groups;
+use super::commits::Commit;
+use super::shared::{Call, Shared, Timer};
+use super::state::{Group, State};
+use crate::base::time::{Mono, Now, WallMs};
+use crate::broker::context::Context;
+use crate::broker::groups::records::GroupRecord;
+
+/// A wall clock before November 2026 is wrong: this program is newer.
+const SANE_FROM: WallMs = 1_793_491_200_000;
+/// How long an empty group without commits is still listed, in milliseconds. Kafka looks after them as often.
+const EMPTY_GROUP_KEPT_MS: i64 = 600_000;
+
+/// Whether the wall clock can be right.
+pub(super) fn is_sane(wall: WallMs) -> bool {
+    wall >= SANE_FROM
+}
+
+impl Groups {
+    /// The wall clock was set, or is seen for the first time: when things expire is computed anew.
+    pub fn clock_stepped(&mut self, now: Now, retention_ms: i64) {
+        if is_sane(now.wall) {
+            self.shared.clock_sane_since.get_or_insert(now.wall);
+        }
+        for group in self.groups.values_mut() {
+            self.shared.timers.remove(Timer::Expiry(group.number));
+            self.shared.look_after_expiry(group, now, retention_ms);
+        }
+    }
+
+    /// An empty group's deadline has passed: what has expired is forgotten, and with its last commit the group.
+    pub(super) fn expire(&mut self, ctx: &mut Context<'_>, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        let Some(sane_since) = self.shared.clock_sane_since.filter(|_| is_sane(ctx.now.wall))
+        else {
+            return self.shared.timers.remove(Timer::Expiry(group.number));
+        };
+        if group.state != State::Empty || !group.pending.is_empty() {
+            return;
+        }
+        let (now, retention_ms) = (ctx.now.wall, ctx.options.groups.offsets_retention_ms);
+        let since = group.empty_since();
+        let is_due =
+            |_: &str, commit: &Commit| expires_at(commit, since, sane_since, retention_ms) <= now;
+        self.shared.timers.remove(Timer::Expiry(group.number));
+        let had_commits = !group.commits.is_empty();
+        let mut call = Call { ctx, shared: &mut self.shared };
+        let forgotten = group.forget(&mut call, is_due);
+        if group.commits.is_empty() && (forgotten || !had_commits) {
+            let end = GroupRecord::Group { group: group.name.clone(), value: None };
+            if !group.recorded || call.append(&end).is_ok() {
+                self.replay(end);
+            }
+        } else {
+            self.shared.look_after_expiry(group, ctx.now, retention_ms);
+        }
+    }
+}
+
+impl Group {
+    /// Since when its commits age together; `None` if each ages by itself, as in a group that never had a member.
+    fn empty_since(&self) -> Option<WallMs> {
+        self.protocol_type.as_ref().map(|_| self.state_since)
+    }
+}
+
+impl Shared {
+    /// Sets the deadline of a group that has become empty, and takes that of one that is not empty any more.
+    pub(super) fn look_after_expiry(&mut self, group: &Group, now: Now, retention_ms: i64) {
+        let timer = Timer::Expiry(group.number);
+        let has_deadline = self.timers.get(timer).is_some();
+        if group.state != State::Empty {
+            if has_deadline {
+                self.timers.remove(timer);
+            }
+        } else if !has_deadline {
+            if let Some(at) = self.first_expiry(group, now, retention_ms) {
+                self.timers.set(timer, at);
+            }
+        }
+    }
+
+    fn first_expiry(&self, group: &Group, now: Now, retention_ms: i64) -> Option<Mono> {
+        let sane_since = self.clock_sane_since.filter(|_| is_sane(now.wall))?;
+        if group.commits.is_empty() {
+            return Some(now.mono.plus_ms(EMPTY_GROUP_KEPT_MS));
+        }
+        let since = group.empty_since();
+        let at = |commit: &Commit| expires_at(commit, since, sane_since, retention_ms);
+        let first = group.commits.iter().map(|(_, _, commit)| at(commit)).min()?;
+        Some(now.mono.plus_ms(first.saturating_sub(now.wall).max(0)))
+    }
+}
+
+/// When a commit expires. It is never younger than its group is empty; what a wrong clock wrote down counts from when
+/// a right one was first seen.
+fn expires_at(
+    commit: &Commit,
+    empty_since: Option<WallMs>,
+    sane_since: WallMs,
+    retention_ms: i64,
+) -> WallMs {
+    if let Some(at) = commit.expires_at.filter(|at| is_sane(*at)) {
+        return at;
+    }
+    let known = |at: WallMs| if is_sane(at) { at } else { sane_since };
+    let since = empty_since.map_or(known(commit.committed_at), |empty_since| {
+        known(empty_since).max(known(commit.committed_at))
+    });
+    since.saturating_add(retention_ms)
+}

@@ -1,0 +1,463 @@
+//! A group: who is in it, what its members support, and where its rebalance stands.
+//!
+//! Between two records a group runs ahead in memory: members come, the generation rises. After a restart it stands
+//! at its last record, and its members find out by their next heartbeat.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::commits::Commits;
+use super::shared::{GroupNumber, MemberNumber, Shared, Timer};
+use crate::base::payload::Bytes;
+use crate::base::time::{Mono, WallMs};
+use crate::broker::event::RequestId;
+use crate::broker::journal::Position;
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::JoinGroupRequestProtocol;
+use crate::wire::messages::internal::offsets::{GroupMetadataValue, GroupMetadataValueMember};
+
+/// Where a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It has no member.
+    Empty,
+    /// Members are joining; `initial` while an empty group waits for more of them.
+    PreparingRebalance { initial: Option<InitialDelay> },
+    /// The members have a generation; the leader divides the work.
+    CompletingRebalance,
+    /// Everybody has, or may fetch, a share of the work.
+    Stable,
+}
+
+/// How an empty group waits for further members before its first generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InitialDelay {
+    /// How much longer it may wait after the present delay.
+    pub(super) remaining_ms: i64,
+    /// Whether a member came during the present delay.
+    pub(super) member_came: bool,
+}
+
+impl State {
+    /// Kafka's name for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            State::Empty => "Empty",
+            State::PreparingRebalance { .. } => "PreparingRebalance",
+            State::CompletingRebalance => "CompletingRebalance",
+            State::Stable => "Stable",
+        }
+    }
+
+    /// Whether members are joining.
+    pub(super) fn is_preparing(self) -> bool {
+        matches!(self, State::PreparingRebalance { .. })
+    }
+}
+
+/// A member.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// Its id, given by the coordinator. A static member gets a new one whenever it starts.
+    pub(super) id: Arc<str>,
+    /// The own lasting name of a static member (KIP-345).
+    pub(super) instance: Option<Arc<str>>,
+    pub(super) client_id: Arc<str>,
+    /// Its address with Java's slash before it, as tools know it.
+    pub(super) client_host: Arc<str>,
+    pub(super) rebalance_timeout_ms: i32,
+    pub(super) session_timeout_ms: i32,
+    /// What it supports, best first.
+    pub(super) protocols: Vec<JoinGroupRequestProtocol>,
+    /// Its share of the work, as last recorded.
+    pub(super) assignment: Bytes,
+    /// Whether it has joined the generation to come.
+    pub(super) joined: bool,
+    /// Its JoinGroup that waits for an answer.
+    pub(super) join_request: Option<RequestId>,
+    /// Its SyncGroup that waits for an answer.
+    pub(super) sync_request: Option<RequestId>,
+    /// Whether it has not seen a generation yet: then it cannot send heartbeats.
+    pub(super) is_new: bool,
+    /// Whether it was told its id, so that it can come back with it.
+    pub(super) knows_id: bool,
+    /// When it is out unless it is heard of before.
+    pub(super) expires: Mono,
+}
+
+impl Member {
+    /// What it tells the leader under this protocol.
+    pub(super) fn metadata(&self, protocol: &str) -> Bytes {
+        let found = self.protocols.iter().find(|supported| supported.name == protocol);
+        found.map(|supported| supported.metadata.clone()).unwrap_or_default()
+    }
+
+    fn protocol_names(&self) -> BTreeSet<String> {
+        self.protocols.iter().map(|protocol| protocol.name.clone()).collect()
+    }
+}
+
+/// A group.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: Arc<str>,
+    pub(super) number: GroupNumber,
+    pub(super) state: State,
+    /// Since when it is what it is, by the wall clock; -1 if that is not known.
+    pub(super) state_since: WallMs,
+    pub(super) generation: i32,
+    /// What kind of group it is; `None` if it only has commits.
+    pub(super) protocol_type: Option<String>,
+    /// The protocol that was chosen.
+    pub(super) protocol: Option<String>,
+    pub(super) leader: Option<MemberNumber>,
+    /// Members in the order in which they came.
+    pub(super) members: BTreeMap<MemberNumber, Member>,
+    /// Ids that were given out and have not come back with a JoinGroup (KIP-394).
+    pub(super) pending: BTreeMap<MemberNumber, Arc<str>>,
+    /// Members and pending ones by their ids.
+    pub(super) ids: BTreeMap<Arc<str>, MemberNumber>,
+    /// Static members by their own names.
+    pub(super) instances: BTreeMap<Arc<str>, MemberNumber>,
+    /// How many members support each protocol.
+    supporters: BTreeMap<String, usize>,
+    /// How many members have joined the generation to come.
+    pub(super) joined: usize,
+    /// Members of this generation that have not asked for their share.
+    pub(super) unsynced: BTreeSet<MemberNumber>,
+    pub(super) commits: Commits,
+    /// The journal's position of the last change.
+    pub(super) position: Position,
+    /// Whether the journal has a generation of it.
+    pub(super) recorded: bool,
+}
+
+impl Group {
+    /// A group of which nothing is known.
+    pub(super) fn new(name: Arc<str>, number: GroupNumber) -> Group {
+        Group {
+            name,
+            number,
+            state: State::Empty,
+            state_since: -1,
+            generation: 0,
+            protocol_type: None,
+            protocol: None,
+            leader: None,
+            members: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            supporters: BTreeMap::new(),
+            joined: 0,
+            unsynced: BTreeSet::new(),
+            commits: Commits::default(),
+            position: Position::default(),
+            recorded: false,
+        }
+    }
+
+    /// Whether nothing would be lost with it.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.state == State::Empty
+            && self.pending.is_empty()
+            && self.commits.is_empty()
+            && !self.recorded
+    }
+
+    /// The member that a request names.
+    ///
+    /// # Errors
+    /// If there is none, or the static member has another id by now.
+    pub(super) fn validate(
+        &self,
+        member_id: &str,
+        instance: Option<&str>,
+    ) -> Result<MemberNumber, ErrorCode> {
+        let number = self.ids.get(member_id).filter(|number| self.members.contains_key(number));
+        if let Some(instance) = instance {
+            let current = self.instances.get(instance).ok_or(ErrorCode::UnknownMemberId)?;
+            if number != Some(current) {
+                return Err(ErrorCode::FencedInstanceId);
+            }
+        }
+        number.copied().ok_or(ErrorCode::UnknownMemberId)
+    }
+
+    /// Whether a member with these protocols has one in common with everybody else.
+    pub(super) fn supports(
+        &self,
+        protocol_type: &str,
+        protocols: &[JoinGroupRequestProtocol],
+    ) -> bool {
+        if self.state == State::Empty {
+            return !protocol_type.is_empty() && !protocols.is_empty();
+        }
+        self.protocol_type.as_deref() == Some(protocol_type)
+            && protocols.iter().any(|protocol| self.is_candidate(&protocol.name))
+    }
+
+    fn is_candidate(&self, protocol: &str) -> bool {
+        self.supporters.get(protocol).copied().unwrap_or(0) == self.members.len()
+    }
+
+    /// The protocol with the most votes among those that everybody supports. Each member votes for the one it likes
+    /// best; of equals the first by name wins.
+    pub(super) fn vote(&self) -> Option<String> {
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for member in self.members.values() {
+            let liked = member.protocols.iter().find(|protocol| self.is_candidate(&protocol.name));
+            *votes.entry(liked.map_or("", |protocol| &protocol.name)).or_default() += 1;
+        }
+        let most = votes.into_iter().rev().max_by_key(|(_, count)| *count);
+        most.map(|(protocol, _)| protocol.to_owned())
+    }
+
+    /// Whether everybody who is known has joined the generation to come.
+    pub(super) fn all_joined(&self) -> bool {
+        self.joined == self.members.len() && self.pending.is_empty()
+    }
+
+    /// How long the slowest member may take to join again, in milliseconds.
+    pub(super) fn rebalance_timeout_ms(&self) -> i64 {
+        let longest = self.members.values().map(|member| member.rebalance_timeout_ms).max();
+        i64::from(longest.unwrap_or(0))
+    }
+
+    /// The leader's id, or empty.
+    pub(super) fn leader_id(&self) -> String {
+        let leader = self.leader.and_then(|number| self.members.get(&number));
+        leader.map(|member| member.id.to_string()).unwrap_or_default()
+    }
+
+    /// Makes somebody the leader who has joined. Answers whether there is such a member.
+    pub(super) fn elect_joined_leader(&mut self) -> bool {
+        let joined = |number: &MemberNumber| self.members.get(number).is_some_and(|m| m.joined);
+        if !self.leader.is_some_and(|leader| joined(&leader)) {
+            let Some(elected) = self.members.keys().copied().find(joined) else { return false };
+            self.leader = Some(elected);
+        }
+        true
+    }
+
+    /// Puts a member in.
+    pub(super) fn insert(&mut self, shared: &mut Shared, number: MemberNumber, member: Member) {
+        if self.pending.remove(&number).is_none() {
+            shared.member_count += 1;
+        }
+        self.ids.insert(Arc::clone(&member.id), number);
+        if let Some(instance) = &member.instance {
+            self.instances.insert(Arc::clone(instance), number);
+        }
+        self.count(member.protocol_names(), true);
+        self.leader.get_or_insert(number);
+        self.members.insert(number, member);
+    }
+
+    /// Takes a member, or a pending one, out. Its requests are the caller's to answer.
+    pub(super) fn take(&mut self, shared: &mut Shared, number: MemberNumber) -> Option<Member> {
+        shared.timers.remove(Timer::Session(self.number, number));
+        if let Some(id) = self.pending.remove(&number) {
+            self.ids.remove(&id);
+            shared.member_count -= 1;
+        }
+        let member = self.members.remove(&number)?;
+        shared.member_count -= 1;
+        self.ids.remove(&member.id);
+        if let Some(instance) = &member.instance {
+            self.instances.remove(instance);
+        }
+        self.count(member.protocol_names(), false);
+        self.joined -= usize::from(member.joined);
+        self.unsynced.remove(&number);
+        if self.leader == Some(number) {
+            self.leader = self.members.keys().next().copied();
+        }
+        for request in [member.join_request, member.sync_request].into_iter().flatten() {
+            shared.waiting.remove(&request);
+        }
+        Some(member)
+    }
+
+    /// Gives a static member, which started anew, its new id. Answers the old one.
+    pub(super) fn rename(&mut self, number: MemberNumber, id: Arc<str>) -> Option<Arc<str>> {
+        let member = self.members.get_mut(&number)?;
+        let old = std::mem::replace(&mut member.id, Arc::clone(&id));
+        self.ids.remove(&old);
+        self.ids.insert(id, number);
+        Some(old)
+    }
+
+    /// Replaces what a member supports.
+    pub(super) fn set_protocols(
+        &mut self,
+        number: MemberNumber,
+        protocols: Vec<JoinGroupRequestProtocol>,
+    ) {
+        let Some(member) = self.members.get_mut(&number) else { return };
+        let before = member.protocol_names();
+        member.protocols = protocols;
+        let after = member.protocol_names();
+        self.count(before, false);
+        self.count(after, true);
+    }
+
+    fn count(&mut self, protocols: BTreeSet<String>, more: bool) {
+        for protocol in protocols {
+            let supporters = self.supporters.entry(protocol.clone()).or_default();
+            *supporters = if more { *supporters + 1 } else { supporters.saturating_sub(1) };
+            if *supporters == 0 {
+                self.supporters.remove(&protocol);
+            }
+        }
+    }
+
+    /// Marks who has joined the generation to come.
+    pub(super) fn set_joined(&mut self, number: MemberNumber, joined: bool) {
+        if let Some(member) = self.members.get_mut(&number)
+            && member.joined != joined
+        {
+            member.joined = joined;
+            self.joined = if joined { self.joined + 1 } else { self.joined - 1 };
+        }
+    }
+
+    /// What the journal is to know of the group, with these shares of the work.
+    pub(super) fn snapshot(
+        &self,
+        state_since: WallMs,
+        assignment: impl Fn(&Member) -> Bytes,
+    ) -> GroupMetadataValue {
+        let protocol = self.protocol.as_deref().unwrap_or_default();
+        let member = |member: &Member| GroupMetadataValueMember {
+            member_id: member.id.to_string(),
+            group_instance_id: member.instance.as_ref().map(ToString::to_string),
+            client_id: member.client_id.to_string(),
+            client_host: member.client_host.to_string(),
+            rebalance_timeout: member.rebalance_timeout_ms,
+            session_timeout: member.session_timeout_ms,
+            subscription: member.metadata(protocol),
+            assignment: assignment(member),
+        };
+        GroupMetadataValue {
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            generation: self.generation,
+            protocol: self.protocol.clone(),
+            leader: self.leader.map(|_| self.leader_id()),
+            current_state_timestamp: state_since,
+            members: self.members.values().map(member).collect(),
+        }
+    }
+
+    /// Takes over a recorded generation. Members that are in it already keep what is not recorded: what they wait
+    /// for, and which other protocols they support.
+    pub(super) fn replay(&mut self, shared: &mut Shared, value: GroupMetadataValue) {
+        let protocol = value.protocol.clone().unwrap_or_default();
+        let stay: BTreeSet<&str> =
+            value.members.iter().map(|member| member.member_id.as_str()).collect();
+        let goes = |(_, member): &(&MemberNumber, &Member)| !stay.contains(&*member.id);
+        let gone: Vec<MemberNumber> =
+            self.members.iter().filter(goes).map(|(number, _)| *number).collect();
+        for number in gone {
+            self.take(shared, number);
+        }
+        for member in value.members {
+            self.replay_member(shared, &protocol, member);
+        }
+        self.recorded = true;
+        self.generation = value.generation;
+        self.protocol_type = Some(value.protocol_type).filter(|kind| !kind.is_empty());
+        self.protocol = value.protocol;
+        self.leader = value.leader.and_then(|id| self.ids.get(id.as_str()).copied());
+        self.state_since = value.current_state_timestamp;
+        self.state = if self.members.is_empty() { State::Empty } else { State::Stable };
+    }
+
+    fn replay_member(
+        &mut self,
+        shared: &mut Shared,
+        protocol: &str,
+        value: GroupMetadataValueMember,
+    ) {
+        let known = self.ids.get(value.member_id.as_str()).copied();
+        let number = known.unwrap_or_else(|| shared.next_member());
+        let supported =
+            JoinGroupRequestProtocol { name: protocol.to_owned(), metadata: value.subscription };
+        let Some(member) = self.members.get_mut(&number) else {
+            let rebalance_timeout_ms = match value.rebalance_timeout {
+                ..0 => value.session_timeout,
+                timeout => timeout,
+            };
+            let member = Member {
+                id: value.member_id.into(),
+                instance: value.group_instance_id.map(Into::into),
+                client_id: value.client_id.into(),
+                client_host: value.client_host.into(),
+                rebalance_timeout_ms,
+                session_timeout_ms: value.session_timeout,
+                protocols: vec![supported],
+                assignment: value.assignment,
+                joined: false,
+                join_request: None,
+                sync_request: None,
+                is_new: false,
+                knows_id: true,
+                expires: Mono::default(),
+            };
+            return self.insert(shared, number, member);
+        };
+        member.assignment = value.assignment;
+        if member.metadata(protocol) != supported.metadata {
+            self.set_protocols(number, vec![supported]);
+        }
+    }
+
+    /// What must always hold.
+    ///
+    /// # Errors
+    /// What does not.
+    pub(super) fn check_invariants(&self) -> Result<(), &'static str> {
+        let rules = [
+            (self.state != State::Empty || self.members.is_empty(), "an empty group has members"),
+            (
+                self.members.is_empty()
+                    || self.leader.is_some_and(|n| self.members.contains_key(&n)),
+                "the leader is not a member",
+            ),
+            (
+                self.joined == self.members.values().filter(|member| member.joined).count(),
+                "the count of joined members is wrong",
+            ),
+            (
+                self.ids.len() == self.members.len() + self.pending.len(),
+                "there are more or fewer ids than members",
+            ),
+            (
+                self.instances.len()
+                    == self.members.values().filter(|member| member.instance.is_some()).count(),
+                "there are more or fewer instances than static members",
+            ),
+            (
+                self.unsynced.iter().all(|number| self.members.contains_key(number)),
+                "somebody who is not a member has not synced",
+            ),
+            (
+                self.state.is_preparing()
+                    || self.members.values().all(|m| m.join_request.is_none()),
+                "a join waits although no rebalance is prepared",
+            ),
+            (
+                self.state == State::CompletingRebalance
+                    || self.members.values().all(|m| m.sync_request.is_none()),
+                "a sync waits although no rebalance is being completed",
+            ),
+            (
+                self.members
+                    .values()
+                    .all(|m| m.protocols.iter().any(|p| self.is_candidate(&p.name))),
+                "a member supports nothing that everybody supports",
+            ),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(rule))
+    }
+}

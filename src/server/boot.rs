@@ -1,0 +1,299 @@
+//! The start: storage opens, the journal is replayed, every partition opens, and only then does anybody listen.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, ClockWatch};
+use super::routes::Routes;
+use super::sequencer::Sequencer;
+use super::shutdown::Shutdown;
+use super::signals::Signals;
+use super::{BoundListener, Fatal, Server};
+use crate::base::ids::{Offset, PartitionId, TopicId};
+use crate::base::memory::Pool;
+use crate::base::metrics::{Metrics, Setup};
+use crate::base::payload::Bytes;
+use crate::base::rate_limit::RateLimit;
+use crate::broker::Broker;
+use crate::broker::event::{Effect, Event};
+use crate::broker::journal::Log;
+use crate::broker::options::{Durability, GroupOptions, Limits, Options};
+use crate::broker::random::Random;
+use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
+use crate::config::{self, Config, HostPort};
+use crate::net::{self, Protocol, Reactor};
+use crate::record::batch::BatchHeader;
+use crate::record::records::RecordReader;
+use crate::storage::fs::RealFs;
+use crate::storage::pool::{self as storage, Started, Storage};
+use crate::wire::api::ApiKey;
+use crate::wire::error_code::ErrorCode;
+
+/// Most log lines in a second that peers can cause.
+const PEER_LINES_PER_SECOND: u32 = 10;
+/// How long opening the partitions may go without a word from storage before the log says so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most bytes that the records of one of the journal's batches take.
+const BATCH_BYTES_MAX: usize = 256 << 20;
+/// Files that storage keeps open at most, and descriptors that are left to everything else at least.
+const FILES_OPEN_MAX: usize = 1_024;
+
+/// Everything up to the first turn of the loop.
+pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
+    let clock = Clock::start();
+    let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
+    let mut random = Random::new(seed()?);
+    let pools = pools(config);
+    let mut net = Reactor::new(net_options(config, &pools))
+        .map_err(|error| Fatal(format!("cannot poll: {error}")))?;
+    let waker = net.waker();
+    let wake = move || {
+        // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
+        let _ = waker.wake();
+    };
+    let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
+        .map_err(|error| Fatal(error.to_string()))?;
+    let metrics = Metrics::new(setup(&pools, &storage, &clock));
+    metrics.unclean_start.set(i64::from(!started.clean));
+    let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
+    open_everything(&storage, &mut broker, &started, &clock)?;
+    let mut listeners = Vec::new();
+    for listener in &config.net.listeners {
+        let address = listen(&mut net, &listener.address, Protocol::Frames)?;
+        listeners.push(BoundListener { address, advertised: listener.advertised.clone() });
+    }
+    let http = config.http.as_ref().map(|http| listen(&mut net, http, Protocol::Http));
+    announce(&listeners, http.transpose()?, config);
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    if !started.clean {
+        let epoch = broker.leader_epoch();
+        log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
+    }
+    let watch = ClockWatch::new().map_err(|error| Fatal(format!("clock: {error}")))?;
+    let watch_error = |error| Fatal(format!("cannot poll: {error}"));
+    let clock_token = net.watch(&watch).map_err(watch_error)?;
+    let signal_token = net.watch(&signals).map_err(watch_error)?;
+    Ok(Server {
+        clock,
+        clock_watch: (watch, clock_token),
+        signals: (signals, signal_token),
+        net,
+        storage,
+        broker,
+        sequencer: Sequencer::default(),
+        routes: Routes::default(),
+        listeners,
+        metrics,
+        peer_lines: RateLimit::new(PEER_LINES_PER_SECOND),
+        shutdown: Shutdown::default(),
+        effects: Vec::new(),
+        outcomes: Vec::new(),
+    })
+}
+
+/// The first line of the log: where the broker is. Whatever else the start has to say comes after it.
+fn announce(listeners: &[BoundListener], http: Option<SocketAddr>, config: &Config) {
+    let addresses: Vec<String> = listeners.iter().map(|l| l.address.to_string()).collect();
+    let http = http.map_or_else(|| "none".to_owned(), |address| address.to_string());
+    log::info!(
+        "chronik {} ready on {} http {http} durability {}",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(","),
+        config.storage.durability.name(),
+    );
+}
+
+/// Replays the journal, opens every partition, and waits until all of that is durable.
+fn open_everything(
+    storage: &Storage,
+    broker: &mut Broker,
+    started: &Started,
+    clock: &Clock,
+) -> Result<(), Fatal> {
+    let end = replay(storage, broker, Log::Metadata, TopicId::METADATA)?;
+    let offsets_topic = broker.metadata_recovered(end, !started.clean);
+    let offsets_end =
+        offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
+    let known = broker
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partition_ids().map(|id| (id, Arc::clone(&topic.name))));
+    let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
+    let known: Vec<_> = known.chain([(metadata, Arc::from(METADATA_TOPIC))]).collect();
+    let removed: Vec<TopicId> = broker.topics().removed().collect();
+    storage
+        .sort_out_directories(&known, &removed)
+        .map_err(|error| Fatal(format!("cannot tidy the data directory: {error}")))?;
+    let mut effects = Vec::new();
+    broker.start(offsets_end, clock.now(), &mut effects);
+    let mut outcomes = Vec::new();
+    loop {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Job(job) => storage.submit(job),
+                Effect::Fatal { reason } => return Err(Fatal(reason)),
+                Effect::Reply { .. } | Effect::Silence { .. } => {}
+            }
+        }
+        if broker.is_ready() {
+            let lowered = broker.clamp_commits(clock.now(), &mut effects);
+            if lowered > 0 {
+                log::warn!("{lowered} commits lay beyond the end of their log and were lowered");
+            }
+            return Ok(());
+        }
+        storage.wait_outcomes(PATIENCE);
+        storage.take_outcomes(&mut outcomes);
+        if outcomes.is_empty() {
+            log::info!("still opening partitions");
+        }
+        for outcome in outcomes.drain(..) {
+            broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
+        }
+        broker.end_turn(clock.now(), &mut effects);
+    }
+}
+
+fn replay(
+    storage: &Storage,
+    broker: &mut Broker,
+    log: Log,
+    topic: TopicId,
+) -> Result<Offset, Fatal> {
+    let name = match log {
+        Log::Metadata => METADATA_TOPIC,
+        Log::Offsets => OFFSETS_TOPIC,
+    };
+    let partition = PartitionId { topic, index: 0 };
+    let config = broker.journal_log_config();
+    let mut bad = None;
+    let mut visit = |_: &BatchHeader, batch: &Bytes| {
+        if let Err(reason) = replay_batch(broker, log, batch) {
+            bad.get_or_insert(reason);
+        }
+    };
+    let opened = storage
+        .replay(partition, name, &config, &mut visit)
+        .map_err(|error| Fatal(format!("the journal cannot be read: {error}")))?;
+    match bad {
+        Some(reason) => Err(Fatal(format!("{name} holds a record of no known kind: {reason}"))),
+        None => Ok(opened.log_end),
+    }
+}
+
+fn replay_batch(broker: &mut Broker, log: Log, batch: &Bytes) -> Result<(), String> {
+    let mut records =
+        RecordReader::open(batch, BATCH_BYTES_MAX).map_err(|error| error.to_string())?;
+    while let Some(record) = records.next().map_err(|error| error.to_string())? {
+        let key = Bytes::from(record.key.unwrap_or_default());
+        let value = record.value.map(Bytes::from);
+        broker.recover(log, &key, value.as_ref())?;
+    }
+    Ok(())
+}
+
+fn listen(net: &mut Reactor, wanted: &HostPort, protocol: Protocol) -> Result<SocketAddr, Fatal> {
+    let host = if wanted.host.is_empty() { "0.0.0.0" } else { wanted.host.as_str() };
+    let failed =
+        |error: &dyn std::fmt::Display| Fatal(format!("cannot listen on {wanted}: {error}"));
+    let mut addresses = (host, wanted.port).to_socket_addrs().map_err(|error| failed(&error))?;
+    let address = addresses.next().ok_or_else(|| failed(&"the name has no address"))?;
+    net.listen(address, protocol).map_err(|error| failed(&error))
+}
+
+fn seed() -> Result<u64, Fatal> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Fatal(format!("no random numbers: {error}")))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Half of the memory for large frames, an eighth for small ones; the rest is for answers and state.
+fn pools(config: &Config) -> [Arc<Pool>; 2] {
+    let bytes = config.net.memory_bytes;
+    [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
+}
+
+fn setup(pools: &[Arc<Pool>; 2], storage: &Storage, clock: &Clock) -> Setup {
+    let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
+    Setup {
+        apis: apis.collect(),
+        error_name: |code| ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name),
+        pools: pools.to_vec(),
+        storage: Arc::clone(storage.stats()),
+        started: clock.now().wall,
+    }
+}
+
+fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
+    let [small, large] = pools;
+    let mut options = net::Options::new(Arc::clone(small), Arc::clone(large));
+    options.connections_max = config.net.connections_max;
+    options.connections_per_address_max = config.net.connections_per_address_max;
+    options.frame_bytes_max = config.net.frame_bytes_max;
+    options.idle_timeout = config.net.idle_max;
+    options
+}
+
+/// `random` makes the ids of a directory that is new.
+fn storage_options(config: &Config, random: &mut Random) -> storage::Options {
+    let directory_id = random.topic_id();
+    let cluster_id = config.broker.cluster_id.clone();
+    storage::Options {
+        data_dir: config.storage.directory.clone(),
+        fs: Arc::new(RealFs),
+        writers: config.storage.writers,
+        readers: config.storage.readers,
+        files_open_max: files_open_max(),
+        new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
+        new_directory_id: directory_id,
+        node_id: config.broker.node_id,
+    }
+}
+
+/// A quarter of the descriptors that the process may have; the rest is for connections.
+fn files_open_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let quarter = limit.and_then(|limit| usize::try_from(limit / 4).ok()).unwrap_or(FILES_OPEN_MAX);
+    quarter.clamp(16, FILES_OPEN_MAX)
+}
+
+fn broker_options(config: &Config, started: &Started) -> Options {
+    let broker = &config.broker;
+    Options {
+        node_id: broker.node_id,
+        cluster_id: started.cluster_id.clone(),
+        durability: match config.storage.durability {
+            config::Durability::Group => Durability::Group,
+            config::Durability::Always => Durability::Always,
+            config::Durability::Os => Durability::Os,
+        },
+        flush_interval_ms: i64::try_from(config.storage.flush_interval.as_millis())
+            .unwrap_or(i64::MAX),
+        auto_create_topics: broker.auto_create_topics,
+        delete_topics: broker.delete_topics,
+        partitions_default: broker.partitions_default,
+        settings: config.settings.clone(),
+        groups: GroupOptions {
+            session_timeout_ms_min: broker.session_ms_min,
+            session_timeout_ms_max: broker.session_ms_max,
+            initial_rebalance_delay_ms: broker.rebalance_delay_ms,
+            size_max: broker.group_members_max,
+            offset_metadata_bytes_max: broker.commit_note_bytes_max,
+            offsets_retention_ms: broker.commits_kept_ms,
+        },
+        limits: Limits {
+            topics: broker.limits.topics,
+            partitions: broker.limits.partitions,
+            groups: broker.limits.groups,
+            members: broker.limits.members,
+            fetch_bytes: broker.fetch_bytes_max,
+            converted_fetch_bytes: config.net.memory_bytes / 16,
+            waiting_fetch_bytes: config.net.memory_bytes / 8,
+        },
+    }
+}

@@ -1,0 +1,87 @@
+//! What the broker wants done, carried to sockets and storage.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::sequencer::{About, Outgoing};
+use super::{Fatal, Server};
+use crate::base::ids::ConnId;
+use crate::base::time::Now;
+use crate::broker::event::{Effect, RequestId};
+use crate::net::{CloseReason, Gate};
+use crate::wire::api::Response;
+
+impl Server {
+    /// Carries out the effects so far, and those that follow from them.
+    pub(super) fn carry_out(&mut self, now: Now) -> Result<(), Fatal> {
+        while !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Job(job) => self.storage.submit(job),
+                    Effect::Reply { to, response } => self.reply(to, *response, now),
+                    Effect::Silence { to, failed } => {
+                        self.sequencer.silence(to, failed);
+                        self.send_what_is_ready(to.conn, now);
+                    }
+                    Effect::Fatal { reason } => return Err(Fatal(reason)),
+                }
+            }
+            if self.effects.is_empty() {
+                self.effects = effects; // keeps the allocation
+            }
+            // A held request that a reply has started may have changed something durable.
+            self.broker.end_turn(now, &mut self.effects);
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, to: RequestId, response: Response, now: Now) {
+        let sequencer = &mut self.sequencer;
+        response.each_error(&mut |code| self.metrics.error(code));
+        match catch_unwind(AssertUnwindSafe(|| sequencer.answer(to, response))) {
+            Ok(Ok(())) => self.send_what_is_ready(to.conn, now),
+            Ok(Err(error)) => {
+                log::error!("an answer of our own has no form: {error}; its connection is closed");
+                let reason = CloseReason::Server("an answer that cannot be written".into());
+                self.net.close(to.conn, reason);
+            }
+            Err(_) => self.panicked(to.conn),
+        }
+    }
+
+    /// Sends the answers whose turn it is, and starts the request that waited for them.
+    pub(super) fn send_what_is_ready(&mut self, conn: ConnId, now: Now) {
+        let Outgoing { frames, answered, started, failed, finished } = self.sequencer.take(conn);
+        for (about, bytes) in &answered {
+            self.observe(conn, about, *bytes, now);
+        }
+        if !frames.is_empty() {
+            self.net.send(conn, frames);
+        }
+        if failed {
+            let reason = "a produce with acks=0 failed".to_owned();
+            self.net.close_when_flushed(conn, CloseReason::Server(reason));
+        } else if let Some(frame) = started.filter(|_| self.shutdown.is_running()) {
+            self.net.resume(conn, Gate::Order);
+            self.frame(conn, frame, now);
+        } else if finished {
+            self.net.close_when_flushed(conn, CloseReason::EndOfInput);
+        }
+    }
+
+    /// One request is answered: metrics, and one line at debug level.
+    fn observe(&mut self, conn: ConnId, about: &About, bytes: usize, now: Now) {
+        let took = now.mono.since(about.arrived);
+        self.metrics.request(about.api.key(), about.version, took);
+        log::debug!(
+            target: "chronik::request",
+            "{} v{} correlation={} client={} connection={conn} bytes={} answer={bytes} took={}us",
+            about.api,
+            about.version,
+            about.correlation_id,
+            about.client_id.as_deref().unwrap_or("-"),
+            about.bytes,
+            took.as_micros(),
+        );
+    }
+}

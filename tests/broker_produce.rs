@@ -1,0 +1,166 @@
+//! Produce: what is answered, when, and what is refused.
+
+mod support;
+
+use chronik::broker::options::{Durability, Options};
+use chronik::wire::error_code::ErrorCode;
+use chronik::wire::messages::*;
+use support::*;
+
+#[test]
+fn acks_all_is_answered_after_the_disk_has_it() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    let id = h.send(produce("t", 0, -1, batch(3)));
+    h.settle();
+    assert!(!h.is_answered(id), "answered before the sync");
+    h.release_syncs();
+    let response = h.reply(id).unwrap();
+    let part = produced(&response);
+    assert_eq!((part.error_code, part.base_offset, part.log_append_time_ms), (0, 0, -1));
+}
+
+#[test]
+fn acks_one_is_answered_after_the_write() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    let id = h.send(produce("t", 0, 1, batch(1)));
+    h.settle();
+    assert_eq!(produced(&h.reply(id).unwrap()).error_code, 0);
+}
+
+#[test]
+fn acks_one_behind_an_unsynced_acks_all_waits_for_the_watermark() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    let first = h.send(produce("t", 0, -1, batch(1)));
+    let second = h.send_from(1, produce("t", 0, 1, batch(1)));
+    h.settle();
+    assert!(!h.is_answered(first) && !h.is_answered(second));
+    h.release_syncs();
+    assert!(h.is_answered(first));
+    assert_eq!(produced(&h.reply(second).unwrap()).base_offset, 1);
+}
+
+#[test]
+fn durability_always_holds_acks_one_back_too() {
+    let options = Options { durability: Durability::Always, ..Options::default() };
+    let mut h = Harness::with(options);
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    let id = h.send(produce("t", 0, 1, batch(1)));
+    h.settle();
+    assert!(!h.is_answered(id));
+    h.release_syncs();
+    assert!(h.is_answered(id));
+}
+
+#[test]
+fn durability_os_waits_for_no_disk() {
+    let options = Options { durability: Durability::Os, ..Options::default() };
+    let mut h = Harness::with(options);
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    let id = h.send(produce("t", 0, -1, batch(1)));
+    h.settle();
+    assert!(h.is_answered(id));
+}
+
+#[test]
+fn acks_zero_is_silent_and_tells_failure_by_closing() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let good = h.send(produce("t", 0, 0, batch(1)));
+    let bad = h.send(produce("nowhere", 0, 0, batch(1)));
+    h.settle();
+    assert!(matches!(h.replies[&good], Reply::Silence { failed: false }));
+    assert!(matches!(h.replies[&bad], Reply::Silence { failed: true }));
+}
+
+#[test]
+fn one_bad_partition_does_not_fail_the_others() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let mut request = produce("t", 0, -1, batch(1));
+    let unknown =
+        ProduceRequestPartition { index: 9, ..request.topic_data[0].partition_data[0].clone() };
+    request.topic_data[0].partition_data.push(unknown);
+    let response = h.ask(request);
+    let chronik::wire::api::Response::Produce(response) = response else { panic!() };
+    let codes: Vec<i16> =
+        response.responses[0].partition_responses.iter().map(|part| part.error_code).collect();
+    assert_eq!(codes, [0, ErrorCode::UnknownTopicOrPartition.code()]);
+}
+
+#[test]
+fn what_is_wrong_with_a_request_has_its_name() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let mut two_batches = batch(1).to_vec();
+    two_batches.extend_from_slice(&batch(1));
+    let mut zstd = batch(1).to_vec();
+    zstd[22] = 4;
+    let old_client = ProduceRequest { understands_zstd: false, ..produce("t", 0, -1, zstd.into()) };
+    let by_id = ProduceRequest { by_topic_id: true, ..produce("x", 0, -1, batch(1)) };
+    let mut old_format = batch(1).to_vec();
+    old_format[16] = 1;
+    let cases = [
+        (produce("t", 0, 2, batch(1)), ErrorCode::InvalidRequiredAcks),
+        (produce("x", 0, -1, batch(1)), ErrorCode::UnknownTopicOrPartition),
+        (by_id, ErrorCode::UnknownTopicId),
+        (produce("t", 1, -1, batch(1)), ErrorCode::UnknownTopicOrPartition),
+        (produce("__consumer_offsets", 0, -1, batch(1)), ErrorCode::InvalidTopicException),
+        (produce("t", 0, -1, two_batches.into()), ErrorCode::InvalidRecord),
+        (produce("t", 0, -1, vec![].into()), ErrorCode::InvalidRecord),
+        (produce("t", 0, -1, vec![0; 20].into()), ErrorCode::InvalidRecord),
+        (produce("t", 0, -1, old_format.into()), ErrorCode::InvalidRecord),
+        (old_client, ErrorCode::UnsupportedCompressionType),
+    ];
+    for (request, expected) in cases {
+        let text = format!("{request:?}");
+        let response = h.ask(request);
+        assert_eq!(produced(&response).error_code, expected.code(), "{text}");
+        assert_eq!(produced(&response).base_offset, -1);
+    }
+}
+
+#[test]
+fn records_keep_their_order_behind_one_that_is_converted() {
+    let mut h = Harness::new();
+    let configs = vec![CreateTopicsRequestConfig {
+        name: "compression.type".into(),
+        value: Some("gzip".into()),
+    }];
+    let topic = CreateTopicsRequestTopic {
+        name: "z".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs,
+        ..CreateTopicsRequestTopic::default()
+    };
+    h.ask(CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() });
+    let first = h.send(produce("z", 0, 1, batch(2)));
+    let mut gzip = batch(5).to_vec();
+    gzip[22] = 1; // needs no conversion, and must wait all the same
+    let second = h.send(produce("z", 0, 1, gzip.into()));
+    h.settle();
+    assert_eq!(produced(&h.reply(first).unwrap()).base_offset, 0);
+    assert_eq!(produced(&h.reply(second).unwrap()).base_offset, 2);
+}
+
+#[test]
+fn unsynced_records_are_synced_within_the_flush_interval() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    assert_eq!(h.broker.next_deadline(), None, "idle has no deadline");
+    let id = h.send(produce("t", 0, 1, batch(1)));
+    h.settle();
+    assert!(h.is_answered(id));
+    assert!(h.broker.next_deadline().is_some());
+    h.advance_ms(1_000);
+    assert_eq!(h.jobs.iter().filter(|job| *job == "Sync").count(), 1);
+    assert_eq!(h.broker.next_deadline(), None, "the deadline exists only while something is dirty");
+}

@@ -1,0 +1,225 @@
+//! Topics and metadata: creation, deletion, and what a client is told about them.
+
+mod support;
+
+use chronik::wire::api::Response;
+use chronik::wire::error_code::ErrorCode;
+use chronik::wire::messages::*;
+use support::*;
+
+fn create(name: &str, partitions: i32, factor: i16) -> CreateTopicsRequest {
+    let topic = CreateTopicsRequestTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: factor,
+        ..CreateTopicsRequestTopic::default()
+    };
+    CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() }
+}
+
+fn created(response: Response) -> CreateTopicsResponseTopic {
+    let Response::CreateTopics(response) = response else { panic!("another answer") };
+    response.topics[0].clone()
+}
+
+fn delete(name: &str) -> DeleteTopicsRequest {
+    let topic = DeleteTopicsRequestTopic { name: Some(name.into()), ..Default::default() };
+    DeleteTopicsRequest { topics: vec![topic], ..DeleteTopicsRequest::default() }
+}
+
+fn metadata(names: Option<&[&str]>, create: bool) -> MetadataRequest {
+    let topic = |name: &&str| MetadataRequestTopic {
+        name: Some((*name).to_owned()),
+        ..MetadataRequestTopic::default()
+    };
+    MetadataRequest {
+        topics: names.map(|names| names.iter().map(topic).collect()),
+        allow_auto_topic_creation: create,
+        ..MetadataRequest::default()
+    }
+}
+
+fn described(response: Response) -> MetadataResponse {
+    let Response::Metadata(response) = response else { panic!("another answer") };
+    *response
+}
+
+#[test]
+fn a_topic_is_announced_only_when_its_record_is_durable() {
+    let mut h = Harness::new();
+    h.hold_syncs = true;
+    let id = h.send(create("t", 2, 1));
+    h.settle();
+    assert!(!h.is_answered(id));
+    assert_eq!(h.jobs.iter().filter(|job| *job == "Open").count(), 1, "no directory before that");
+    h.release_syncs();
+    let topic = created(h.reply(id).unwrap());
+    assert_eq!((topic.error_code, topic.num_partitions, topic.replication_factor), (0, 2, 1));
+    assert!(!topic.topic_id.is_zero());
+    assert!(topic.configs.unwrap().iter().any(|config| config.name == "cleanup.policy"));
+}
+
+#[test]
+fn what_is_wrong_with_a_topic_has_its_name() {
+    let mut h = Harness::new();
+    h.create_topic("a.b", 1);
+    let long = "x".repeat(250);
+    let cases = [
+        ("a.b", 1, 1, ErrorCode::TopicAlreadyExists),
+        ("a_b", 1, 1, ErrorCode::InvalidTopicException),
+        ("", 1, 1, ErrorCode::InvalidTopicException),
+        ("..", 1, 1, ErrorCode::InvalidTopicException),
+        ("a/b", 1, 1, ErrorCode::InvalidTopicException),
+        (long.as_str(), 1, 1, ErrorCode::InvalidTopicException),
+        ("t", 0, 1, ErrorCode::InvalidPartitions),
+        ("t", 1, 3, ErrorCode::InvalidReplicationFactor),
+        ("t", 1, 0, ErrorCode::InvalidReplicationFactor),
+        ("t", i32::MAX, 1, ErrorCode::PolicyViolation),
+    ];
+    for (name, partitions, factor, expected) in cases {
+        let topic = created(h.ask(create(name, partitions, factor)));
+        assert_eq!(topic.error_code, expected.code(), "{name:?}");
+    }
+}
+
+#[test]
+fn configurations_are_checked() {
+    let mut h = Harness::new();
+    for (name, value, expected) in [
+        ("retention.ms", Some("soon"), ErrorCode::InvalidConfig),
+        ("retention.ms", None, ErrorCode::InvalidConfig),
+        ("no.such.key", Some("1"), ErrorCode::InvalidConfig),
+        ("cleanup.policy", Some("compact"), ErrorCode::None),
+    ] {
+        let mut request = create("t", 1, 1);
+        let value = value.map(str::to_owned);
+        request.topics[0].configs = vec![CreateTopicsRequestConfig { name: name.into(), value }];
+        assert_eq!(created(h.ask(request)).error_code, expected.code(), "{name}");
+    }
+}
+
+#[test]
+fn validation_creates_nothing() {
+    let mut h = Harness::new();
+    let topic = created(h.ask(CreateTopicsRequest { validate_only: true, ..create("t", 1, 1) }));
+    assert_eq!(topic.error_code, 0);
+    let answer = described(h.ask(metadata(Some(&["t"]), false)));
+    assert_eq!(answer.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
+}
+
+#[test]
+fn metadata_creates_a_topic_and_waits_for_it() {
+    let mut h = Harness::new();
+    let first = h.send(metadata(Some(&["new"]), true));
+    let second = h.send_from(1, metadata(Some(&["new"]), true));
+    assert!(!h.is_answered(first));
+    h.settle();
+    let first = described(h.reply(first).unwrap());
+    let second = described(h.reply(second).unwrap());
+    assert_eq!(first.topics[0].error_code, 0);
+    assert_eq!(first.topics[0].topic_id, second.topics[0].topic_id, "one topic, not two");
+    let partition = &first.topics[0].partitions[0];
+    assert_eq!((partition.leader_id, &partition.isr_nodes[..]), (0, &[0][..]));
+    assert_eq!((first.brokers[0].host.as_str(), first.brokers[0].port), ("broker.example", 9092));
+    assert_eq!((first.cluster_id.as_deref(), first.controller_id), (Some("cluster"), 0));
+}
+
+#[test]
+fn metadata_for_all_lists_all_and_for_none_none() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let all = described(h.ask(metadata(None, true)));
+    let names: Vec<_> = all.topics.iter().map(|topic| topic.name.clone().unwrap()).collect();
+    assert_eq!(names, ["__consumer_offsets", "t"]);
+    assert!(all.topics[0].is_internal && !all.topics[1].is_internal);
+    assert_eq!(all.topics[1].topic_authorized_operations, i32::MIN);
+    assert!(described(h.ask(metadata(Some(&[]), true))).topics.is_empty());
+}
+
+#[test]
+fn an_invalid_name_is_refused_and_not_created() {
+    let mut h = Harness::new();
+    let answer = described(h.ask(metadata(Some(&["a b"]), true)));
+    assert_eq!(answer.topics[0].error_code, ErrorCode::InvalidTopicException.code());
+    assert_eq!(described(h.ask(metadata(None, true))).topics.len(), 1);
+}
+
+#[test]
+fn a_deleted_topic_is_gone_and_its_name_free_again() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    h.ask(produce("t", 0, -1, batch(3)));
+    let old = described(h.ask(metadata(Some(&["t"]), false))).topics[0].topic_id;
+    let id = h.send(delete("t"));
+    let early = created(h.ask(create("t", 1, 1)));
+    assert!(h.is_answered(id));
+    let Response::DeleteTopics(response) = h.reply(id).unwrap() else { panic!() };
+    assert_eq!((response.responses[0].error_code, response.responses[0].topic_id), (0, old));
+    assert_eq!(early.error_code, ErrorCode::TopicAlreadyExists.code(), "not free while it leaves");
+    assert_ne!(created(h.ask(create("t", 1, 1))).topic_id, old);
+    assert_eq!(
+        fetched(&h.ask(FetchRequest { max_wait_ms: 0, ..fetch("t", 0, 0) })).high_watermark,
+        0
+    );
+    let again = h.ask(delete("t"));
+    assert!(matches!(again, Response::DeleteTopics(r) if r.responses[0].error_code == 0));
+    let unknown = h.ask(delete("t"));
+    let code = ErrorCode::UnknownTopicOrPartition.code();
+    assert!(matches!(unknown, Response::DeleteTopics(r) if r.responses[0].error_code == code));
+}
+
+#[test]
+fn a_waiting_fetch_learns_that_its_topic_is_gone() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let id = h.send_from(1, fetch("t", 0, 0));
+    h.ask(delete("t"));
+    let response = h.reply(id).expect("told");
+    assert_eq!(fetched(&response).error_code, ErrorCode::UnknownTopicOrPartition.code());
+}
+
+#[test]
+fn the_brokers_own_topic_cannot_be_deleted() {
+    let mut h = Harness::new();
+    let answer = h.ask(delete("__consumer_offsets"));
+    let code = ErrorCode::InvalidRequest.code();
+    assert!(matches!(answer, Response::DeleteTopics(r) if r.responses[0].error_code == code));
+}
+
+#[test]
+fn producer_ids_are_never_given_twice() {
+    let mut h = Harness::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2_500 {
+        let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
+        let Response::InitProducerId(response) = h.ask(request) else { panic!() };
+        assert_eq!((response.error_code, response.producer_epoch), (0, 0));
+        assert!(seen.insert(response.producer_id));
+    }
+    let request =
+        InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() };
+    let Response::InitProducerId(response) = h.ask(request) else { panic!() };
+    assert_eq!(response.error_code, ErrorCode::TransactionalIdAuthorizationFailed.code());
+}
+
+#[test]
+fn the_brokers_configuration_is_described_with_its_sources() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let resource = |resource_type, name: &str| DescribeConfigsRequestResource {
+        resource_type,
+        resource_name: name.into(),
+        configuration_keys: None,
+    };
+    let resources = vec![resource(2, "t"), resource(4, "0"), resource(2, "x"), resource(4, "9")];
+    let request = DescribeConfigsRequest { resources, ..DescribeConfigsRequest::default() };
+    let Response::DescribeConfigs(response) = h.ask(request) else { panic!() };
+    let codes: Vec<i16> = response.results.iter().map(|result| result.error_code).collect();
+    assert_eq!(codes, [0, 0, 3, 42]);
+    let value = |result: usize, key: &str| {
+        let configs = &response.results[result].configs;
+        configs.iter().find(|config| config.name == key).and_then(|config| config.value.clone())
+    };
+    assert_eq!(value(0, "cleanup.policy").as_deref(), Some("delete"));
+    assert_eq!(value(1, "default.replication.factor").as_deref(), Some("1"));
+}
