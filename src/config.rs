@@ -102,6 +102,8 @@ pub struct BrokerConfig {
     pub delete_topics: bool,
     /// Partitions of a topic whose creator leaves the number open.
     pub partitions_default: i32,
+    /// Most bytes of records in one answer to a fetch.
+    pub fetch_bytes_max: usize,
     /// Bounds of a member's session timeout, in milliseconds.
     pub session_ms_min: i32,
     /// See `session_ms_min`.
@@ -266,6 +268,7 @@ fn broker(figures: Figures<'_>) -> Result<BrokerConfig, String> {
         auto_create_topics: figures.flag("auto.create.topics.enable"),
         delete_topics: figures.flag("delete.topic.enable"),
         partitions_default: figures.i32("num.partitions"),
+        fetch_bytes_max: figures.size("fetch.max.bytes"),
         session_ms_min,
         session_ms_max,
         rebalance_delay_ms: figures.i32("group.initial.rebalance.delay.ms"),

@@ -22,6 +22,9 @@ rows! { ADDRESSES, Acts;
 rows! { CONNECTIONS, Acts;
     /// A connection that says nothing for this many milliseconds is closed; negative or 0: never.
     "connections.max.idle.ms": Long = "600000";
+    /// Most bytes of records in one answer to a fetch. Records that are converted for an old client lie in memory: for
+    /// them a sixteenth of `chronik.memory.bytes` is the other bound.
+    "fetch.max.bytes": Int = "57671680", Check::AtLeast(1024);
     /// Most connections at a time; one more is closed at once.
     "max.connections": Int = "10000", Check::AtLeast(0);
     /// Most connections at a time from one address.
@@ -112,8 +115,6 @@ rows! { CHRONIK, Acts;
 rows! { WITHOUT_EFFECT, Ignored;
     /// Where the broker stands. Ignored: there is no other to choose.
     "broker.rack": Text = null;
-    /// Most bytes of records in one answer to a fetch. Ignored: what the client allows holds.
-    "fetch.max.bytes": Int = "57671680", Check::AtLeast(1024);
     /// How many connections the kernel keeps that are not accepted yet. Ignored.
     "socket.listen.backlog.size": Int = "50", Check::AtLeast(1);
     /// The kernel's receive buffer of a connection, in bytes; -1: the system's own, which is what holds.
