@@ -1,6 +1,6 @@
 //! What storage does when the disk refuses, and which data directories it does not touch.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests are their own masters")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
