@@ -1,6 +1,11 @@
 //! Appending, reading, rolling and restarting, through the jobs that the broker uses.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_possible_wrap,
+    reason = "tests are their own masters"
+)]
 
 use std::sync::atomic::Ordering;
 
@@ -150,6 +155,8 @@ fn offsets_epochs_and_times_are_the_brokers() {
     bench.stop();
 }
 
+type Expected = fn(&AppendError) -> bool;
+
 #[test]
 fn what_breaks_a_rule_is_refused_and_leaves_no_trace() {
     let dir = TempDir::new();
@@ -171,7 +178,7 @@ fn what_breaks_a_rule_is_refused_and_leaves_no_trace() {
     let crc = crc32c::crc32c(&miscounted[21..]);
     miscounted[17..21].copy_from_slice(&crc.to_be_bytes());
     let control = batch_with(0, 1, BatchOptions { control: true, ..BatchOptions::default() });
-    let cases: Vec<(Vec<u8>, fn(&AppendError) -> bool)> = vec![
+    let cases: Vec<(Vec<u8>, Expected)> = vec![
         (flipped, |e| matches!(e, AppendError::Corrupt(_))),
         (half, |e| matches!(e, AppendError::Corrupt(_))),
         (vec![], |e| matches!(e, AppendError::Invalid(_))),
@@ -470,10 +477,11 @@ fn a_thousand_partitions_open_without_a_descriptor() {
         bench.storage.submit(open_named(&bench, *p, "many", config()));
     }
     for _ in &partitions {
-        bench.wait(|outcome| match outcome {
-            Outcome::Opened { result, .. } => Some(assert_eq!(result.as_ref().unwrap().log_end, 1)),
+        let opened = bench.wait(|outcome| match outcome {
+            Outcome::Opened { result, .. } => Some(result.clone()),
             _ => None,
         });
+        assert_eq!(opened.unwrap().log_end, 1);
     }
     let took = begun.elapsed();
     assert!(took.as_millis() < 2000, "{took:?}");

@@ -1,6 +1,11 @@
 //! Starting after a crash: what was acknowledged is there, what was torn is gone, and nothing else is.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_possible_wrap,
+    reason = "tests are their own masters"
+)]
 
 use std::path::{Path, PathBuf};
 

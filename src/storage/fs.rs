@@ -397,7 +397,9 @@ impl HeldName {
             _ => path.to_owned(),
         };
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(name.clone()).then_some(HeldName(name))
+        let free = held.insert(name.clone());
+        // Not eagerly: what is made is also dropped, which gives the name back.
+        free.then(|| HeldName(name))
     }
 }
 

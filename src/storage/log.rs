@@ -20,7 +20,7 @@ pub(super) struct View {
     /// Where the last segment's log file ends.
     pub(super) end_bytes: u64,
     /// By rising base offset; there is at least one.
-    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) segments: Arc<Vec<Arc<Segment>>>,
 }
 
 impl View {
@@ -88,7 +88,7 @@ impl Log {
 
     pub(super) fn publish_segment(&self, segment: Arc<Segment>) {
         let mut view = lock(&self.view);
-        view.segments.push(segment);
+        Arc::make_mut(&mut view.segments).push(segment);
         view.end_bytes = 0;
     }
 

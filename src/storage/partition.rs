@@ -76,6 +76,8 @@ pub(super) struct Partition {
     names_dirty: bool,
     /// When the active segment was made, for records that have no timestamp.
     active_since: Option<WallMs>,
+    /// Whether the active segment's file was found to be as long as it should be.
+    size_checked: bool,
 }
 
 /// Batches on their way into one write.
@@ -109,11 +111,11 @@ impl Partition {
             log_start: found.log_start,
             end: found.end,
             end_bytes: active.size(),
-            segments: if found.segments.is_empty() {
+            segments: Arc::new(if found.segments.is_empty() {
                 vec![Arc::clone(&active)]
             } else {
                 found.segments
-            },
+            }),
         };
         let log = Log::new(partition, topic, dir, view);
         Partition {
@@ -129,6 +131,7 @@ impl Partition {
             dirty: Vec::new(),
             names_dirty: false,
             active_since: None,
+            size_checked: false,
         }
     }
 
@@ -155,7 +158,8 @@ impl Partition {
             let result = self.stage(append, &mut staged, &mut results);
             results.push(result);
         }
-        self.write(staged, &mut results);
+        // The results say what became of it.
+        let _ = self.write(staged, &mut results);
         results
     }
 
@@ -178,11 +182,8 @@ impl Partition {
         let bytes = super::fs::as_u64(bytes);
         let count: i64 = candidates.iter().map(|c| i64::from(c.header.record_count)).sum();
         if self.wants_roll(append, &candidates, staged, bytes, count)? {
-            let full = std::mem::take(staged);
-            self.write(full, results);
-            if let Some(error) = self.log.failure() {
-                return Err(error.clone().into());
-            }
+            // What was checked against a write that failed would have to be checked again.
+            self.write(std::mem::take(staged), results)?;
             self.roll()?;
         }
         self.active_since.get_or_insert(append.now);
@@ -240,7 +241,7 @@ impl Partition {
         if !candidates.iter().any(|batch| batch.header.has_producer()) {
             return Ok(None);
         }
-        let log_start = self.log_start;
+        let (log_start, stamped) = (self.log_start, self.config.log_append_time);
         let producers = self.producers()?;
         if append.origin == Origin::Broker {
             return Ok(None);
@@ -255,7 +256,7 @@ impl Partition {
                     return Ok(Some(Appended {
                         base_offset: original.base_offset(),
                         end_offset: original.last_offset.saturating_add(1),
-                        log_append_time: NO_TIMESTAMP,
+                        log_append_time: if stamped { original.timestamp } else { NO_TIMESTAMP },
                         log_start,
                         bytes: 0,
                         duplicate: true,
@@ -316,11 +317,12 @@ impl Partition {
     }
 
     /// Writes what was staged and publishes it, or takes it back.
-    fn write(&mut self, staged: Staged, results: &mut [AppendResult]) {
+    fn write(&mut self, staged: Staged, results: &mut [AppendResult]) -> Result<(), StorageError> {
         if staged.batches.is_empty() {
-            return;
+            return Ok(());
         }
-        match self.try_write(&staged) {
+        let written = self.try_write(&staged);
+        match &written {
             Ok(()) => self.publish(&staged),
             Err(error) => {
                 if let Some(producers) = &mut self.producers {
@@ -333,6 +335,7 @@ impl Partition {
                 }
             }
         }
+        written
     }
 
     fn try_write(&mut self, staged: &Staged) -> Result<(), StorageError> {
@@ -345,6 +348,7 @@ impl Partition {
             self.names_dirty = true;
         }
         let file = self.files.create(self.active.log())?;
+        self.check_size(&*file, size)?;
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(staged.batches.len() * 2);
         for batch in &staged.batches {
             slices.push(IoSlice::new(&batch.head));
@@ -360,6 +364,23 @@ impl Partition {
             self.log.fail(StorageError::io("truncate", path, &undo));
         }
         Err(error)
+    }
+
+    /// A clean stop left the file as long as the manifest says. If it is not, somebody else was here.
+    fn check_size(&mut self, file: &dyn File, size: u64) -> Result<(), StorageError> {
+        if self.size_checked {
+            return Ok(());
+        }
+        let path = self.active.log().path();
+        let found = file.size().map_err(|error| StorageError::io("read", path, &error))?;
+        if found != size {
+            let reason = format!("the file has {found} bytes, but {size} were left in it");
+            let error = StorageError::content("open", path, reason);
+            self.log.fail(error.clone());
+            return Err(error);
+        }
+        self.size_checked = true;
+        Ok(())
     }
 
     fn note_dirty(&mut self, path: PathBuf, file: Arc<dyn File>) {
@@ -400,6 +421,7 @@ impl Partition {
         let next = Segment::new(&self.log.dir, self.end, interval);
         self.active = Arc::clone(&next);
         self.active_since = None;
+        self.size_checked = false;
         self.names_dirty = true;
         self.log.publish_segment(next);
         Ok(())

@@ -1,8 +1,8 @@
 //! What a partition's directory holds when it is opened: told by the manifest after a clean stop, found out otherwise.
 //!
-//! After an unclean stop the tail is synced and read again from the disk: from the durable mark on, or the last two
-//! segments if there is none, as a roll waits for the sync of the segment before the last. The log ends at the first
-//! batch that is not whole and good. What is cut and still holds a whole batch is kept in a `.tail` file.
+//! After an unclean stop the tail is synced and read again from the disk: from the durable mark on; all of it if there
+//! is none because the partition is new; the last two segments if the marks were lost. The log ends at the first batch
+//! that is not whole and good. What is cut and still holds a whole batch is kept in a `.tail` file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -92,12 +92,20 @@ pub(super) fn from_manifest(dir: &Path, manifest: &ManifestPartition, config: &L
     }
 }
 
+/// What is known of a partition before its directory is looked at.
+pub(super) struct Known<'a> {
+    /// Its durable mark.
+    pub(super) mark: Option<&'a Mark>,
+    /// Whether no mark was lost.
+    pub(super) marks_whole: bool,
+}
+
 /// Finds out what a directory holds after an unclean stop. `None`: there is no such directory.
 pub(super) fn examine(
     files: &Files,
     dir: &Path,
     topic_id: TopicId,
-    mark: Option<&Mark>,
+    known: &Known<'_>,
     config: &LogConfig,
 ) -> Result<Option<Found>, StorageError> {
     let entries = match files.fs.read_dir(dir) {
@@ -118,7 +126,8 @@ pub(super) fn examine(
         segments: Vec::new(),
     };
     let known_epochs = tail.epochs.clone();
-    let end = tail.recover(mark)?;
+    let mark = known.mark;
+    let end = tail.recover(known)?;
     let first = tail.segments.first().map_or(end, |segment| segment.base());
     let log_start = mark.map_or(first, |mark| mark.log_start.clamp(first, end.max(first)));
     if tail.epochs != known_epochs {
@@ -175,10 +184,10 @@ struct Tail<'a> {
 
 impl Tail<'_> {
     /// Scans, cuts and syncs; gives the log's end.
-    fn recover(&mut self, mark: Option<&Mark>) -> Result<Offset, StorageError> {
-        let Some(start) = self.start(mark)? else {
+    fn recover(&mut self, known: &Known<'_>) -> Result<Offset, StorageError> {
+        let Some(start) = self.start(known)? else {
             // Offsets that were given out are not given out again.
-            return Ok(mark.map_or(0, |mark| mark.end));
+            return Ok(known.mark.map_or(0, |mark| mark.end));
         };
         let bases = self.bases.split_off(start.segment.min(self.bases.len()));
         for base in std::mem::take(&mut self.bases) {
@@ -209,9 +218,9 @@ impl Tail<'_> {
         Ok(next)
     }
 
-    /// The mark's place, or the beginning of the segment before the last.
-    fn start(&self, mark: Option<&Mark>) -> Result<Option<Start>, StorageError> {
-        if let Some(mark) = mark {
+    /// The mark's place, the beginning of the log, or that of the segment before the last.
+    fn start(&self, known: &Known<'_>) -> Result<Option<Start>, StorageError> {
+        if let Some(mark) = known.mark {
             let found = self.bases.binary_search(&mark.segment_base).ok();
             if let Some(segment) = found {
                 if self.size(mark.segment_base)? >= mark.segment_bytes {
@@ -221,7 +230,8 @@ impl Tail<'_> {
             }
             log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
         }
-        let segment = self.bases.len().saturating_sub(2);
+        let new = known.mark.is_none() && known.marks_whole;
+        let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
         let offset = self.bases.get(segment).copied();
         Ok(offset.map(|offset| Start { segment, position: 0, offset, marked: false }))
     }

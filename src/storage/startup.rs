@@ -250,14 +250,17 @@ fn remember(
         let partitions = manifest.partitions;
         let marks = partitions.iter().map(|entry| (entry.partition, mark_of(entry))).collect();
         let manifest = partitions.into_iter().map(|entry| (entry.partition, entry)).collect();
-        return Ok(Remembered { manifest, marks });
+        return Ok(Remembered { manifest, marks, marks_whole: false });
     }
+    let (mut read, mut damaged) = (0usize, 0usize);
     let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
     for name in names.iter().filter(|name| is_marks_file(name)) {
         let path = data_dir.join(name);
         let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { continue };
         match MarksFile::decode(&bytes) {
             Ok(file) => {
+                read += 1;
+                damaged += file.damaged.len();
                 for (partition, mark) in file.marks {
                     let kept = found.entry(partition).or_insert(mark);
                     if kept.end < mark.end {
@@ -268,10 +271,14 @@ fn remember(
             Err(error) if matches!(error.problem, FormatProblem::Version { .. }) => {
                 return Err(of_format(&path, &error));
             }
-            Err(error) => log::warn!("{}: {error}", path.display()),
+            Err(error) => {
+                damaged += 1;
+                log::warn!("{}: {error}", path.display());
+            }
         }
     }
-    Ok(Remembered { manifest: BTreeMap::new(), marks: found })
+    let marks_whole = read > 0 && damaged == 0;
+    Ok(Remembered { manifest: BTreeMap::new(), marks: found, marks_whole })
 }
 
 fn is_marks_file(name: &str) -> bool {

@@ -135,17 +135,17 @@ impl Syncer {
 
     /// Does what is asked, one sync per file. `true`: it was told to stop.
     fn work(&mut self, batch: Vec<SyncCommand>) -> bool {
-        let mut works: Vec<SyncWork> = Vec::new();
+        let mut works = Waiting::default();
         let mut forgotten = Vec::new();
         let mut stop = false;
         for command in batch {
             match command {
-                SyncCommand::Work(work) => merge(&mut works, work),
+                SyncCommand::Work(work) => works.add(work),
                 SyncCommand::Forget(partition) => forgotten.push(partition),
                 SyncCommand::Stop => stop = true,
             }
         }
-        for work in works {
+        for work in works.works {
             let outcome = self.sync(work);
             self.outcomes.report(vec![outcome], false);
         }
@@ -200,19 +200,28 @@ impl Syncer {
     }
 }
 
-/// Adds work to that which waits; work for the same partition becomes one.
-fn merge(works: &mut Vec<SyncWork>, work: SyncWork) {
-    let same = |other: &&mut SyncWork| Arc::ptr_eq(&other.log, &work.log);
-    let Some(other) = works.iter_mut().find(same) else {
-        works.push(work);
-        return;
-    };
-    (other.end, other.segment_base, other.segment_bytes) =
-        (work.end, work.segment_base, work.segment_bytes);
-    other.names |= work.names;
-    for dirty in work.files {
-        if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
-            other.files.push(dirty);
+/// Work that waits, one for each partition, in the order of the first.
+#[derive(Default)]
+struct Waiting {
+    works: Vec<SyncWork>,
+    places: BTreeMap<PartitionId, usize>,
+}
+
+impl Waiting {
+    /// Adds work; work for the same partition becomes one.
+    fn add(&mut self, work: SyncWork) {
+        let place = *self.places.entry(work.log.partition).or_insert(self.works.len());
+        let Some(other) = self.works.get_mut(place) else {
+            self.works.push(work);
+            return;
+        };
+        (other.end, other.segment_base, other.segment_bytes) =
+            (work.end, work.segment_base, work.segment_bytes);
+        other.names |= work.names;
+        for dirty in work.files {
+            if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
+                other.files.push(dirty);
+            }
         }
     }
 }

@@ -65,8 +65,10 @@ pub(super) enum WriteCommand {
 pub(super) struct Remembered {
     /// What the manifest says, after a clean stop.
     pub(super) manifest: BTreeMap<PartitionId, ManifestPartition>,
-    /// The durable marks, after an unclean one.
+    /// The durable marks; after a clean stop, the ends.
     pub(super) marks: BTreeMap<PartitionId, Mark>,
+    /// Whether no mark was lost: a partition without one is new.
+    pub(super) marks_whole: bool,
 }
 
 /// The thread's state.
@@ -138,10 +140,11 @@ impl Writer {
             self.append_groups(&mut groups, &mut report);
             self.outcomes.report(report.outcomes, !report.loud);
             if stop {
-                break;
+                return self.close();
             }
         }
-        self.close()
+        // Dropped without a stop: as after a crash.
+        Closed::default()
     }
 
     fn do_job(&mut self, job: Job, report: &mut Report) {
@@ -190,10 +193,15 @@ impl Writer {
         self.outcomes.report(std::mem::take(&mut report.outcomes), !report.loud);
         report.loud = false;
         for id in to_sync {
-            if let Some(partition) = self.partitions.get_mut(&id) {
-                let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
-            }
+            self.send_sync(id);
         }
+    }
+
+    /// Has synced what a partition has written. `false`: there is no such partition.
+    fn send_sync(&mut self, id: PartitionId) -> bool {
+        let Some(partition) = self.partitions.get_mut(&id) else { return false };
+        let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+        true
     }
 
     fn count(&self, appended: &Appended, origin: Origin) {
@@ -235,16 +243,11 @@ impl Writer {
     }
 
     fn sync(&mut self, id: PartitionId, report: &mut Report) {
-        match self.partitions.get_mut(&id) {
-            Some(partition) => {
-                let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
-            }
-            None => {
-                let error = StorageError::content("sync", &self.data_dir, "no such partition");
-                let (end, result) = (0, Err(error));
-                report.loud = true;
-                report.outcomes.push(Outcome::Synced { partition: id, end, result });
-            }
+        if !self.send_sync(id) {
+            let error = StorageError::content("sync", &self.data_dir, "no such partition");
+            let (end, result) = (0, Err(error));
+            report.loud = true;
+            report.outcomes.push(Outcome::Synced { partition: id, end, result });
         }
     }
 
@@ -261,7 +264,8 @@ impl Writer {
             }
             _ => {
                 let mark = self.remembered.marks.get(&id);
-                match recovery::examine(&self.files, &dir, id.topic, mark, config)? {
+                let known = recovery::Known { mark, marks_whole: self.remembered.marks_whole };
+                match recovery::examine(&self.files, &dir, id.topic, &known, config)? {
                     Some(found) => found,
                     None => recovery::create(fs, &self.data_dir, &dir, id.topic)?,
                 }

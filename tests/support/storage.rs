@@ -305,3 +305,8 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Syncs of files so far.
+pub(crate) fn syncs(bench: &Bench) -> u64 {
+    bench.storage.stats().sync.count()
+}

@@ -1,0 +1,187 @@
+//! What storage does when the disk refuses, and which data directories it does not touch.
+
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests are their own masters")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use chronik::storage::job::{AppendError, Job, Open, Outcome};
+use chronik::storage::pool::{Options, StartError};
+
+#[path = "support/faulty_fs.rs"]
+#[expect(clippy::cast_possible_truncation, reason = "sizes in tests are small")]
+mod faulty_fs;
+#[path = "support/storage.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use faulty_fs::{Faults, FaultyFs};
+use support::*;
+
+fn start(dir: &Path) -> (Bench, Arc<Faults>) {
+    let fs = FaultyFs::default();
+    let faults = Arc::clone(&fs.faults);
+    let bench = Bench::start_on(dir, Arc::new(fs));
+    let other = Open {
+        ticket: bench.ticket(),
+        partition: partition(2),
+        topic: "other".into(),
+        config: Arc::new(config()),
+    };
+    bench.open(partition(1), config());
+    bench.storage.submit(Job::Open(other));
+    "topic-0/".clone_into(&mut faults.path.lock().unwrap());
+    (bench, faults)
+}
+
+#[test]
+fn a_failed_sync_ends_acknowledgements_for_its_partition_alone() {
+    let dir = TempDir::new();
+    let (bench, faults) = start(&dir.0);
+    let (p, q) = (partition(1), partition(2));
+    bench.append(p, batch(0, 1)).unwrap();
+    faults.sync.store(true, Ordering::SeqCst);
+    let ticket = bench.submit(p, batch(1, 1), true);
+    bench.appended(ticket).unwrap();
+    assert_eq!(bench.synced(p, 2).unwrap_err().errno, Some(5));
+    faults.sync.store(false, Ordering::SeqCst);
+    let before = faults.syncs.load(Ordering::SeqCst);
+    assert!(matches!(bench.append(p, batch(2, 1)), Err(AppendError::Storage(_))));
+    bench.storage.submit(Job::Sync { partition: p });
+    let ended = bench.wait(|outcome| match outcome {
+        Outcome::Synced { partition, result, .. } if *partition == p => Some(result.clone()),
+        _ => None,
+    });
+    assert!(ended.is_err(), "the sync is not tried again");
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), before);
+    bench.append(q, batch(0, 1)).unwrap();
+    assert_eq!(batches(&bench.read(p, 0, 1 << 20).unwrap()).len(), 2, "reading goes on");
+    assert!(bench.storage.shutdown(NOW).is_err(), "the stop is not a clean one");
+    let bench = Bench::start(&dir.0);
+    assert!(!bench.started.clean);
+    assert_eq!(bench.open(p, config()).log_end, 2);
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_batch_and_no_sequence() {
+    let dir = TempDir::new();
+    let (bench, faults) = start(&dir.0);
+    let p = partition(1);
+    bench.append(p, batch_with(0, 2, idempotent(1, 0, 0))).unwrap();
+    for room in [0, 1, 60, 61, 62, 90] {
+        faults.room.store(room, Ordering::SeqCst);
+        faults.full.store(true, Ordering::SeqCst);
+        let refused = bench.append(p, batch_with(0, 2, idempotent(1, 0, 2)));
+        let Err(AppendError::Storage(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.errno, Some(28));
+        faults.full.store(false, Ordering::SeqCst);
+    }
+    let appended = bench.append(p, batch_with(0, 2, idempotent(1, 0, 2))).unwrap();
+    assert_eq!((appended.base_offset, appended.duplicate), (2, false));
+    assert_eq!(batches(&bench.read(p, 0, 1 << 20).unwrap()), [(0, 2), (2, 2)]);
+    bench.stop();
+}
+
+#[test]
+fn a_write_that_cannot_be_undone_takes_the_partition_offline() {
+    let dir = TempDir::new();
+    let (bench, faults) = start(&dir.0);
+    let p = partition(1);
+    bench.append(p, batch(0, 1)).unwrap();
+    faults.room.store(10, Ordering::SeqCst);
+    faults.full.store(true, Ordering::SeqCst);
+    faults.set_len.store(true, Ordering::SeqCst);
+    assert!(bench.append(p, batch(1, 1)).is_err());
+    faults.full.store(false, Ordering::SeqCst);
+    assert!(matches!(bench.append(p, batch(1, 1)), Err(AppendError::Storage(_))));
+    faults.set_len.store(false, Ordering::SeqCst);
+    assert!(bench.storage.shutdown(NOW).is_err());
+    let bench = Bench::start(&dir.0);
+    assert_eq!(bench.open(p, config()).log_end, 1, "the half batch is cut");
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let error = Bench::try_start(options(&dir.0)).err().unwrap();
+    assert!(matches!(&error, StartError::Locked(path) if path.ends_with(".lock")), "{error}");
+    assert!(error.to_string().contains(&dir.0.display().to_string()));
+    bench.stop();
+    Bench::start(&dir.0).stop();
+}
+
+#[test]
+fn another_process_is_kept_out_as_java_keeps_it_out() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let script = "import fcntl,sys\nf=open(sys.argv[1],'r+')\ntry:\n fcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB)\nexcept OSError:\n sys.exit(3)";
+    let path = dir.0.join(".lock");
+    let run = || std::process::Command::new("python3").args(["-c", script]).arg(&path).status();
+    let Ok(status) = run() else { return };
+    assert_eq!(status.code(), Some(3));
+    bench.stop();
+    assert!(run().unwrap().success());
+}
+
+#[test]
+fn an_unusable_directory_is_named_with_the_reason() {
+    let dir = TempDir::new();
+    let file = dir.0.join("file");
+    std::fs::write(&file, "x").unwrap();
+    for path in [file.clone(), file.join("below"), PathBuf::from("/sys/chronik-test")] {
+        let error = Bench::try_start(options(&path)).err().unwrap().to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        assert!(!error.contains("ermission denied") || error.contains("user id"), "{error}");
+    }
+}
+
+#[test]
+fn a_directory_of_another_time_place_or_program_is_left_as_it_is() {
+    let cases = [
+        "version=1\ncluster.id=x\nnode.id=0\nchronik.format=99\n",
+        "version=9\ncluster.id=x\nnode.id=0\n",
+        "version=1\ncluster.id=x\nnode.id=0\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\n",
+        "version=1\ncluster.id=x\nnode.id=7\nchronik.format=1\n",
+        "garbage\n",
+    ];
+    for case in cases {
+        let dir = TempDir::new();
+        std::fs::write(dir.0.join("meta.properties"), case).unwrap();
+        std::fs::create_dir(dir.0.join("topic-0")).unwrap();
+        std::fs::write(dir.0.join("topic-0/00000000000000000000.log"), "precious").unwrap();
+        let before = content(&dir.0);
+        let error = Bench::try_start(options(&dir.0)).err().unwrap();
+        assert!(error.to_string().contains("meta.properties"), "{error}");
+        assert_eq!(content(&dir.0), before, "{case}");
+    }
+}
+
+#[test]
+fn a_new_directory_is_made_with_its_parents() {
+    let dir = TempDir::new();
+    let deep = dir.0.join("a/b/c");
+    let bench = Bench::start(&deep);
+    assert_eq!(bench.started.cluster_id, "test-cluster");
+    bench.stop();
+    let other = Options { new_cluster_id: "another".to_owned(), ..options(&deep) };
+    let bench = Bench::try_start(other).unwrap();
+    assert_eq!(bench.started.cluster_id, "test-cluster", "an id is given once");
+    assert_eq!((bench.started.new, bench.started.stopped_at), (false, Some(NOW)));
+    bench.stop();
+}
+
+fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(content(&path));
+        } else {
+            all.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    all
+}

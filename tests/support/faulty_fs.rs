@@ -1,0 +1,136 @@
+//! The real file system, with faults on demand in the files whose names match.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "only tests use this")]
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chronik::base::payload::RangeFile;
+use chronik::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs};
+use chronik::storage::job::StorageError;
+
+/// Which calls fail.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Files whose path contains this.
+    pub(crate) path: Mutex<String>,
+    pub(crate) sync: AtomicBool,
+    /// Bytes of a write that still succeed; then the disk is full.
+    pub(crate) room: AtomicU64,
+    pub(crate) full: AtomicBool,
+    pub(crate) set_len: AtomicBool,
+    pub(crate) syncs: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct FaultyFs {
+    real: RealFs,
+    pub(crate) faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    real: Arc<dyn File>,
+    faults: Arc<Faults>,
+    path: String,
+}
+
+impl FaultyFile {
+    fn hit(&self, flag: &AtomicBool) -> bool {
+        flag.load(Ordering::SeqCst) && self.path.contains(&*self.faults.path.lock().unwrap())
+    }
+}
+
+impl RangeFile for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.real.read_at(buffer, position)
+    }
+
+    fn read_at_nowait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.real.read_at_nowait(buffer, position)
+    }
+}
+
+impl File for FaultyFile {
+    fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        if !self.hit(&self.faults.full) {
+            return self.real.write_at(buffers, position);
+        }
+        let room = self.faults.room.swap(0, Ordering::SeqCst) as usize;
+        if room == 0 {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        let all: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.to_vec()).collect();
+        self.real.write_at(&[IoSlice::new(&all[..room.min(all.len())])], position)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.path.ends_with(".log") {
+            self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.hit(&self.faults.sync) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.real.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.hit(&self.faults.set_len) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.real.set_len(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.real.size()
+    }
+
+    fn drop_cache(&self) {
+        self.real.drop_cache();
+    }
+
+    fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile> {
+        self
+    }
+}
+
+impl Fs for FaultyFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
+        let real = self.real.open(path, mode)?;
+        let path = path.display().to_string();
+        Ok(Arc::new(FaultyFile { real, faults: Arc::clone(&self.faults), path }))
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<(), StorageError> {
+        self.real.create_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.real.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<(), StorageError> {
+        self.real.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), StorageError> {
+        self.real.remove_dir(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, StorageError> {
+        self.real.read_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<(), StorageError> {
+        self.real.sync_dir(path)
+    }
+
+    fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
+        self.real.sync_all(path)
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {
+        self.real.try_lock(path)
+    }
+}
