@@ -77,14 +77,15 @@ impl Broker {
         self.recover_metadata(&record);
     }
 
-    /// Opens every partition, and makes the topic of groups and commits if there is none. `offsets_end`: where it
-    /// ends, if it was replayed.
+    /// Opens every partition, and makes the topic of groups and commits if there is none. What deleted topics left
+    /// behind is out of the way by now. `offsets_end`: where that one ends, if it was replayed.
     pub fn start(&mut self, offsets_end: Option<Offset>, now: Now, out: &mut Vec<Effect>) {
         let offsets_topic = self.state.table.get(OFFSETS_TOPIC).map(|topic| topic.id);
         if let (Some(topic), Some(end)) = (offsets_topic, offsets_end) {
             self.journal.open(Log::Offsets, topic, end);
         }
         let (state, mut ctx) = self.split(now, out);
+        state.table.names_are_free();
         state.groups.loaded(&mut ctx, &state.table);
         state.topics.open_all(&mut ctx, &state.table);
         if offsets_topic.is_none() {

@@ -10,6 +10,7 @@ use super::routes::Routes;
 use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
+use super::turn::note_failure;
 use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
@@ -61,13 +62,17 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     metrics.unclean_start.set(i64::from(!started.clean));
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
     open_everything(&storage, &mut broker, &started, &clock)?;
-    let mut listeners = Vec::new();
-    for listener in &config.net.listeners {
-        let address = listen(&mut net, &listener.address, Protocol::Frames)?;
-        listeners.push(BoundListener { address, advertised: listener.advertised.clone() });
-    }
-    let http = config.http.as_ref().map(|http| listen(&mut net, http, Protocol::Http));
-    announce(&listeners, http.transpose()?, config);
+    let (listeners, http) = match listen_everywhere(&mut net, config) {
+        Ok(bound) => bound,
+        Err(fatal) => {
+            // Nobody was served, so the next start finds everything as a clean stop leaves it.
+            if let Err(error) = storage.shutdown(clock.now().wall) {
+                log::warn!("clean stop: {error}");
+            }
+            return Err(fatal);
+        }
+    };
+    announce(&listeners, http, config);
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
@@ -95,6 +100,20 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         effects: Vec::new(),
         outcomes: Vec::new(),
     })
+}
+
+/// Opens every listener, and the one for HTTP if there is to be one.
+fn listen_everywhere(
+    net: &mut Reactor,
+    config: &Config,
+) -> Result<(Vec<BoundListener>, Option<SocketAddr>), Fatal> {
+    let mut listeners = Vec::new();
+    for listener in &config.net.listeners {
+        let address = listen(net, &listener.address, Protocol::Frames)?;
+        listeners.push(BoundListener { address, advertised: listener.advertised.clone() });
+    }
+    let http = config.http.as_ref().map(|http| listen(net, http, Protocol::Http));
+    Ok((listeners, http.transpose()?))
 }
 
 /// The first line of the log: where the broker is. Whatever else the start has to say comes after it.
@@ -134,19 +153,14 @@ fn open_everything(
     broker.start(offsets_end, clock.now(), &mut effects);
     let mut outcomes = Vec::new();
     loop {
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Job(job) => storage.submit(job),
-                Effect::Fatal { reason } => return Err(Fatal(reason)),
-                Effect::Reply { .. } | Effect::Silence { .. } => {}
-            }
-        }
+        submit(storage, &mut effects)?;
         if broker.is_ready() {
             let lowered = broker.clamp_commits(clock.now(), &mut effects);
             if lowered > 0 {
                 log::warn!("{lowered} commits lay beyond the end of their log and were lowered");
             }
-            return Ok(());
+            broker.end_turn(clock.now(), &mut effects);
+            return submit(storage, &mut effects);
         }
         storage.wait_outcomes(PATIENCE);
         storage.take_outcomes(&mut outcomes);
@@ -154,10 +168,23 @@ fn open_everything(
             log::info!("still opening partitions");
         }
         for outcome in outcomes.drain(..) {
+            note_failure(&outcome);
             broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
         }
         broker.end_turn(clock.now(), &mut effects);
     }
+}
+
+/// Hands over the jobs. There is nobody yet to whom an answer could go.
+fn submit(storage: &Storage, effects: &mut Vec<Effect>) -> Result<(), Fatal> {
+    for effect in effects.drain(..) {
+        match effect {
+            Effect::Job(job) => storage.submit(job),
+            Effect::Fatal { reason } => return Err(Fatal(reason)),
+            Effect::Reply { .. } | Effect::Silence { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 fn replay(
