@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
+use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, Payload};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
@@ -112,6 +113,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         writers: 1,
         readers: 2,
         files_open_max: 64,
+        conversions: Pool::new("conversions", 16 << 20),
         new_cluster_id: "test-cluster".to_owned(),
         new_directory_id: topic(200),
         node_id: 0,
