@@ -161,7 +161,7 @@ fn imports_point_down() {
                         !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
                     })
                 };
-                let fine = whole(&layer.as_str()) || allowed.iter().any(|name| whole(name));
+                let fine = whole(&layer.as_str()) || allowed.iter().any(whole);
                 assert!(fine, "{}:{number}: {layer} imports {path}", source.path.display());
             }
         }

@@ -68,7 +68,7 @@ pub(crate) fn partition(number: u8) -> PartitionId {
     PartitionId { topic: topic(number), index: 0 }
 }
 
-pub(crate) const NOW: i64 = 1_700_000_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000_000;
 
 /// A batch of records whose values are `first`, `first + 1`, …, one millisecond apart.
 pub(crate) fn batch(first: i64, count: i64) -> Vec<u8> {
@@ -229,7 +229,6 @@ impl Bench {
             whole_first_batch: true,
             parts,
             magic_max: 2,
-            understands_zstd: true,
         }
     }
 
