@@ -1,4 +1,11 @@
 //! Consumer groups: who is in, who leads, who gets what, and what a restart leaves.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 
 mod support;
 

@@ -10,10 +10,12 @@
 mod commits;
 mod describe;
 mod expiry;
+mod fetch_offsets;
 mod join;
 mod rebalance;
 mod records;
 mod shared;
+mod snapshot;
 mod state;
 mod sync;
 
