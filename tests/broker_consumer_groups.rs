@@ -1150,3 +1150,18 @@ fn live_a_life(seed: u64) {
     assert_eq!(h.broker.groups().summaries().count(), 0, "nobody is left, so nothing is");
     assert_eq!(h.broker.next_deadline(), None);
 }
+
+#[test]
+fn a_generation_too_large_for_the_journal_is_refused_and_the_broker_goes_on() {
+    let mut h = Harness::new();
+    let member = h.asks_to_join(old_join(""));
+    let share = "x".repeat(5 << 20);
+    let answer = h.asks_to_sync(SyncGroupRequest {
+        protocol_type: None,
+        protocol_name: None,
+        must_name_protocol: false,
+        ..sync(1, &member.member_id, &[(&member.member_id, &share)])
+    });
+    assert_eq!(answer.error_code, ErrorCode::UnknownServerError.code());
+    h.create_topic("t", 1);
+}

@@ -282,7 +282,11 @@ impl Produce {
 
     /// A connection is gone: nobody waits for its answers. What it sent is appended all the same.
     pub fn disconnected(&mut self, conn: ConnId) {
-        self.requests.retain(|id, _| id.conn != conn);
+        let gone: Vec<RequestId> =
+            self.requests.range(RequestId::all_of(conn)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.requests.remove(&id);
+        }
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {

@@ -10,7 +10,7 @@ use super::Broker;
 use super::event::Effect;
 use super::journal::{Log, Position};
 use super::metadata_records::to_journal;
-use super::topic_configs::{TopicConfigs, log_config};
+use super::topic_configs::{log_config, of_journal};
 use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
@@ -106,8 +106,7 @@ impl Broker {
     /// How the journal's logs are kept.
     #[must_use]
     pub fn journal_log_config(&self) -> Arc<LogConfig> {
-        let compacted = TopicConfigs::from([("cleanup.policy".into(), "compact".into())]);
-        Arc::new(log_config(&compacted, &self.options.settings))
+        Arc::new(log_config(&of_journal(), &self.options.settings))
     }
 
     /// The epoch that batches carry: the number of unclean starts.

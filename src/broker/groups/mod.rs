@@ -176,10 +176,8 @@ impl Groups {
     }
 
     fn waiting_on(&self, conn: ConnId) -> Vec<(RequestId, Arc<str>, MemberNumber)> {
-        let first = RequestId { conn, sequence: 0 };
-        let last = RequestId { conn, sequence: u64::MAX };
         let mut found = Vec::new();
-        for (request, (group, member)) in self.shared.waiting.range(first..=last) {
+        for (request, (group, member)) in self.shared.waiting.range(RequestId::all_of(conn)) {
             if let Some(name) = self.names.get(group) {
                 found.push((*request, Arc::clone(name), *member));
             }
