@@ -20,6 +20,7 @@ use super::waiters::Waiters;
 use crate::base::ids::{ConnId, PartitionId, Ticket};
 use crate::base::payload::Payload;
 use crate::base::time::Mono;
+use crate::record::compression::Codec;
 use crate::storage::job::{Job, Read, ReadError, ReadPart};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
@@ -124,7 +125,6 @@ impl Fetch {
             whole_first_batch: !request.strict_byte_limit,
             parts,
             magic_max: request.magic_max,
-            understands_zstd: request.understands_zstd,
         }));
     }
 
@@ -383,6 +383,10 @@ fn find<'t>(
         None => return Err(ErrorCode::UnknownTopicOrPartition),
     };
     let partition = topic.partition(part.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    // As in Apache Kafka the topic's configuration counts, not the batches: clients that decode zstd ask in old versions.
+    if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
+        return Err(ErrorCode::UnsupportedCompressionType);
+    }
     check_leader_epoch(part.current_leader_epoch, leader_epoch)?;
     match partition.state {
         PartitionState::Online => {

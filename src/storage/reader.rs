@@ -173,10 +173,8 @@ impl Reader {
         piece: &Piece<'_>,
         offset: Offset,
     ) -> Result<Option<Payload>, ReadError> {
-        if !read.understands_zstd || read.magic_max < 2 {
-            self.refuse_zstd(piece)?;
-        }
         if read.magic_max < 2 {
+            self.refuse_zstd(piece)?;
             if self.conversions.used() >= self.conversions.limit() {
                 return Ok(None);
             }

@@ -229,7 +229,6 @@ impl Bench {
             whole_first_batch: true,
             parts,
             magic_max: 2,
-            understands_zstd: true,
         }
     }
 
