@@ -394,6 +394,10 @@ fn find<'t>(
         None => return Err(ErrorCode::UnknownTopicOrPartition),
     };
     let partition = topic.partition(part.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    // As in Apache Kafka the topic's configuration counts, not the batches: clients that decode zstd ask in old versions.
+    if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
+        return Err(ErrorCode::UnsupportedCompressionType);
+    }
     check_leader_epoch(part.current_leader_epoch, leader_epoch)?;
     // As Kafka has it: a client that does not know zstd may know it all the same, unless the topic insists.
     if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
