@@ -48,6 +48,8 @@ pub(super) struct SyncWork {
     pub(super) segment_base: Offset,
     pub(super) segment_bytes: u64,
     pub(super) files: Vec<Dirty>,
+    /// Whether the segment that `end` lies in is among the files.
+    pub(super) active: bool,
     /// Whether the directory has new names.
     pub(super) names: bool,
 }
@@ -227,12 +229,14 @@ impl Partition {
 
     /// Hands over what has to be synced. The caller sees to it that it is, in order.
     pub(super) fn take_sync(&mut self) -> SyncWork {
+        let active = self.dirty.iter().any(|dirty| dirty.path == self.active.log().path());
         SyncWork {
             log: Arc::clone(&self.log),
             end: self.end,
             segment_base: self.active.base(),
             segment_bytes: self.active.size(),
             files: std::mem::take(&mut self.dirty),
+            active,
             names: std::mem::take(&mut self.names_dirty),
         }
     }

@@ -121,6 +121,8 @@ pub(super) fn examine(
         bases: of(LOG_SUFFIX),
         epochs: read_epochs(&*files.fs, dir)?,
         segments: Vec::new(),
+        kept: Vec::new(),
+        kept_name: None,
     };
     let known_epochs = tail.epochs.clone();
     let mark = known.mark;
@@ -129,7 +131,10 @@ pub(super) fn examine(
     let log_start = mark.map_or(first, |mark| mark.log_start.clamp(first, end.max(first)));
     if tail.epochs != known_epochs {
         let checkpoint = EpochCheckpoint { epochs: tail.epochs.clone() };
-        replace_file(&*files.fs, &dir.join(LEADER_EPOCHS), &checkpoint.encode())?;
+        // The next epoch writes them again; a full disk is no reason not to start.
+        let path = dir.join(LEADER_EPOCHS);
+        replace_file(&*files.fs, &path, &checkpoint.encode())
+            .unwrap_or_else(|error| log::warn!("{error}"));
     }
     let mut snapshots = of(snapshot::SUFFIX);
     for beyond in snapshots.iter().filter(|offset| **offset > end) {

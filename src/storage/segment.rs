@@ -304,6 +304,10 @@ impl Segment {
         if last.is_some_and(|entry| u64::from(entry.position) >= state.size || entry.offset == 0) {
             return Ok(None);
         }
+        // Kafka fills the files with zeros while it runs.
+        if last_time.is_some_and(|entry| entry.offset == 0 && entry.timestamp == 0) {
+            return Ok(None);
+        }
         state.offsets = Index::with_file(index.count::<OffsetEntry>()?);
         state.times = Index::with_file(times.count::<TimeEntry>()?);
         state.largest = last_time.map(|entry| self.largest_of(&entry));

@@ -1,6 +1,6 @@
 //! The end of a log after an unclean stop: scanned, cut where it is torn, and synced.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Known;
@@ -8,6 +8,7 @@ use crate::base::ids::Offset;
 use crate::record::batch::{BatchHeader, HEADER_SIZE, verify_crc};
 use crate::storage::fs::{File, Fs, OpenMode, read_full, replace_file};
 use crate::storage::job::{LogConfig, StorageError};
+use crate::storage::marks::Mark;
 use crate::storage::scan::{Scan, ScanError, WHOLE};
 use crate::storage::segment::{LOG_SUFFIX, OnDisk, Segment, file_name};
 
@@ -33,6 +34,9 @@ pub(super) struct Tail<'a> {
     pub(super) bases: Vec<Offset>,
     pub(super) epochs: Vec<(i32, Offset)>,
     pub(super) segments: Vec<Arc<Segment>>,
+    /// Bytes that were cut and are kept aside.
+    pub(super) kept: Vec<u8>,
+    pub(super) kept_name: Option<PathBuf>,
 }
 
 impl Tail<'_> {
@@ -74,19 +78,36 @@ impl Tail<'_> {
     /// The mark's place, the beginning of the log, or that of the segment before the last.
     fn start(&self, known: &Known<'_>) -> Result<Option<Start>, StorageError> {
         if let Some(mark) = known.mark {
-            let found = self.bases.binary_search(&mark.segment_base).ok();
-            if let Some(segment) = found {
-                if self.size(mark.segment_base)? >= mark.segment_bytes {
-                    let (position, offset) = (mark.segment_bytes, mark.end);
-                    return Ok(Some(Start { segment, position, offset, marked: true }));
-                }
+            if let Some(start) = self.start_at(mark)? {
+                return Ok(Some(start));
             }
-            log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
+            if mark.end > mark.log_start {
+                log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
+            }
         }
         let new = known.mark.is_none() && known.marks_whole;
         let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
         let offset = self.bases.get(segment).copied();
         Ok(offset.map(|offset| Start { segment, position: 0, offset, marked: false }))
+    }
+
+    /// The mark's place. `None`: the files do not reach that far.
+    fn start_at(&self, mark: &Mark) -> Result<Option<Start>, StorageError> {
+        let at = |segment, position| Start { segment, position, offset: mark.end, marked: true };
+        match self.bases.binary_search(&mark.segment_base) {
+            Ok(segment) => {
+                let reached = self.size(mark.segment_base)? >= mark.segment_bytes;
+                Ok(reached.then(|| at(segment, mark.segment_bytes)))
+            }
+            // A segment that nothing was written to has no file; the one before it is whole.
+            Err(_) if mark.segment_bytes == 0 => match self.bases.last() {
+                Some(last) if *last < mark.segment_base => {
+                    Ok(Some(at(self.bases.len().saturating_sub(1), self.size(*last)?)))
+                }
+                _ => Ok(None),
+            },
+            Err(_) => Ok(None),
+        }
     }
 
     /// Compaction leaves gaps, but not above the mark.
@@ -161,7 +182,7 @@ impl Tail<'_> {
 
     /// Cuts a log file, durably.
     fn cut(
-        &self,
+        &mut self,
         path: &Path,
         file: &Arc<dyn File>,
         position: u64,
@@ -179,7 +200,7 @@ impl Tail<'_> {
     }
 
     /// Removes segments that nothing connects to the log any more.
-    fn remove_segments(&self, bases: &[Offset], offset: Offset) -> Result<(), StorageError> {
+    fn remove_segments(&mut self, bases: &[Offset], offset: Offset) -> Result<(), StorageError> {
         for base in bases {
             let path = self.dir.join(file_name(*base, LOG_SUFFIX));
             log::warn!("{} does not follow offset {offset} and is removed", path.display());
@@ -195,19 +216,34 @@ impl Tail<'_> {
     }
 
     /// Keeps bytes that hold a whole batch, as far as there is room. Recovery does not depend on it.
-    fn keep_aside(&self, file: &dyn File, from: u64, to: u64, offset: Offset) {
+    fn keep_aside(&mut self, file: &dyn File, from: u64, to: u64, offset: Offset) {
         let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len.min(TAIL_BYTES_MAX)];
+        let mut bytes = vec![0; len.min(TAIL_BYTES_MAX.saturating_sub(self.kept.len()))];
         let read = read_full(file, &mut bytes, from).unwrap_or(0);
         bytes.truncate(read);
         if !holds_whole_batch(&bytes) {
             return;
         }
-        let path = self.dir.join(file_name(offset, TAIL_SUFFIX));
-        match replace_file(self.fs, &path, &bytes) {
+        self.kept.extend(bytes);
+        let path = match &self.kept_name {
+            Some(path) => path.clone(),
+            None => self.name_kept(offset),
+        };
+        match replace_file(self.fs, &path, &self.kept) {
             Ok(()) => log::warn!("{} keeps {read} bytes that were cut off", path.display()),
             Err(error) => log::warn!("{error}"),
         }
+    }
+
+    /// Names the file of this recovery, and removes that of an earlier one.
+    fn name_kept(&mut self, offset: Offset) -> PathBuf {
+        let earlier = self.fs.read_dir(self.dir).unwrap_or_default();
+        for entry in earlier.iter().filter(|entry| entry.name.ends_with(TAIL_SUFFIX)) {
+            let _ = self.fs.remove_file(&self.dir.join(&entry.name));
+        }
+        let path = self.dir.join(file_name(offset, TAIL_SUFFIX));
+        self.kept_name = Some(path.clone());
+        path
     }
 }
 

@@ -130,32 +130,37 @@ impl Segment {
         }
     }
 
-    /// Checks the batches of a range, unless this process wrote or checked them before.
+    /// Checks the batches of a range, unless this process wrote or checked them before. Gives where the good ones end;
+    /// it is an error if not even the first is good.
     pub(in crate::storage) fn check(
         &self,
         files: &Files,
         from: u64,
         to: u64,
-    ) -> Result<(), ReadError> {
-        let from = {
+    ) -> Result<u64, ReadError> {
+        let begin = {
             let state = lock(&self.state);
-            let to = to.min(state.own_from);
-            if to <= from || to <= state.checked_to {
-                return Ok(());
+            let foreign = to.min(state.own_from);
+            if foreign <= from || foreign <= state.checked_to {
+                return Ok(to);
             }
             if from <= state.checked_to { state.checked_to } else { from }
         };
-        let mut scan = Scan::new(files.get(&self.log)?, from, to, WHOLE);
+        let mut scan = Scan::new(files.get(&self.log)?, begin, to, WHOLE);
         let mut least = self.base;
-        let of_read = |error: ScanError| error.of_read(self.log.path());
-        while let Some(met) = scan.next_good(least).map_err(of_read)? {
-            least = met.header.next_offset();
+        loop {
+            match scan.next_good(least) {
+                Ok(Some(met)) => least = met.header.next_offset(),
+                Ok(None) => break,
+                Err(ScanError::Bad) if scan.position() > from => break,
+                Err(error) => return Err(error.of_read(self.log.path())),
+            }
         }
         let mut state = lock(&self.state);
-        if from <= state.checked_to {
-            state.checked_to = state.checked_to.max(to);
+        if begin <= state.checked_to {
+            state.checked_to = state.checked_to.max(scan.position());
         }
-        Ok(())
+        Ok(scan.position())
     }
 
     /// Where to begin walking to find the first record of this timestamp or later, in a segment that has one.
