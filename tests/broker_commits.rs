@@ -1,9 +1,11 @@
 //! Commits: who may store a position, what is answered, how long it lasts.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod support;
 
 use chronik::base::ids::{PartitionId, TopicId};
 use chronik::base::payload::Bytes;
+use chronik::broker::event::Event;
 use chronik::broker::options::{GroupOptions, Limits, Options};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
@@ -510,4 +512,32 @@ fn commits_show_in_metrics() {
     let topic = h.broker.topics().get("__consumer_offsets").unwrap().id;
     let (key, _) = h.records(PartitionId { topic, index: 0 }).remove(0);
     assert!(matches!(OffsetsKey::decode(&key).unwrap(), OffsetsKey::OffsetCommit(_)));
+}
+
+#[test]
+fn a_commit_asks_once_for_the_sync_of_what_it_commits() {
+    let mut h = with_topic();
+    h.ask(produce("t", 0, 1, batch(3)));
+    h.hold_syncs = true;
+    let id = h.send_from(1, commit("t", 0, 3));
+    for _ in 0..5 {
+        let produced = h.send(produce("t", 0, 1, batch(1)));
+        h.settle();
+        assert!(h.is_answered(produced) && !h.is_answered(id));
+    }
+    assert_eq!(h.jobs.iter().filter(|job| *job == "Sync").count(), 1);
+    h.release_syncs();
+    assert!(h.is_answered(id));
+}
+
+#[test]
+fn a_commit_of_a_connection_that_is_gone_is_forgotten() {
+    let mut h = with_topic();
+    h.ask(produce("t", 0, 1, batch(1)));
+    h.hold_syncs = true;
+    let gone = h.send_from(1, commit("t", 0, 1));
+    let stays = h.send_from(2, commit("t", 0, 1));
+    h.handle(Event::Disconnected(conn(1)));
+    h.release_syncs();
+    assert!(h.is_answered(stays) && !h.is_answered(gone));
 }

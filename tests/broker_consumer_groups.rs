@@ -1,4 +1,11 @@
 //! Consumer groups: who is in, who leads, who gets what, and what a restart leaves.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 
 mod support;
 
@@ -884,7 +891,7 @@ fn groups_are_described_and_listed_as_tools_expect() {
         ("connect", "")
     );
     assert_eq!(completing.members[0].member_metadata.len(), 0);
-    assert_eq!(completing.authorized_operations, 0b1_0100_1000);
+    assert_eq!((completing.authorized_operations, unknown.authorized_operations), (3400, 3400));
     assert_eq!(h.state().authorized_operations, i32::MIN);
 }
 
@@ -1142,4 +1149,19 @@ fn live_a_life(seed: u64) {
     }
     assert_eq!(h.broker.groups().summaries().count(), 0, "nobody is left, so nothing is");
     assert_eq!(h.broker.next_deadline(), None);
+}
+
+#[test]
+fn a_generation_too_large_for_the_journal_is_refused_and_the_broker_goes_on() {
+    let mut h = Harness::new();
+    let member = h.asks_to_join(old_join(""));
+    let share = "x".repeat(5 << 20);
+    let answer = h.asks_to_sync(SyncGroupRequest {
+        protocol_type: None,
+        protocol_name: None,
+        must_name_protocol: false,
+        ..sync(1, &member.member_id, &[(&member.member_id, &share)])
+    });
+    assert_eq!(answer.error_code, ErrorCode::UnknownServerError.code());
+    h.create_topic("t", 1);
 }

@@ -176,3 +176,15 @@ fn a_fetch_that_finds_no_room_to_wait_is_answered_at_once() {
     let id = h.send(fetch("t", 0, 0));
     assert!(!h.is_answered(id), "the room has returned");
 }
+
+#[test]
+fn zstd_is_kept_from_old_clients_only_where_the_topic_insists_on_it() {
+    let mut h = Harness::new();
+    h.create_topic("free", 1);
+    h.create_topic_with("zstd", &[("compression.type", "zstd")]);
+    for (topic, expected) in [("free", 0), ("zstd", ErrorCode::UnsupportedCompressionType.code())] {
+        let request =
+            FetchRequest { understands_zstd: false, max_wait_ms: 0, ..fetch(topic, 0, 0) };
+        assert_eq!(fetched(&h.ask(request)).error_code, expected, "{topic}");
+    }
+}

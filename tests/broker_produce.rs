@@ -2,7 +2,9 @@
 
 mod support;
 
+use chronik::broker::event::Event;
 use chronik::broker::options::{Durability, Options};
+use chronik::storage::job::{Appended, Outcome};
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
 use support::*;
@@ -163,4 +165,36 @@ fn unsynced_records_are_synced_within_the_flush_interval() {
     h.advance_ms(1_000);
     assert_eq!(h.jobs.iter().filter(|job| *job == "Sync").count(), 1);
     assert_eq!(h.broker.next_deadline(), None, "the deadline exists only while something is dirty");
+}
+
+#[test]
+fn a_duplicate_is_answered_though_nothing_moves() {
+    for (durability, acks) in [(Durability::Os, 1), (Durability::Group, 1), (Durability::Os, -1)] {
+        let mut h = Harness::with(Options { durability, ..Options::default() });
+        h.create_topic("t", 1);
+        h.ask(produce("t", 0, acks, batch(1)));
+        let again = h.send(produce("t", 0, acks, batch(1)));
+        let Some(Outcome::Appended { result: Ok(appended), .. }) = h.outcomes.front_mut() else {
+            panic!("another outcome");
+        };
+        *appended = Appended { base_offset: 0, end_offset: 1, duplicate: true, ..*appended };
+        h.settle();
+        let answer = h.reply(again).expect("an answer without another produce");
+        assert_eq!((produced(&answer).error_code, produced(&answer).base_offset), (0, 0));
+    }
+}
+
+#[test]
+fn a_thousand_waiting_produces_are_answered_by_one_sync() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    let ids: Vec<_> =
+        (0..1_000).map(|slot| h.send_from(slot, produce("t", 0, -1, batch(1)))).collect();
+    h.settle();
+    assert!(!ids.iter().any(|id| h.is_answered(*id)));
+    h.handle(Event::Disconnected(conn(7)));
+    h.release_syncs();
+    let answered = ids.iter().filter(|id| h.is_answered(**id)).count();
+    assert_eq!(answered, 999, "all but the one that has gone");
 }

@@ -1,4 +1,5 @@
 //! Topics and metadata: creation, deletion, and what a client is told about them.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod support;
 
@@ -222,4 +223,14 @@ fn the_brokers_configuration_is_described_with_its_sources() {
     };
     assert_eq!(value(0, "cleanup.policy").as_deref(), Some("delete"));
     assert_eq!(value(1, "default.replication.factor").as_deref(), Some("1"));
+}
+
+#[test]
+fn the_name_of_a_deleted_topic_is_free_after_a_restart() {
+    let mut h = Harness::new();
+    h.create_topic("t", 2);
+    h.ask(delete("t"));
+    h.restart();
+    h.create_topic("t", 1);
+    assert_eq!(h.broker.topics().removed().count(), 0, "what is gone is not remembered for ever");
 }

@@ -1,7 +1,7 @@
 //! The source text itself: layers, reachable files, opening lines, words that may not stand there, lengths of
 //! functions, and the tables of the README.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 #![expect(clippy::indexing_slicing, reason = "positions come from the text itself")]
 #![expect(clippy::disallowed_methods, reason = "the source is read as it lies there")]
 
@@ -161,7 +161,7 @@ fn imports_point_down() {
                         !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
                     })
                 };
-                let fine = whole(&layer.as_str()) || allowed.iter().any(|name| whole(&name));
+                let fine = whole(&layer.as_str()) || allowed.iter().any(whole);
                 assert!(fine, "{}:{number}: {layer} imports {path}", source.path.display());
             }
         }
@@ -180,7 +180,7 @@ fn every_file_is_reachable() {
         reached.insert(path);
     }
     let all: BTreeSet<PathBuf> = sources.into_iter().map(|source| source.path).collect();
-    assert_eq!(all.difference(&reached).collect::<Vec<_>>(), [&PathBuf::new(); 0]);
+    assert!(all.is_subset(&reached), "{:?}", all.difference(&reached).collect::<Vec<_>>());
 }
 
 /// The files of the modules that a file names.

@@ -117,6 +117,10 @@ fn a_join_without_a_rebalance_timeout_takes_the_session_timeout() {
     assert_eq!(join(0).rebalance_timeout_ms, 6000);
     assert_eq!(join(1).rebalance_timeout_ms, -1);
     assert!(!join(3).must_know_member_id && join(4).must_know_member_id);
+    assert!(!join(8).may_skip_assignment && join(9).may_skip_assignment);
+    let sync =
+        |version| normalized(SyncGroupRequest::default(), version, body!(Request::SyncGroup));
+    assert!(!sync(4).must_name_protocol && sync(5).must_name_protocol);
 }
 
 #[test]

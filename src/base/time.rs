@@ -40,6 +40,16 @@ impl Sub for Mono {
 /// Milliseconds since 1970 on the wall clock: what Kafka calls a timestamp.
 pub type WallMs = i64;
 
+/// A wall clock before November 2026 is wrong: this program is newer.
+const SANE_FROM: WallMs = 1_793_491_200_000;
+
+/// Whether the wall clock can be right. A box without a battery starts in 1970; until somebody sets its clock, nothing
+/// expires and no timestamp is too far from it.
+#[must_use]
+pub fn is_sane(wall: WallMs) -> bool {
+    wall >= SANE_FROM
+}
+
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {

@@ -1,6 +1,7 @@
 //! What comes into the broker and what goes out of it.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::base::ids::ConnId;
@@ -14,6 +15,14 @@ pub struct RequestId {
     pub conn: ConnId,
     /// How many requests the connection sent before.
     pub sequence: u64,
+}
+
+impl RequestId {
+    /// The range of all requests of a connection.
+    #[must_use]
+    pub fn all_of(conn: ConnId) -> RangeInclusive<RequestId> {
+        RequestId { conn, sequence: 0 }..=RequestId { conn, sequence: u64::MAX }
+    }
 }
 
 /// Who sent a request.

@@ -20,6 +20,7 @@ use super::waiters::Waiters;
 use crate::base::ids::{ConnId, PartitionId, Ticket};
 use crate::base::payload::Payload;
 use crate::base::time::Mono;
+use crate::record::compression::Codec;
 use crate::storage::job::{Job, Read, ReadError, ReadPart};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
@@ -33,6 +34,8 @@ use crate::wire::records::Records;
 pub struct Fetch {
     last_ticket: u64,
     fetches: BTreeMap<Ticket, Pending>,
+    /// The same by request, so that those of one connection are found without looking at all.
+    tickets: BTreeMap<RequestId, Ticket>,
     /// What all of them take in memory.
     bytes_waiting: usize,
     waiters: Waiters<PartitionId>,
@@ -103,6 +106,7 @@ impl Fetch {
             bytes_found: 0,
         };
         self.fetches.insert(ticket, pending);
+        self.tickets.insert(id, ticket);
         self.attempt(ctx, topics, ticket);
     }
 
@@ -124,7 +128,6 @@ impl Fetch {
             whole_first_batch: !request.strict_byte_limit,
             parts,
             magic_max: request.magic_max,
-            understands_zstd: request.understands_zstd,
         }));
     }
 
@@ -161,16 +164,29 @@ impl Fetch {
         let enough = pending.bytes_found >= pending.bytes_wanted();
         let is_late = pending.is_last_try || ctx.now.mono >= pending.deadline;
         if pending.failed || enough || is_late {
-            if let Some(pending) = self.fetches.remove(&ticket) {
-                self.bytes_waiting = self.bytes_waiting.saturating_sub(pending.bytes);
+            if let Some(pending) = self.take(ticket) {
                 ctx.reply(pending.id, pending.response); // A, B, C
             }
         } else if pending.bytes_growing(topics) + pending.bytes_found >= pending.bytes_wanted() {
             self.attempt(ctx, topics, ticket); // D
         } else {
+            // What was found is found again; until then it need not hold memory and files.
+            pending.response = FetchResponse::default();
             let keys = pending.seen.iter().map(|seen| seen.partition).collect();
             self.waiters.park(ticket, keys, pending.deadline);
         }
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Pending> {
+        self.waiters.leave(ticket);
+        let pending = self.fetches.remove(&ticket)?;
+        self.tickets.remove(&pending.id);
+        self.bytes_waiting = self.bytes_waiting.saturating_sub(pending.bytes);
+        Some(pending)
+    }
+
+    fn of_connection(&self, conn: ConnId) -> Vec<Ticket> {
+        self.tickets.range(RequestId::all_of(conn)).map(|(_, ticket)| *ticket).collect()
     }
 
     /// A partition's visible end moved, or it failed or is gone: tries those who wait for it and may now have enough.
@@ -198,10 +214,7 @@ impl Fetch {
 
     /// The client will send nothing more: what it waits for is answered with what there is.
     pub fn input_ended(&mut self, ctx: &mut Context<'_>, topics: &TopicTable, conn: ConnId) {
-        let of_conn = |pending: &Pending| pending.id.conn == conn;
-        let tickets: Vec<Ticket> =
-            self.fetches.iter().filter(|(_, p)| of_conn(p)).map(|(ticket, _)| *ticket).collect();
-        for ticket in tickets {
+        for ticket in self.of_connection(conn) {
             let is_reading = self.fetches.get(&ticket).is_some_and(|p| !p.reads.is_empty());
             if is_reading {
                 if let Some(pending) = self.fetches.get_mut(&ticket) {
@@ -222,15 +235,9 @@ impl Fetch {
 
     /// A connection is gone.
     pub fn disconnected(&mut self, conn: ConnId) {
-        let Fetch { waiters, bytes_waiting, fetches, .. } = self;
-        fetches.retain(|ticket, pending| {
-            let stays = pending.id.conn != conn;
-            if !stays {
-                waiters.leave(*ticket);
-                *bytes_waiting = bytes_waiting.saturating_sub(pending.bytes);
-            }
-            stays
-        });
+        for ticket in self.of_connection(conn) {
+            self.take(ticket);
+        }
     }
 
     /// The nearest deadline of a fetch that waits.
@@ -251,7 +258,11 @@ impl Fetch {
     /// What does not.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         let parked = self.fetches.values().filter(|pending| pending.reads.is_empty()).count();
-        if parked == self.waiters.len() { Ok(()) } else { Err("a fetch waits for nothing") }
+        if parked != self.waiters.len() {
+            return Err("a fetch waits for nothing");
+        }
+        let known = self.tickets.len() == self.fetches.len();
+        if known { Ok(()) } else { Err("a fetch is not found by its request") }
     }
 }
 
@@ -383,7 +394,15 @@ fn find<'t>(
         None => return Err(ErrorCode::UnknownTopicOrPartition),
     };
     let partition = topic.partition(part.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    // As in Apache Kafka the topic's configuration counts, not the batches: clients that decode zstd ask in old versions.
+    if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
+        return Err(ErrorCode::UnsupportedCompressionType);
+    }
     check_leader_epoch(part.current_leader_epoch, leader_epoch)?;
+    // As Kafka has it: a client that does not know zstd may know it all the same, unless the topic insists.
+    if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
+        return Err(ErrorCode::UnsupportedCompressionType);
+    }
     match partition.state {
         PartitionState::Online => {
             Ok((PartitionId { topic: topic.id, index: part.partition }, partition))

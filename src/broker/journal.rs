@@ -19,6 +19,10 @@ use crate::record::RecordError;
 use crate::record::builder::{BatchBuilder, BatchOptions};
 use crate::storage::job::{Append, Job, Origin};
 
+/// A batch that has grown beyond this many bytes takes no further record, so that it fits into a segment whatever one
+/// turn records.
+const BATCH_BYTES: usize = 16 << 20;
+
 /// A moment in the journal: the number of records before it. The default is before everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
@@ -50,17 +54,18 @@ struct Tail {
     /// The offset that the next record gets. The broker is the only writer.
     next: Offset,
     /// Records that have not been handed to storage.
-    pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pending: VecDeque<(Vec<u8>, Option<Vec<u8>>)>,
     /// Below this offset everything is on the disk.
     synced: Offset,
 }
 
 impl Tail {
-    /// One batch of everything that is pending.
+    /// One batch of what is pending, which is everything unless that is very much.
     fn take_batch(&mut self, now: WallMs) -> Result<Vec<u8>, RecordError> {
         let options = BatchOptions { base_offset: self.next, ..BatchOptions::default() };
         let mut batch = BatchBuilder::new(options)?;
-        for (key, value) in self.pending.drain(..) {
+        while batch.size_in_bytes() <= BATCH_BYTES {
+            let Some((key, value)) = self.pending.pop_front() else { break };
             batch.append(now, Some(&key), value.as_deref(), &[])?;
             self.next += 1;
         }
@@ -84,7 +89,8 @@ impl Journal {
     /// Says where a log lies and where it ends. Everything in it is durable.
     pub fn open(&mut self, log: Log, topic: TopicId, end: Offset) {
         let partition = PartitionId { topic, index: 0 };
-        self.tails.insert(log, Tail { partition, next: end, pending: Vec::new(), synced: end });
+        self.tails
+            .insert(log, Tail { partition, next: end, pending: VecDeque::new(), synced: end });
     }
 
     /// The epoch that batches carry from now on.
@@ -101,7 +107,7 @@ impl Journal {
     /// Appends a record. The caller replays it at once, and lets what rests on it wait for the position.
     pub fn append(&mut self, record: JournalRecord) -> Position {
         if let Some(tail) = self.tails.get_mut(&record.log) {
-            tail.pending.push((record.key, record.value));
+            tail.pending.push_back((record.key, record.value));
         }
         self.appended += 1;
         Position(self.appended)
@@ -132,26 +138,25 @@ impl Journal {
     pub fn flush(&mut self, now: WallMs, out: &mut Vec<Effect>) {
         let position = self.end();
         for (log, tail) in &mut self.tails {
-            if tail.pending.is_empty() {
-                continue;
+            while !tail.pending.is_empty() {
+                let records = match tail.take_batch(now) {
+                    Ok(records) => records,
+                    Err(error) => {
+                        out.push(Effect::Fatal { reason: format!("the journal refuses: {error}") });
+                        return;
+                    }
+                };
+                self.in_flight.push_back((position, *log, tail.next));
+                out.push(Effect::Job(Job::Append(Append {
+                    ticket: Ticket(position.0),
+                    partition: tail.partition,
+                    records: Bytes::from_vec(records),
+                    sync: true,
+                    leader_epoch: self.leader_epoch,
+                    now,
+                    origin: Origin::Broker,
+                })));
             }
-            let records = match tail.take_batch(now) {
-                Ok(records) => records,
-                Err(error) => {
-                    out.push(Effect::Fatal { reason: format!("the journal refuses: {error}") });
-                    continue;
-                }
-            };
-            self.in_flight.push_back((position, *log, tail.next));
-            out.push(Effect::Job(Job::Append(Append {
-                ticket: Ticket(position.0),
-                partition: tail.partition,
-                records: Bytes::from_vec(records),
-                sync: true,
-                leader_epoch: self.leader_epoch,
-                now,
-                origin: Origin::Broker,
-            })));
         }
     }
 
@@ -170,7 +175,7 @@ impl Journal {
             if self.tails.get(log).is_some_and(|tail| tail.synced < *end) {
                 break;
             }
-            // Two batches of one flush share a position: both must be there.
+            // The batches of one flush share a position: all must be there.
             let position = *position;
             self.in_flight.pop_front();
             if self.in_flight.front().is_none_or(|next| next.0 > position) {

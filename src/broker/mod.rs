@@ -244,7 +244,9 @@ impl Broker {
         if is_unsynced && ctx.options.durability != Durability::Os {
             state.flusher.dirty(&ctx, id);
         }
-        if moved || result.is_err() || !is_unsynced {
+        // What waits for the disk is told by the sync. A duplicate may be on the disk already.
+        let is_duplicate = result.as_ref().is_ok_and(|appended| appended.duplicate);
+        if moved || is_duplicate || result.is_err() {
             self.progress(id, now, out);
         }
     }
@@ -284,10 +286,8 @@ impl Broker {
         let ctx = &mut ctx;
         state.produce.progress(ctx, id, state.table.partition(id));
         state.fetch.progress(ctx, &state.table, id);
-        for commit in state.commit_gate.progress(id) {
-            if let Some(commit) = state.commit_gate.admit(ctx, &state.table, commit) {
-                state.groups.commit(ctx, commit.id, &commit.request, &state.table);
-            }
+        for commit in state.commit_gate.progress(id, state.table.partition(id)) {
+            state.groups.commit(ctx, commit.id, &commit.request, &state.table);
         }
     }
 }

@@ -32,9 +32,8 @@ use crate::wire::messages::{
     ProduceResponseTopic,
 };
 
-/// How much a batch may grow when it is decompressed in order to be converted, as a multiple of
-/// `max.message.bytes`.
-const DECOMPRESSED_FACTOR: usize = 64;
+/// Most bytes that records may take when they are decompressed in order to be converted.
+const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
 
 /// Everything that is being produced.
 #[derive(Debug, Default)]
@@ -159,13 +158,11 @@ impl Produce {
         self.slots.insert(ticket, slot);
         let codec = topic.codec.filter(|codec| codec_of(&records) != Some(*codec));
         if is_old_format(&records) || codec.is_some() {
-            let decompressed_bytes_max =
-                topic.log_config.batch_bytes_max.saturating_mul(DECOMPRESSED_FACTOR);
             ctx.job(Job::Convert(Convert {
                 ticket,
                 records,
                 codec: topic.codec,
-                decompressed_bytes_max,
+                decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
             }));
             let queue = self.queued.entry(slot.partition).or_default();
             queue.push_back(Queued { ticket, records: None });
@@ -285,7 +282,11 @@ impl Produce {
 
     /// A connection is gone: nobody waits for its answers. What it sent is appended all the same.
     pub fn disconnected(&mut self, conn: ConnId) {
-        self.requests.retain(|id, _| id.conn != conn);
+        let gone: Vec<RequestId> =
+            self.requests.range(RequestId::all_of(conn)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.requests.remove(&id);
+        }
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {

@@ -10,7 +10,7 @@ use super::Broker;
 use super::event::Effect;
 use super::journal::{Log, Position};
 use super::metadata_records::to_journal;
-use super::topic_configs::{TopicConfigs, log_config};
+use super::topic_configs::{log_config, of_journal};
 use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
@@ -77,14 +77,15 @@ impl Broker {
         self.recover_metadata(&record);
     }
 
-    /// Opens every partition, and makes the topic of groups and commits if there is none. `offsets_end`: where it
-    /// ends, if it was replayed.
+    /// Opens every partition, and makes the topic of groups and commits if there is none. What deleted topics left
+    /// behind is out of the way by now. `offsets_end`: where that one ends, if it was replayed.
     pub fn start(&mut self, offsets_end: Option<Offset>, now: Now, out: &mut Vec<Effect>) {
         let offsets_topic = self.state.table.get(OFFSETS_TOPIC).map(|topic| topic.id);
         if let (Some(topic), Some(end)) = (offsets_topic, offsets_end) {
             self.journal.open(Log::Offsets, topic, end);
         }
         let (state, mut ctx) = self.split(now, out);
+        state.table.names_are_free();
         state.groups.loaded(&mut ctx, &state.table);
         state.topics.open_all(&mut ctx, &state.table);
         if offsets_topic.is_none() {
@@ -105,8 +106,7 @@ impl Broker {
     /// How the journal's logs are kept.
     #[must_use]
     pub fn journal_log_config(&self) -> Arc<LogConfig> {
-        let compacted = TopicConfigs::from([("cleanup.policy".into(), "compact".into())]);
-        Arc::new(log_config(&compacted, &self.options.settings))
+        Arc::new(log_config(&of_journal(), &self.options.settings))
     }
 
     /// The epoch that batches carry: the number of unclean starts.

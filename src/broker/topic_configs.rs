@@ -11,6 +11,18 @@ use crate::storage::job::LogConfig;
 /// What a topic sets itself; the rest comes from the broker's settings.
 pub type TopicConfigs = BTreeMap<String, String>;
 
+/// The configuration of the broker's own topics. Their segments have room for any batch of the journal, however small
+/// those of other topics are.
+#[must_use]
+pub fn of_journal() -> TopicConfigs {
+    let pairs = [
+        ("cleanup.policy", "compact"),
+        ("compression.type", "producer"),
+        ("segment.bytes", "104857600"),
+    ];
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// Whether a topic may set this key to this value.
 ///
 /// # Errors

@@ -70,7 +70,7 @@ pub struct TopicTable {
     names: BTreeMap<TopicId, Arc<str>>,
     /// Names that are not free yet: the topic is deleted, its directories are not yet out of the way.
     leaving: BTreeMap<TopicId, Arc<str>>,
-    /// Topics that the journal says were deleted.
+    /// Topics that the journal says were deleted, and whose directories may still be there.
     removed: BTreeSet<TopicId>,
     partition_count: usize,
 }
@@ -105,6 +105,13 @@ impl TopicTable {
     /// The directories of a deleted topic are out of the way.
     pub fn name_is_free(&mut self, id: TopicId) {
         self.leaving.remove(&id);
+        self.removed.remove(&id);
+    }
+
+    /// The directories of all topics that were deleted before the start are out of the way.
+    pub fn names_are_free(&mut self) {
+        self.leaving.clear();
+        self.removed.clear();
     }
 
     /// Whether a deleted topic's directories are still in the way of this name.
@@ -113,7 +120,7 @@ impl TopicTable {
         self.leaving.values().any(|leaving| &**leaving == name)
     }
 
-    /// Topics that were deleted, as far as the journal remembers.
+    /// Topics that were deleted and may have left directories behind.
     pub fn removed(&self) -> impl Iterator<Item = TopicId> {
         self.removed.iter().copied()
     }

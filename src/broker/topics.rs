@@ -131,8 +131,7 @@ impl Topics {
         table: &mut TopicTable,
         name: &str,
     ) -> Result<TopicId, Refusal> {
-        let pairs = [("cleanup.policy", "compact"), ("compression.type", "producer")];
-        let configs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let configs = topic_configs::of_journal();
         self.make(ctx, table, name, &Plan { partitions: 1, configs })
     }
 

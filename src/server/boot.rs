@@ -1,5 +1,6 @@
 //! The start: storage opens, the journal is replayed, every partition opens, and only then does anybody listen.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use super::routes::Routes;
 use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
+use super::turn::note_failure;
 use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
@@ -53,19 +55,24 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         // A waker that fails means that the process is out of kernel memory; the next outcome tries again.
         let _ = waker.wake();
     };
-    let (storage, started) = Storage::start(storage_options(config, &mut random), Arc::new(wake))
-        .map_err(|error| Fatal(error.to_string()))?;
+    let (storage, started) =
+        Storage::start(storage_options(config, &pools, &mut random), Arc::new(wake))
+            .map_err(|error| Fatal(error.to_string()))?;
     let metrics = Metrics::new(setup(&pools, &storage, &clock));
     metrics.unclean_start.set(i64::from(!started.clean));
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
     open_everything(&storage, &mut broker, &started, &clock)?;
-    let mut listeners = Vec::new();
-    for listener in &config.net.listeners {
-        let address = listen(&mut net, &listener.address, Protocol::Frames)?;
-        listeners.push(BoundListener { address, advertised: listener.advertised.clone() });
-    }
-    let http = config.http.as_ref().map(|http| listen(&mut net, http, Protocol::Http));
-    announce(&listeners, http.transpose()?, config);
+    let (listeners, http) = match listen_everywhere(&mut net, config) {
+        Ok(bound) => bound,
+        Err(fatal) => {
+            // Nobody was served, so the next start finds everything as a clean stop leaves it.
+            if let Err(error) = storage.shutdown(clock.now().wall) {
+                log::warn!("clean stop: {error}");
+            }
+            return Err(fatal);
+        }
+    };
+    announce(&listeners, http, config);
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
@@ -93,6 +100,20 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         effects: Vec::new(),
         outcomes: Vec::new(),
     })
+}
+
+/// Opens every listener, and the one for HTTP if there is to be one.
+fn listen_everywhere(
+    net: &mut Reactor,
+    config: &Config,
+) -> Result<(Vec<BoundListener>, Option<SocketAddr>), Fatal> {
+    let mut listeners = Vec::new();
+    for listener in &config.net.listeners {
+        let address = listen(net, &listener.address, Protocol::Frames)?;
+        listeners.push(BoundListener { address, advertised: listener.advertised.clone() });
+    }
+    let http = config.http.as_ref().map(|http| listen(net, http, Protocol::Http));
+    Ok((listeners, http.transpose()?))
 }
 
 /// The first line of the log: where the broker is. Whatever else the start has to say comes after it.
@@ -132,19 +153,14 @@ fn open_everything(
     broker.start(offsets_end, clock.now(), &mut effects);
     let mut outcomes = Vec::new();
     loop {
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Job(job) => storage.submit(job),
-                Effect::Fatal { reason } => return Err(Fatal(reason)),
-                Effect::Reply { .. } | Effect::Silence { .. } => {}
-            }
-        }
+        submit(storage, &mut effects)?;
         if broker.is_ready() {
             let lowered = broker.clamp_commits(clock.now(), &mut effects);
             if lowered > 0 {
                 log::warn!("{lowered} commits lay beyond the end of their log and were lowered");
             }
-            return Ok(());
+            broker.end_turn(clock.now(), &mut effects);
+            return submit(storage, &mut effects);
         }
         storage.wait_outcomes(PATIENCE);
         storage.take_outcomes(&mut outcomes);
@@ -152,10 +168,23 @@ fn open_everything(
             log::info!("still opening partitions");
         }
         for outcome in outcomes.drain(..) {
+            note_failure(&outcome);
             broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
         }
         broker.end_turn(clock.now(), &mut effects);
     }
+}
+
+/// Hands over the jobs. There is nobody yet to whom an answer could go.
+fn submit(storage: &Storage, effects: &mut Vec<Effect>) -> Result<(), Fatal> {
+    for effect in effects.drain(..) {
+        match effect {
+            Effect::Job(job) => storage.submit(job),
+            Effect::Fatal { reason } => return Err(Fatal(reason)),
+            Effect::Reply { .. } | Effect::Silence { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 fn replay(
@@ -196,13 +225,21 @@ fn replay_batch(broker: &mut Broker, log: Log, batch: &Bytes) -> Result<(), Stri
     Ok(())
 }
 
+/// No host means every address: those of IPv6 with those of IPv4 in them, or the latter alone where there is no IPv6.
 fn listen(net: &mut Reactor, wanted: &HostPort, protocol: Protocol) -> Result<SocketAddr, Fatal> {
-    let host = if wanted.host.is_empty() { "0.0.0.0" } else { wanted.host.as_str() };
-    let failed =
-        |error: &dyn std::fmt::Display| Fatal(format!("cannot listen on {wanted}: {error}"));
-    let mut addresses = (host, wanted.port).to_socket_addrs().map_err(|error| failed(&error))?;
-    let address = addresses.next().ok_or_else(|| failed(&"the name has no address"))?;
-    net.listen(address, protocol).map_err(|error| failed(&error))
+    let hosts = if wanted.host.is_empty() { vec!["::", "0.0.0.0"] } else { vec![&*wanted.host] };
+    let mut failure = "the name has no address".to_owned();
+    for host in hosts {
+        let listening = (host, wanted.port)
+            .to_socket_addrs()
+            .and_then(|mut addresses| addresses.next().ok_or(ErrorKind::AddrNotAvailable.into()))
+            .and_then(|address| net.listen(address, protocol));
+        match listening {
+            Ok(address) => return Ok(address),
+            Err(error) => failure = error.to_string(),
+        }
+    }
+    Err(Fatal(format!("cannot listen on {wanted}: {failure}")))
 }
 
 fn seed() -> Result<u64, Fatal> {
@@ -212,13 +249,18 @@ fn seed() -> Result<u64, Fatal> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// Half of the memory for large frames, an eighth for small ones; the rest is for answers and state.
-fn pools(config: &Config) -> [Arc<Pool>; 2] {
+/// Half of the memory for large frames, an eighth for small ones, a quarter for converted answers; the rest is for
+/// those who wait. No pool waits for another.
+fn pools(config: &Config) -> [Arc<Pool>; 3] {
     let bytes = config.net.memory_bytes;
-    [Pool::new("small_frames", bytes / 8), Pool::new("large_frames", bytes / 2)]
+    [
+        Pool::new("small_frames", bytes / 8),
+        Pool::new("large_frames", bytes / 2),
+        Pool::new("conversions", bytes / 4),
+    ]
 }
 
-fn setup(pools: &[Arc<Pool>; 2], storage: &Storage, clock: &Clock) -> Setup {
+fn setup(pools: &[Arc<Pool>; 3], storage: &Storage, clock: &Clock) -> Setup {
     let apis = ApiKey::ALL.iter().map(|api| (api.key(), api.name(), api.versions()));
     Setup {
         apis: apis.collect(),
@@ -229,8 +271,8 @@ fn setup(pools: &[Arc<Pool>; 2], storage: &Storage, clock: &Clock) -> Setup {
     }
 }
 
-fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
-    let [small, large] = pools;
+fn net_options(config: &Config, pools: &[Arc<Pool>; 3]) -> net::Options {
+    let [small, large, _] = pools;
     let mut options = net::Options::new(Arc::clone(small), Arc::clone(large));
     options.connections_max = config.net.connections_max;
     options.connections_per_address_max = config.net.connections_per_address_max;
@@ -240,7 +282,12 @@ fn net_options(config: &Config, pools: &[Arc<Pool>; 2]) -> net::Options {
 }
 
 /// `random` makes the ids of a directory that is new.
-fn storage_options(config: &Config, random: &mut Random) -> storage::Options {
+fn storage_options(
+    config: &Config,
+    pools: &[Arc<Pool>; 3],
+    random: &mut Random,
+) -> storage::Options {
+    let [_, _, conversions] = pools;
     let directory_id = random.topic_id();
     let cluster_id = config.broker.cluster_id.clone();
     storage::Options {
@@ -249,6 +296,7 @@ fn storage_options(config: &Config, random: &mut Random) -> storage::Options {
         writers: config.storage.writers,
         readers: config.storage.readers,
         files_open_max: files_open_max(),
+        conversions: Arc::clone(conversions),
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,

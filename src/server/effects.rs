@@ -13,7 +13,12 @@ use crate::wire::api::Response;
 impl Server {
     /// Carries out the effects so far, and those that follow from them.
     pub(super) fn carry_out(&mut self, now: Now) -> Result<(), Fatal> {
-        while !self.effects.is_empty() {
+        loop {
+            // Also what was recorded without any effect yet is on its way before the loop sleeps.
+            self.broker.end_turn(now, &mut self.effects);
+            if self.effects.is_empty() {
+                return Ok(());
+            }
             let mut effects = std::mem::take(&mut self.effects);
             for effect in effects.drain(..) {
                 match effect {
@@ -29,10 +34,7 @@ impl Server {
             if self.effects.is_empty() {
                 self.effects = effects; // keeps the allocation
             }
-            // A held request that a reply has started may have changed something durable.
-            self.broker.end_turn(now, &mut self.effects);
         }
-        Ok(())
     }
 
     fn reply(&mut self, to: RequestId, response: Response, now: Now) {
@@ -51,9 +53,10 @@ impl Server {
 
     /// Sends the answers whose turn it is, and starts the request that waited for them.
     pub(super) fn send_what_is_ready(&mut self, conn: ConnId, now: Now) {
-        let Outgoing { frames, answered, started, failed, finished } = self.sequencer.take(conn);
+        let outgoing = self.sequencer.take(conn);
+        let Outgoing { frames, answered, started, failed, refused, finished } = outgoing;
         for (about, bytes) in &answered {
-            self.observe(conn, about, *bytes, now);
+            self.observe(conn, about, *bytes);
         }
         if !frames.is_empty() {
             self.net.send(conn, frames);
@@ -61,6 +64,8 @@ impl Server {
         if failed {
             let reason = "a produce with acks=0 failed".to_owned();
             self.net.close_when_flushed(conn, CloseReason::Server(reason));
+        } else if let Some(reason) = refused {
+            self.refuse(conn, reason);
         } else if let Some(frame) = started.filter(|_| self.shutdown.is_running()) {
             self.net.resume(conn, Gate::Order);
             self.frame(conn, frame, now);
@@ -69,9 +74,16 @@ impl Server {
         }
     }
 
+    /// A frame is nothing that can be answered.
+    pub(super) fn refuse(&mut self, conn: ConnId, reason: String) {
+        self.metrics.connections.protocol_errors.increment();
+        self.net.close_when_flushed(conn, CloseReason::Server(reason));
+    }
+
     /// One request is answered: metrics, and one line at debug level.
-    fn observe(&mut self, conn: ConnId, about: &About, bytes: usize, now: Now) {
-        let took = now.mono.since(about.arrived);
+    fn observe(&mut self, conn: ConnId, about: &About, bytes: usize) {
+        // Not the turn's own time: what is answered within a turn takes time, too.
+        let took = self.clock.now().mono.since(about.arrived);
         self.metrics.request(about.api.key(), about.version, took);
         log::debug!(
             target: "chronik::request",

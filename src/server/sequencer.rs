@@ -45,6 +45,8 @@ struct Line {
     next_sequence: u64,
     asked: VecDeque<Asked>,
     held: Option<Bytes>,
+    /// Why nothing more is read: a frame that cannot be answered. The replies before it leave first.
+    refusal: Option<String>,
     /// Nothing more will come: when everything is answered, the connection closes.
     ended: bool,
 }
@@ -92,7 +94,7 @@ pub(super) enum Step {
     Hold,
     /// It was answered without the broker.
     Answered,
-    /// It is nothing that can be answered.
+    /// It is nothing that can be answered, and nothing is owed: the connection closes.
     Refuse(String),
 }
 
@@ -107,6 +109,8 @@ pub(super) struct Outgoing {
     pub(super) started: Option<Bytes>,
     /// A request that gets no answer failed.
     pub(super) failed: bool,
+    /// Why the frame behind these answers is nothing that can be answered.
+    pub(super) refused: Option<String>,
     /// Everything is answered, and nothing more will come.
     pub(super) finished: bool,
 }
@@ -123,6 +127,7 @@ impl Sequencer {
             next_sequence: 0,
             asked: VecDeque::new(),
             held: None,
+            refusal: None,
             ended: false,
         };
         self.lines.insert(conn, line);
@@ -153,23 +158,12 @@ impl Sequencer {
     /// A frame arrived, or one that was held may start.
     pub(super) fn frame(&mut self, conn: ConnId, frame: Bytes, now: Mono) -> Step {
         let Some(line) = self.lines.get_mut(&conn) else { return Step::Answered };
-        let prefix = match Prefix::read(&mut Reader::new(&frame, 0, false)) {
-            Ok(prefix) => prefix,
-            Err(error) => return Step::Refuse(format!("malformed request: {error}")),
-        };
-        if !line.may_start(prefix.api_key) {
-            line.held = Some(frame);
-            return Step::Hold;
-        }
-        let Some(api) = ApiKey::from_key(prefix.api_key) else {
-            return Step::Refuse(format!("request {} is not served", prefix.api_key));
-        };
-        if !api.versions().contains(&prefix.version) {
-            return line.refuse_version(api, prefix, now, frame.len());
-        }
-        match decode(&frame, api, prefix) {
-            Ok(request) => line.ask(conn, request, now, frame.len()),
-            Err(error) => Step::Refuse(format!("malformed {api} v{}: {error}", prefix.version)),
+        match line.frame(conn, frame, now) {
+            Step::Refuse(reason) if !line.asked.is_empty() => {
+                line.refusal = Some(reason);
+                Step::Hold
+            }
+            step => step,
         }
     }
 
@@ -223,6 +217,10 @@ impl Sequencer {
                 return outgoing;
             }
         }
+        if line.asked.is_empty() && line.refusal.is_some() {
+            outgoing.refused = line.refusal.take();
+            return outgoing;
+        }
         let held_may_start = line.held.as_ref().is_some_and(|frame| {
             let key = Prefix::read(&mut Reader::new(frame, 0, false)).map_or(-1, |p| p.api_key);
             line.may_start(key)
@@ -236,6 +234,27 @@ impl Sequencer {
 }
 
 impl Line {
+    fn frame(&mut self, conn: ConnId, frame: Bytes, now: Mono) -> Step {
+        let prefix = match Prefix::read(&mut Reader::new(&frame, 0, false)) {
+            Ok(prefix) => prefix,
+            Err(error) => return Step::Refuse(format!("malformed request: {error}")),
+        };
+        if !self.may_start(prefix.api_key) {
+            self.held = Some(frame);
+            return Step::Hold;
+        }
+        let Some(api) = ApiKey::from_key(prefix.api_key) else {
+            return Step::Refuse(format!("request {} is not served", prefix.api_key));
+        };
+        if !api.versions().contains(&prefix.version) {
+            return self.refuse_version(api, prefix, now, frame.len());
+        }
+        match decode(&frame, api, prefix) {
+            Ok(request) => self.ask(conn, request, now, frame.len()),
+            Err(error) => Step::Refuse(format!("malformed {api} v{}: {error}", prefix.version)),
+        }
+    }
+
     fn may_start(&self, api_key: i16) -> bool {
         let is_produce = |key: i16| key == ApiKey::Produce.key();
         match self.asked.back() {

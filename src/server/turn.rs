@@ -40,7 +40,6 @@ impl Server {
         }
         self.net.expire(now.mono);
         self.broker.tick(now, &mut self.effects);
-        self.broker.end_turn(now, &mut self.effects);
         self.carry_out(now)?;
         self.net.flush(now.mono);
         self.net_events(now);
@@ -87,6 +86,7 @@ impl Server {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.storage.take_outcomes(&mut outcomes);
         for outcome in outcomes.drain(..) {
+            note_failure(&outcome);
             match outcome {
                 Outcome::Warmed { conn, result } => self.net.warmed(conn, result),
                 Outcome::Removed { .. } => {
@@ -115,6 +115,8 @@ impl Server {
                     self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
                 }
                 NetEvent::InputDrained { conn } => {
+                    // What was sent together with the end of input was asked after `InputEnded`.
+                    self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
                     self.sequencer.ended(conn);
                     self.routes.ended(conn, &mut self.net);
                     self.send_what_is_ready(conn, now);
@@ -156,8 +158,13 @@ impl Server {
     /// Gives one connection its turn: a bounded number of frames and bytes.
     fn serve(&mut self, conn: ConnId, now: Now) {
         if self.routes.is_http(conn) {
-            self.net.fill(conn, now.mono);
-            self.serve_http(conn, now);
+            let serve = || {
+                self.net.fill(conn, now.mono);
+                self.serve_http(conn, now);
+            };
+            if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+                self.panicked(conn);
+            }
             return self.net.end_turn(conn, now.mono);
         }
         let filled = catch_unwind(AssertUnwindSafe(|| self.net.fill(conn, now.mono)));
@@ -182,10 +189,7 @@ impl Server {
             Ok(Step::Ask(event)) => self.broker.handle(event, now, &mut self.effects),
             Ok(Step::Hold) => self.net.pause(conn, Gate::Order),
             Ok(Step::Answered) => self.send_what_is_ready(conn, now),
-            Ok(Step::Refuse(reason)) => {
-                self.metrics.connections.protocol_errors.increment();
-                self.net.close_when_flushed(conn, CloseReason::Server(reason));
-            }
+            Ok(Step::Refuse(reason)) => self.refuse(conn, reason),
             Err(_) => self.panicked(conn),
         }
     }
@@ -204,6 +208,17 @@ impl Server {
         if let Some(suppressed) = self.peer_lines.admit(now, self.metrics.log_lines_dropped) {
             log::warn!("{line}{suppressed}");
         }
+    }
+}
+
+/// A partition that cannot be opened or moved away says why once; clients only see that it is offline.
+pub(super) fn note_failure(outcome: &Outcome) {
+    match outcome {
+        Outcome::Opened { result: Err(error), .. }
+        | Outcome::Removed { result: Err(error), .. } => {
+            log::error!("{error}");
+        }
+        _ => {}
     }
 }
 

@@ -137,10 +137,9 @@ pub struct Read {
     pub whole_first_batch: bool,
     /// Where to read.
     pub parts: Vec<ReadPart>,
-    /// The newest format that the client knows: 0, 1 or 2. Below 2 the records are converted.
+    /// The newest format that the client knows: 0, 1 or 2. Below 2 the records are converted, which those in zstd cannot
+    /// be.
     pub magic_max: i8,
-    /// Whether the client knows zstd; if not, a batch compressed with it is an error.
-    pub understands_zstd: bool,
 }
 
 /// Where to read in one partition.

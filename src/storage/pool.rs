@@ -30,6 +30,7 @@ pub use super::startup::{StartError, Started};
 use super::syncer::{Marks, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
 use crate::base::ids::{PartitionId, Ticket, TopicId};
+use crate::base::memory::Pool;
 use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
@@ -52,6 +53,8 @@ pub struct Options {
     pub readers: usize,
     /// Most files that are kept open.
     pub files_open_max: usize,
+    /// Memory of records that were converted for old clients, until they are sent.
+    pub conversions: Arc<Pool>,
     /// The cluster's id, if the directory is new.
     pub new_cluster_id: String,
     /// The directory's id, if it is new.
@@ -122,6 +125,7 @@ impl Storage {
                 files: Arc::clone(&storage.files),
                 registry: Arc::clone(&storage.registry),
                 outcomes: Arc::clone(&storage.outcomes),
+                conversions: Arc::clone(&options.conversions),
             };
             let queue = Arc::clone(&from_readers);
             let handle = spawn(format!("reader-{number}"), move || reader.run(&queue))?;

@@ -20,6 +20,7 @@ use super::segment::Segment;
 use super::validate::{DECOMPRESSED_BYTES_MAX, refuse};
 use super::writer::Registry;
 use crate::base::ids::{ConnId, Offset};
+use crate::base::memory::Pool;
 use crate::base::payload::{Bytes, FileRange, Payload};
 use crate::record::RecordError;
 use crate::record::compression::Codec;
@@ -47,6 +48,8 @@ pub(super) struct Reader {
     pub(super) files: Arc<Files>,
     pub(super) registry: Arc<Registry>,
     pub(super) outcomes: Arc<Outcomes>,
+    /// Memory of records that were converted for old clients, until they are sent.
+    pub(super) conversions: Arc<Pool>,
 }
 
 /// Bytes that a read may still give.
@@ -167,17 +170,19 @@ impl Reader {
         Ok(Some(Piece { segment, from, to }))
     }
 
-    /// A range as the client understands it.
+    /// A range as the client understands it. Nothing while converted records that wait to be sent take all the memory
+    /// there is for them: the client asks again.
     fn hand_out(
         &self,
         read: &Read,
         piece: &Piece<'_>,
         offset: Offset,
     ) -> Result<Option<Payload>, ReadError> {
-        if !read.understands_zstd || read.magic_max < 2 {
-            self.refuse_zstd(piece)?;
-        }
         if read.magic_max < 2 {
+            self.refuse_zstd(piece)?;
+            if self.conversions.used() >= self.conversions.limit() {
+                return Ok(None);
+            }
             let converted = self.convert_down(read, piece, offset)?;
             return Ok((!converted.is_empty()).then(|| Payload::Bytes(converted)));
         }
@@ -211,12 +216,13 @@ impl Reader {
             .map_err(|error| StorageError::io("read", path, &error))?;
         bytes.truncate(read_bytes);
         let format = if read.magic_max < 1 { Format::Zero } else { Format::One };
-        convert::down_convert(&bytes, format, offset, DECOMPRESSED_BYTES_MAX)
-            .map(Bytes::from_vec)
+        let converted = convert::down_convert(&bytes, format, offset, DECOMPRESSED_BYTES_MAX)
             .map_err(|error| match error {
                 RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
                 _ => ReadError::Corrupt,
-            })
+            })?;
+        let lease = self.conversions.reserve_anyway(converted.len());
+        Ok(Bytes::leased(converted, Some(lease)))
     }
 
     /// For clients that hold a broker to its limit to the byte: as much of the first batch as fits, so that they learn

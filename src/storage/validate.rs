@@ -3,7 +3,7 @@
 use super::job::{Append, AppendError, LogConfig, Origin};
 use crate::base::ids::Offset;
 use crate::base::payload::Bytes;
-use crate::base::time::WallMs;
+use crate::base::time::{WallMs, is_sane};
 use crate::record::batch::{self, BatchHeader, Batches, HEADER_SIZE, NO_SEQUENCE};
 use crate::record::records::RecordReader;
 use crate::record::{NO_TIMESTAMP, RecordError, TimestampType};
@@ -86,6 +86,9 @@ fn check_timestamps(
 ) -> Result<(), AppendError> {
     if header.timestamp_type() == TimestampType::LogAppendTime {
         return Err(AppendError::TimestampOutOfRange);
+    }
+    if !is_sane(now) {
+        return Ok(()); // nothing is known of the distance
     }
     for timestamp in [header.base_timestamp, header.max_timestamp] {
         let too_old = now.saturating_sub(timestamp) > config.timestamp_before_ms_max;

@@ -200,7 +200,7 @@ def dump_log_reads_every_file(data):
     assert batches and all("isvalid: true" in line for line in batches), [x for x in batches if "isvalid: true" not in x][:3]
     if offsets:
         commits = dump(offsets, "--offsets-decoder")
-        assert "offset_commit" in commits and "group_metadata" in commits, commits[-1000:]
+        assert '"commitTimestamp"' in commits and '"protocolType"' in commits, commits[-1000:]
     for kind in ("index", "timeindex"):
         for path in files[kind]:
             assert os.path.exists(path[: -len(kind)] + "log"), f"{path} without its log"

@@ -17,6 +17,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from broker import Broker, wait_until  # noqa: E402
+from wire import Connection  # noqa: E402
 
 WAIT_S = 30.0
 START_MS = 1_500_000_000_000
@@ -197,10 +198,16 @@ def run_on(bootstrap, driver, version):
     """The story up to the restart, on a broker that others use too."""
     client = importlib.import_module(f"clients.{driver}").Client(bootstrap, version)
     step, mark = steps(), f"{driver}-{version}-{os.getpid()}"
-    client.create_topic(f"story-{mark}", 2)
+
+    def create(topic):
+        if not client.create_topic(topic, 2):
+            with Connection(int(bootstrap.rsplit(":", 1)[1])) as connection:
+                connection.create_topic(topic, 2)
+
+    create(f"story-{mark}")
     sent = produce_and_read_back(client, f"story-{mark}")
     step(f"{len(sent)} records produced and read back")
-    client.create_topic(f"shared-{mark}", 2)
+    create(f"shared-{mark}")
     producer, _, _ = share_in_a_group(client, f"shared-{mark}", f"readers-{mark}")
     producer.close()
     step("group shared, rebalanced and committed")

@@ -323,6 +323,24 @@ impl Harness {
         let Response::CreateTopics(response) = self.ask(request) else { panic!("another answer") };
         assert_eq!(response.topics[0].error_code, 0, "{response:?}");
     }
+
+    /// Creates a topic of one partition with configurations, and waits for it.
+    pub(crate) fn create_topic_with(&mut self, name: &str, configs: &[(&str, &str)]) {
+        let config = |(name, value): &(&str, &str)| CreateTopicsRequestConfig {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+        };
+        let topic = CreateTopicsRequestTopic {
+            name: name.into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: configs.iter().map(config).collect(),
+            ..CreateTopicsRequestTopic::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() };
+        let Response::CreateTopics(response) = self.ask(request) else { panic!("another answer") };
+        assert_eq!(response.topics[0].error_code, 0, "{response:?}");
+    }
 }
 
 /// A batch of this many records.

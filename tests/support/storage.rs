@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
+use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, Payload};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
@@ -67,7 +68,7 @@ pub(crate) fn partition(number: u8) -> PartitionId {
     PartitionId { topic: topic(number), index: 0 }
 }
 
-pub(crate) const NOW: i64 = 1_700_000_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000_000;
 
 /// A batch of records whose values are `first`, `first + 1`, …, one millisecond apart.
 pub(crate) fn batch(first: i64, count: i64) -> Vec<u8> {
@@ -112,6 +113,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         writers: 1,
         readers: 2,
         files_open_max: 64,
+        conversions: Pool::new("conversions", 16 << 20),
         new_cluster_id: "test-cluster".to_owned(),
         new_directory_id: topic(200),
         node_id: 0,
@@ -227,7 +229,6 @@ impl Bench {
             whole_first_batch: true,
             parts,
             magic_max: 2,
-            understands_zstd: true,
         }
     }
 

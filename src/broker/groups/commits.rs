@@ -1,4 +1,4 @@
-//! OffsetCommit (key 8) and OffsetFetch (key 9): the positions that groups store.
+//! OffsetCommit (key 8): the positions that groups store.
 //!
 //! A group may consist of commits alone: consumers that choose their partitions themselves, and tools, commit without
 //! a generation while the group has no member.
@@ -20,9 +20,7 @@ use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::offsets::OffsetCommitValue;
 use crate::wire::messages::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse,
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic, OffsetFetchRequest,
-    OffsetFetchRequestGroup, OffsetFetchRequestGroupTopic, OffsetFetchResponse,
-    OffsetFetchResponseGroup, OffsetFetchResponseGroupPartition, OffsetFetchResponseGroupTopic,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
 /// A stored position.
@@ -31,9 +29,9 @@ pub(super) struct Commit {
     /// Offset of the next record to read.
     pub(super) offset: Offset,
     /// The epoch of the last record read, or -1 (KIP-320).
-    leader_epoch: i32,
+    pub(super) leader_epoch: i32,
     /// What the client stores with it.
-    metadata: Box<str>,
+    pub(super) metadata: Box<str>,
     /// When it was made.
     pub(super) committed_at: WallMs,
     /// When it is to be forgotten, if the client said so (OffsetCommit v2 to v4).
@@ -54,6 +52,11 @@ impl Commits {
         self.topics.is_empty()
     }
 
+    /// Topics by name, and their partitions.
+    pub(super) fn topics(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Commit>)> {
+        self.topics.iter()
+    }
+
     /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, i32, &Commit)> {
         self.topics.iter().flat_map(|(topic, partitions)| {
@@ -68,7 +71,8 @@ impl Commits {
         })
     }
 
-    fn get(&self, topic: &str, partition: i32) -> Option<&Commit> {
+    /// One of them.
+    pub(super) fn get(&self, topic: &str, partition: i32) -> Option<&Commit> {
         self.topics.get(topic)?.get(&partition)
     }
 
@@ -135,25 +139,6 @@ impl Groups {
         // Not through `enter`, which would take a group away that was made just now.
         let group = self.groups.get_mut(&*request.group_id).ok_or(ErrorCode::IllegalGeneration)?;
         admit(group, &mut Call { ctx, shared: &mut self.shared })
-    }
-
-    /// Answers what groups have stored.
-    pub fn fetch_offsets(
-        &self,
-        ctx: &mut Context<'_>,
-        id: RequestId,
-        request: &OffsetFetchRequest,
-        topics: &TopicTable,
-    ) {
-        let mut response = OffsetFetchResponse::default();
-        let mut position = Position::default();
-        for wanted in &request.groups {
-            let group = self.groups.get(&*wanted.group_id);
-            position = position.max(group.map(|group| group.position).unwrap_or_default());
-            let stored = group.map(|group| &group.commits);
-            response.groups.push(fetch_group(wanted, stored, topics, request.by_topic_id));
-        }
-        ctx.reply_after(position, id, response);
     }
 
     /// A topic is gone: its commits are forgotten. Answers the journal's position after that.
@@ -367,73 +352,5 @@ fn commit_value(commit: &Commit) -> OffsetCommitValue {
         commit_timestamp: commit.committed_at,
         expire_timestamp: commit.expires_at.unwrap_or(-1),
         topic_id: commit.topic,
-    }
-}
-
-fn fetch_group(
-    wanted: &OffsetFetchRequestGroup,
-    stored: Option<&Commits>,
-    topics: &TopicTable,
-    by_topic_id: bool,
-) -> OffsetFetchResponseGroup {
-    let answers = match &wanted.topics {
-        Some(wanted) => {
-            wanted.iter().map(|w| fetch_topic(w, stored, topics, by_topic_id)).collect()
-        }
-        None => stored.map(|stored| fetch_all(stored, topics)).unwrap_or_default(),
-    };
-    OffsetFetchResponseGroup {
-        group_id: wanted.group_id.clone(),
-        topics: answers,
-        ..OffsetFetchResponseGroup::default()
-    }
-}
-
-/// Topics that are gone are left out: their commits go with them.
-fn fetch_all(stored: &Commits, topics: &TopicTable) -> Vec<OffsetFetchResponseGroupTopic> {
-    let mut answers = Vec::new();
-    for (name, partitions) in &stored.topics {
-        let Some(topic) = topics.get(name) else { continue };
-        let answer = |(index, commit): (&i32, &Commit)| fetched(*index, Some(commit));
-        answers.push(OffsetFetchResponseGroupTopic {
-            name: name.to_string(),
-            topic_id: topic.id,
-            partitions: partitions.iter().map(answer).collect(),
-        });
-    }
-    answers
-}
-
-fn fetch_topic(
-    wanted: &OffsetFetchRequestGroupTopic,
-    stored: Option<&Commits>,
-    topics: &TopicTable,
-    by_topic_id: bool,
-) -> OffsetFetchResponseGroupTopic {
-    let topic = topics.resolve(&wanted.name, wanted.topic_id);
-    let is_unknown_id = by_topic_id && topic.is_none();
-    let name = topic.map_or(wanted.name.as_str(), |topic| &topic.name);
-    let partition = |index: &i32| {
-        if is_unknown_id {
-            let error_code = ErrorCode::UnknownTopicId.code();
-            OffsetFetchResponseGroupPartition { error_code, ..fetched(*index, None) }
-        } else {
-            fetched(*index, stored.and_then(|stored| stored.get(name, *index)))
-        }
-    };
-    OffsetFetchResponseGroupTopic {
-        name: wanted.name.clone(),
-        topic_id: wanted.topic_id,
-        partitions: wanted.partition_indexes.iter().map(partition).collect(),
-    }
-}
-
-fn fetched(index: i32, commit: Option<&Commit>) -> OffsetFetchResponseGroupPartition {
-    OffsetFetchResponseGroupPartition {
-        partition_index: index,
-        committed_offset: commit.map_or(-1, |commit| commit.offset),
-        committed_leader_epoch: commit.map_or(-1, |commit| commit.leader_epoch),
-        metadata: Some(commit.map(|commit| commit.metadata.to_string()).unwrap_or_default()),
-        error_code: 0,
     }
 }

@@ -14,8 +14,9 @@ use crate::wire::messages::{
 
 /// What kind of groups these are, in the words of KIP-848.
 const CLASSIC: &str = "classic";
-/// What anybody may do with a group, as bits: read (3), delete (6), describe (8).
-const OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+/// What anybody may do with a group, as bits: read (3), delete (6), describe (8), describe (10) and alter (11) its
+/// configuration. Kafka without an authorizer answers this, for groups that are not there too.
+const OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 impl Groups {
     /// Describes groups.
@@ -23,12 +24,9 @@ impl Groups {
         let mut response = DescribeGroupsResponse::default();
         let mut position = Position::default();
         for name in &request.groups {
-            let Some(group) = self.groups.get(&**name) else {
-                response.groups.push(unknown(name));
-                continue;
-            };
-            position = position.max(group.position);
-            let mut described = group.describe();
+            let group = self.groups.get(&**name);
+            position = position.max(group.map(|group| group.position).unwrap_or_default());
+            let mut described = group.map_or_else(|| unknown(name), Group::describe);
             if request.include_authorized_operations {
                 described.authorized_operations = OPERATIONS;
             }

@@ -8,19 +8,12 @@ use super::Groups;
 use super::commits::Commit;
 use super::shared::{Call, Shared, Timer};
 use super::state::{Group, State};
-use crate::base::time::{Mono, Now, WallMs};
+use crate::base::time::{Mono, Now, WallMs, is_sane};
 use crate::broker::context::Context;
 use crate::broker::groups::records::GroupRecord;
 
-/// A wall clock before November 2026 is wrong: this program is newer.
-const SANE_FROM: WallMs = 1_793_491_200_000;
 /// How long an empty group without commits is still listed, in milliseconds. Kafka looks after them as often.
 const EMPTY_GROUP_KEPT_MS: i64 = 600_000;
-
-/// Whether the wall clock can be right.
-pub(super) fn is_sane(wall: WallMs) -> bool {
-    wall >= SANE_FROM
-}
 
 impl Groups {
     /// The wall clock was set, or is seen for the first time: when things expire is computed anew.

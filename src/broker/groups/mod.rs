@@ -10,10 +10,12 @@
 mod commits;
 mod describe;
 mod expiry;
+mod fetch_offsets;
 mod join;
 mod rebalance;
 mod records;
 mod shared;
+mod snapshot;
 mod state;
 mod sync;
 
@@ -26,7 +28,7 @@ use super::event::RequestId;
 use super::topic_table::TopicTable;
 use crate::base::ids::{ConnId, Offset};
 use crate::base::payload::Bytes;
-use crate::base::time::Mono;
+use crate::base::time::{Mono, is_sane};
 use crate::wire::error::DecodeError;
 use crate::wire::error_code::ErrorCode;
 use records::GroupRecord;
@@ -113,7 +115,7 @@ impl Groups {
 
     /// Does what is due.
     pub fn tick(&mut self, ctx: &mut Context<'_>) {
-        if self.shared.clock_sane_since.is_none() && expiry::is_sane(ctx.now.wall) {
+        if self.shared.clock_sane_since.is_none() && is_sane(ctx.now.wall) {
             self.clock_stepped(ctx.now, ctx.options.groups.offsets_retention_ms);
         }
         while let Some(timer) = self.shared.timers.pop_due(ctx.now.mono) {
@@ -174,10 +176,8 @@ impl Groups {
     }
 
     fn waiting_on(&self, conn: ConnId) -> Vec<(RequestId, Arc<str>, MemberNumber)> {
-        let first = RequestId { conn, sequence: 0 };
-        let last = RequestId { conn, sequence: u64::MAX };
         let mut found = Vec::new();
-        for (request, (group, member)) in self.shared.waiting.range(first..=last) {
+        for (request, (group, member)) in self.shared.waiting.range(RequestId::all_of(conn)) {
             if let Some(name) = self.names.get(group) {
                 found.push((*request, Arc::clone(name), *member));
             }

@@ -10,6 +10,9 @@ use crate::broker::event::RequestId;
 use crate::broker::journal::Position;
 use crate::wire::error_code::ErrorCode;
 
+/// Most bytes of a record. A generation larger than this is refused: the journal could not take it.
+const RECORD_BYTES_MAX: usize = 4 << 20;
+
 /// A group's number for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct GroupNumber(pub(super) u64);
@@ -71,9 +74,12 @@ impl Call<'_, '_> {
     /// Appends a record to the journal. The caller replays it at once.
     ///
     /// # Errors
-    /// If a name is longer than a record can hold.
+    /// If a name is longer than a record can hold, or the record is too large.
     pub(super) fn append(&mut self, record: &GroupRecord) -> Result<Position, ErrorCode> {
         let encoded = record.encode().map_err(|_| ErrorCode::UnknownServerError)?;
+        if encoded.value.as_ref().is_some_and(|value| value.len() > RECORD_BYTES_MAX) {
+            return Err(ErrorCode::UnknownServerError);
+        }
         Ok(self.ctx.journal.append(encoded))
     }
 }

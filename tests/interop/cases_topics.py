@@ -1,0 +1,308 @@
+"""Metadata, topics, configurations and coordinators."""
+
+from sides import ZERO, case
+
+import uuid
+
+STRANGER = uuid.UUID("11111111-2222-3333-4444-555555555555")
+# Where only the choice of a default differs, the case names the keys whose values it compares.
+LONG = "x" * 249
+
+
+def wanted(name, partitions=1, replication=1, assignments=(), configs=()):
+    return dict(
+        Name=name,
+        NumPartitions=partitions,
+        ReplicationFactor=replication,
+        Assignments=[dict(PartitionIndex=index, BrokerIds=brokers) for index, brokers in assignments],
+        Configs=[dict(Name=key, Value=value) for key, value in configs],
+    )
+
+
+def create(side, step, *topics, version=None, validate=False):
+    """Creates and notes the answer without the configurations, whose values are another case's."""
+    version = side.newest("CreateTopics") if version is None else version
+    answer = side.ask("CreateTopics", version, Topics=list(topics), timeoutMs=10000, validateOnly=validate)
+    for topic in answer["Topics"]:
+        topic.pop("Configs", None)
+    side.note(f"CreateTopics v{version} {step}", answer)
+    return answer
+
+
+@case
+def api_versions(side):
+    for version in side.versions("ApiVersions"):
+        side.call("ApiVersions", version, ClientSoftwareName="differential", ClientSoftwareVersion="1.0")
+    side.call("ApiVersions", 3, "with a name that is none", ClientSoftwareName="a b!", ClientSoftwareVersion="1")
+    side.call("ApiVersions", 3, "without a name", ClientSoftwareName="", ClientSoftwareVersion="")
+    side.call(
+        "ApiVersions", 5, "of another cluster", ClientSoftwareName="d", ClientSoftwareVersion="1", ClusterId="x", NodeId=1
+    )
+    side.call(
+        "ApiVersions", 5, "of another node", ClientSoftwareName="d", ClientSoftwareVersion="1", ClusterId=None, NodeId=7
+    )
+
+
+@case
+def metadata(side):
+    topic_id = side.topic("metadata.two", 2)
+    side.topic("metadata-one")
+    for version in side.versions("Metadata"):
+        names = [dict(Name="metadata.two"), dict(Name="metadata-one")]
+        body = dict(AllowAutoTopicCreation=False) if version >= 4 else {}
+        side.call("Metadata", version, "named", Topics=names, **body)
+        side.call("Metadata", version, "twice the same", Topics=names[:1] * 2, **body)
+        for bad in ("", ".", "..", "a/b", "a b", LONG + "y", "ü"):
+            side.call("Metadata", version, f"invalid {bad[:20]!r}", Topics=[dict(Name=bad)], **body)
+        if version >= 1:
+            side.call("Metadata", version, "none", Topics=[], **body)
+        if version >= 4:
+            side.call("Metadata", version, "unknown", Topics=[dict(Name="metadata.unknown")], **body)
+            mixed = [dict(Name="metadata.unknown"), dict(Name="a b"), names[0]]
+            side.call("Metadata", version, "mixed", Topics=mixed, **body)
+        if version >= 8:
+            flags = dict(IncludeTopicAuthorizedOperations=True)
+            side.call("Metadata", version, "operations on topics", Topics=names[:1], **flags, **body)
+        if 8 <= version <= 10:
+            flags = dict(IncludeClusterAuthorizedOperations=True)
+            side.call("Metadata", version, "operations on the cluster", Topics=[], **flags, **body)
+        if version >= 10:
+            side.call("Metadata", version, "by id", Topics=[dict(Name=None, TopicId=topic_id)], **body)
+            side.call("Metadata", version, "by an unknown id", Topics=[dict(Name=None, TopicId=STRANGER)], **body)
+            side.call("Metadata", version, "by the id zero", Topics=[dict(Name=None, TopicId=ZERO)], **body)
+            both = [dict(Name="metadata-one", TopicId=topic_id)]
+            side.call("Metadata", version, "by name and id", Topics=both, **body)
+            mixed = [dict(Name=None, TopicId=topic_id), dict(Name="metadata-one")]
+            side.call("Metadata", version, "by name, by id", Topics=mixed, **body)
+
+
+@case
+def all_topics(side):
+    side.topic("all.topics")
+    for version in side.versions("Metadata"):
+        answer = side.ask("Metadata", version, Topics=None if version else [])
+        side.note(f"v{version} has it", any(topic["Name"] == "all.topics" for topic in answer["Topics"]))
+        side.note(f"v{version} internal", [t["Name"] for t in answer["Topics"] if t.get("IsInternal")])
+
+
+@case
+def creation_by_metadata(side):
+    for version in side.versions("Metadata"):
+        name = f"auto.v{version}"
+        side.call("Metadata", version, "creates", Topics=[dict(Name=name)])
+        side.until(f"topic {name}", lambda: side.leads(name))
+        side.call("Metadata", version, "created", Topics=[dict(Name=name)])
+    for bad in ("", ".", "a b", LONG + "y"):
+        side.call("Metadata", 4, f"does not create {bad[:20]!r}", Topics=[dict(Name=bad)])
+    for name in ("auto_v1", "__consumer_offsets", "__transaction_state"):
+        side.call("Metadata", 12, f"creates {name}", Topics=[dict(Name=name)], AllowAutoTopicCreation=True)
+
+
+@case
+def describe_cluster(side):
+    for version in side.versions("DescribeCluster"):
+        side.call("DescribeCluster", version)
+        side.call("DescribeCluster", version, "operations", IncludeClusterAuthorizedOperations=True)
+        if version >= 1:
+            side.call("DescribeCluster", version, "controllers", EndpointType=2)
+            side.call("DescribeCluster", version, "endpoint type 3", EndpointType=3)
+            side.call("DescribeCluster", version, "endpoint type 0", EndpointType=0)
+        if version >= 2:
+            side.call("DescribeCluster", version, "fenced", IncludeFencedBrokers=True)
+
+
+@case
+def create_topics(side):
+    for version in side.versions("CreateTopics"):
+        create(side, "plain", wanted(f"create.v{version}", 3), version=version)
+        create(side, "exists", wanted(f"create.v{version}"), version=version)
+        create(side, "validate", wanted(f"create.no.v{version}", 3), version=version, validate=True)
+        create(side, "defaults", wanted(f"create.default.v{version}", -1, -1), version=version)
+        placed = wanted(f"create.assigned.v{version}", -1, -1, [(0, [1]), (1, [1])])
+        create(side, "assigned", placed, version=version)
+    side.until("create.v7", lambda: side.leads("create.v7", 3))
+    for bad in ("", ".", "..", "a/b", "a b", LONG + "y", "ü"):
+        create(side, f"name {bad[:20]!r}", wanted(bad))
+    create(side, "name of 249", wanted(LONG))
+    create(side, "collides", wanted("create_v7"))
+    create(side, "collides, validate", wanted("create_v7"), validate=True)
+    create(side, "partitions 0", wanted("create.bad", 0))
+    create(side, "partitions -2", wanted("create.bad", -2))
+    create(side, "replication 0", wanted("create.bad", 1, 0))
+    create(side, "replication -2", wanted("create.bad", 1, -2))
+    create(side, "replication 3", wanted("create.bad", 1, 3))
+    create(side, "both wrong", wanted("create.bad", 0, 3))
+    create(side, "exists and partitions 0", wanted("create.v7", 0))
+    create(side, "two of a name", wanted("create.twice"), wanted("create.twice"), wanted("create.once"))
+    create(side, "one good, one bad", wanted("create.good"), wanted("create.bad", 0))
+    create(side, "no topics")
+    for step, placed in (
+        ("also partitions", wanted("create.bad", 1, -1, [(0, [1])])),
+        ("also replication", wanted("create.bad", -1, 1, [(0, [1])])),
+        ("not from 0", wanted("create.bad", -1, -1, [(1, [1])])),
+        ("with a gap", wanted("create.bad", -1, -1, [(0, [1]), (2, [1])])),
+        ("twice the same", wanted("create.bad", -1, -1, [(0, [1]), (0, [1])])),
+        ("negative", wanted("create.bad", -1, -1, [(-1, [1])])),
+        ("no broker", wanted("create.bad", -1, -1, [(0, [])])),
+        ("twice a broker", wanted("create.bad", -1, -1, [(0, [1, 1])])),
+        ("unknown broker", wanted("create.bad", -1, -1, [(0, [9])])),
+        ("one unknown broker", wanted("create.bad", -1, -1, [(0, [1, 9])])),
+        ("different counts", wanted("create.bad", -1, -1, [(0, [1]), (1, [1, 9])])),
+    ):
+        create(side, f"assignment {step}", placed)
+    create(side, "assignment out of order", wanted("create.order", -1, -1, [(1, [1]), (0, [1])]))
+    for name in ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"):
+        create(side, f"internal {name}", wanted(name), validate=True)
+
+
+@case
+def topic_configs(side):
+    number = 0
+    for key, values in {
+        "cleanup.policy": ("compact", "delete", "compact,delete", "", "shred", None, "compact, delete", "delete,delete", "Delete"),
+        "compression.type": ("gzip", "zstd", "none", "uncompressed", "producer", "brotli", "", None, "GZIP"),
+        "compression.gzip.level": ("-1", "1", "9", "0", "10"),
+        "compression.lz4.level": ("1", "17", "0", "18"),
+        "compression.zstd.level": ("1", "22", "23", "-131072", "-131073"),
+        "delete.retention.ms": ("0", "-1", "x"),
+        "file.delete.delay.ms": ("0", "-1"),
+        "flush.messages": ("1", "0"),
+        "flush.ms": ("0", "-1"),
+        "follower.replication.throttled.replicas": ("*", "0:1", "x"),
+        "index.interval.bytes": ("0", "-1"),
+        "leader.replication.throttled.replicas": ("*", "0:1", "x"),
+        "max.compaction.lag.ms": ("1", "0"),
+        "max.message.bytes": ("0", "-1", "1048576", "2147483648", " 5 ", "", None),
+        "message.downconversion.enable": ("true", "maybe"),
+        "message.format.version": ("3.0", "x"),
+        "message.timestamp.after.max.ms": ("0", "-1"),
+        "message.timestamp.before.max.ms": ("0", "-1"),
+        "message.timestamp.difference.max.ms": ("0",),
+        "message.timestamp.type": ("CreateTime", "LogAppendTime", "createtime", "x"),
+        "min.cleanable.dirty.ratio": ("0", "1", "0.5", "1.1", "-0.1", "x"),
+        "min.compaction.lag.ms": ("0", "-1"),
+        "min.insync.replicas": ("1", "0", "2"),
+        "preallocate": ("true", "TRUE", "x", "1"),
+        "retention.bytes": ("-1", "0", "-2", "1.5"),
+        "retention.ms": ("-1", "0", "-2", "9223372036854775807", "9223372036854775808", None),
+        "segment.bytes": ("1048576", "1048575", "14", "13"),
+        "segment.index.bytes": ("4", "3", "0"),
+        "segment.jitter.ms": ("0", "-1"),
+        "segment.ms": ("1", "0"),
+        "unclean.leader.election.enable": ("true", "x"),
+        "remote.storage.enable": ("false", "true", "x"),
+        "local.retention.ms": ("-2", "-1", "-3", "1"),
+        "local.retention.bytes": ("-2", "-3"),
+        "no.such.key": ("1",),
+        "": ("1",),
+    }.items():
+        for value in values:
+            number += 1
+            topic = wanted(f"config.{number}", configs=[(key, value)])
+            create(side, f"{key}={value!r}", topic, validate=True)
+    for step, configs in (
+        ("lags", [("min.compaction.lag.ms", "2"), ("max.compaction.lag.ms", "1")]),
+        ("local over all", [("retention.ms", "1"), ("local.retention.ms", "2")]),
+        ("twice a key", [("retention.ms", "1"), ("retention.ms", "2")]),
+        ("two wrong", [("retention.ms", "x"), ("segment.bytes", "x")]),
+        ("compaction with tiers", [("remote.storage.enable", "true"), ("cleanup.policy", "compact")]),
+    ):
+        create(side, step, wanted("config.pair", configs=configs), validate=True)
+
+
+@case
+def created_configs(side):
+    """What CreateTopics and DescribeConfigs say about the configuration."""
+    configs = [("retention.ms", "5000"), ("cleanup.policy", "compact"), ("max.message.bytes", " 7000 ")]
+    side.call("CreateTopics", 7, Topics=[wanted("described", configs=configs)], timeoutMs=10000)
+    side.call("CreateTopics", 5, "validate", Topics=[wanted("described.no", configs=configs)], validateOnly=True)
+    side.until("described", lambda: side.leads("described"))
+    for version in side.versions("DescribeConfigs"):
+        topic = dict(ResourceType=2, ResourceName="described", ConfigurationKeys=None)
+        side.call("DescribeConfigs", version, Resources=[topic])
+        side.call("DescribeConfigs", version, "synonyms", Resources=[topic], IncludeSynonyms=True)
+        keys = ["retention.ms", "no.such.key", "segment.bytes", "retention.ms"]
+        side.call("DescribeConfigs", version, "some", Resources=[dict(topic, ConfigurationKeys=keys)])
+        side.call("DescribeConfigs", version, "no keys", Resources=[dict(topic, ConfigurationKeys=[])])
+        side.call("DescribeConfigs", version, "twice", Resources=[topic, topic])
+        for kind, name in ((2, "no.such.topic"), (2, ""), (2, "a b"), (4, "9"), (4, "x"), (0, "x"), (1, "x"), (3, "x"), (99, "x"), (-1, "x")):
+            one = dict(ResourceType=kind, ResourceName=name, ConfigurationKeys=None)
+            side.call("DescribeConfigs", version, f"resource {kind} {name!r}", Resources=[one])
+    topic = dict(ResourceType=2, ResourceName="described", ConfigurationKeys=["retention.ms"])
+    side.call("DescribeConfigs", 4, "documentation", Resources=[topic], IncludeDocumentation=True)
+    topic = dict(ResourceType=2, ResourceName="__consumer_offsets", ConfigurationKeys=["cleanup.policy"])
+    side.call("DescribeConfigs", 4, "internal", Resources=[topic])
+    side.call("DescribeConfigs", 4, "none", Resources=[])
+
+
+@case
+def broker_configs(side):
+    """Keys, types and flags; values are a broker's own."""
+    for name, label in (("1", "broker"), ("", "every broker")):
+        broker = dict(ResourceType=4, ResourceName=name, ConfigurationKeys=None)
+        for version in side.versions("DescribeConfigs"):
+            answer = side.ask("DescribeConfigs", version, Resources=[broker], IncludeSynonyms=True)
+            for one in answer["Results"][0]["Configs"]:
+                one.pop("Value")
+                one.pop("Synonyms", None)
+            side.note(f"DescribeConfigs v{version} {label}", answer)
+    one = dict(ResourceType=4, ResourceName="1", ConfigurationKeys=["log.segment.bytes", "num.partitions", "log.retention.ms", "log.retention.hours", "log.dirs", "delete.topic.enable", "default.replication.factor", "inter.broker.protocol.version", "ssl.key.password"])
+    answer = side.call("DescribeConfigs", 4, "some", Resources=[one], IncludeSynonyms=True)
+    del answer
+
+
+@case
+def delete_topics(side):
+    for version in side.versions("DeleteTopics", last=5):
+        side.topic(f"delete.v{version}", 2)
+        names = [f"delete.v{version}", "delete.unknown"]
+        side.call("DeleteTopics", version, "one unknown", TopicNames=names, TimeoutMs=10000)
+        side.gone(names[0])
+        side.call("DeleteTopics", version, "again", TopicNames=names[:1], TimeoutMs=10000)
+        for bad in ("", ".", "a b", LONG + "y"):
+            side.call("DeleteTopics", version, f"name {bad[:20]!r}", TopicNames=[bad], TimeoutMs=10000)
+        side.call("DeleteTopics", version, "none", TopicNames=[], TimeoutMs=10000)
+        side.topic(f"delete.twice.v{version}")
+        names = [f"delete.twice.v{version}"] * 2
+        side.call("DeleteTopics", version, "twice the same", TopicNames=names, TimeoutMs=10000)
+    first = side.topic("delete.by.name")
+    second = side.topic("delete.by.id")
+    third = side.topic("delete.third")
+
+    def delete(step, *topics):
+        side.call("DeleteTopics", 6, step, Topics=[dict(zip(("Name", "TopicId"), one)) for one in topics], TimeoutMs=10000)
+
+    delete("by name", ("delete.by.name", ZERO))
+    side.gone("delete.by.name")
+    delete("by id", (None, second))
+    side.gone("delete.by.id")
+    delete("by old id", (None, first))
+    delete("by unknown id", (None, STRANGER))
+    delete("by neither", (None, ZERO))
+    delete("by both", ("delete.third", third))
+    delete("by both, unknown", ("delete.third", STRANGER))
+    delete("by both, again", ("delete.third", ZERO), (None, third))
+    side.call("Metadata", 12, "of the third", Topics=[dict(Name="delete.third")], AllowAutoTopicCreation=False)
+    fourth = side.topic("delete.fourth")
+    delete("twice by id", (None, fourth), (None, fourth))
+    delete("twice by unknown name", ("delete.nothing", ZERO), ("delete.nothing", ZERO))
+    delete("one empty name", ("", ZERO))
+    delete("one long name", (LONG + "y", ZERO))
+    again = side.topic("delete.by.name")
+    side.note("a new id", again != first)
+
+
+@case
+def find_coordinator(side):
+    for version in side.versions("FindCoordinator", last=3):
+        kinds = (0, 1, 2, 3, -1) if version >= 1 else (0,)
+        for kind in kinds:
+            body = dict(KeyType=kind) if version >= 1 else {}
+            side.call("FindCoordinator", version, f"kind {kind}", Key="some", **body)
+            side.call("FindCoordinator", version, f"kind {kind}, empty", Key="", **body)
+    for version in side.versions("FindCoordinator", first=4):
+        for kind in (0, 1, 2, 3, -1):
+            side.call("FindCoordinator", version, f"kind {kind}", CoordinatorKeys=["a", "b"], KeyType=kind)
+            side.call("FindCoordinator", version, f"kind {kind}, none", CoordinatorKeys=[], KeyType=kind)
+            side.call("FindCoordinator", version, f"kind {kind}, empty", CoordinatorKeys=["", "a"], KeyType=kind)
+            side.call("FindCoordinator", version, f"kind {kind}, twice", CoordinatorKeys=["a", "a"], KeyType=kind)
