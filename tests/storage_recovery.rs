@@ -272,6 +272,7 @@ fn the_scan_begins_at_the_durable_mark() {
     assert_eq!(opened.log_end, 10);
     assert_eq!(bench.read(p, 5, 1), Err(ReadError::Corrupt));
     assert_eq!(batches(&bench.read(p, 4, 1).unwrap()), [(4, 1)]);
+    assert_eq!(offsets(&bench, p).len(), 5, "what lies before the damage is given");
     assert_eq!(batches(&bench.read(p, 6, 1).unwrap()), [(6, 1)]);
     assert_eq!(bench.append(p, batch(0, 1)).unwrap().base_offset, 10);
 }

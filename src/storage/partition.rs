@@ -3,30 +3,23 @@
 //! Everything that others see (the end, the indexes, the producers' sequences) moves after the write has succeeded; a
 //! write that failed is undone before the next, or the partition goes offline.
 
-use std::io::IoSlice;
+mod append;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
-use super::fs::{File, OpenMode, replace_file, write_full, write_slices};
-use super::job::{
-    Append, AppendError, Appended, LogConfig, Opened, Origin, ReadError, StorageError,
-};
+use super::fs::{File, OpenMode, replace_file, write_full};
+use super::job::{LogConfig, Opened, ReadError, StorageError};
 use super::log::Log;
 use super::manifest::ManifestPartition;
-use super::producers::{Producers, Undo};
-use super::scan::Met;
+use super::producers::Producers;
 use super::segment::Segment;
 use super::snapshot::ProducerSnapshot;
-use super::validate::{self, Candidate, Stamped};
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::time::WallMs;
-use crate::record::NO_TIMESTAMP;
-
-/// Kafka's positions are signed 32-bit numbers.
-const SEGMENT_BYTES_MAX: u64 = 0x7fff_ffff;
 
 /// What a partition's directory was found to hold.
 #[derive(Debug)]
@@ -55,6 +48,8 @@ pub(super) struct SyncWork {
     pub(super) segment_base: Offset,
     pub(super) segment_bytes: u64,
     pub(super) files: Vec<Dirty>,
+    /// Whether the segment that `end` lies in is among the files.
+    pub(super) active: bool,
     /// Whether the directory has new names.
     pub(super) names: bool,
 }
@@ -79,20 +74,6 @@ pub(super) struct Partition {
     /// Whether the active segment's file was found to be as long as it should be.
     size_checked: bool,
 }
-
-/// Batches on their way into one write.
-#[derive(Default)]
-struct Staged {
-    batches: Vec<Stamped>,
-    written: Vec<Met>,
-    bytes: u64,
-    undo: Undo,
-    epochs: Vec<(i32, Offset)>,
-    /// Which of the results rest on this write.
-    results: Vec<usize>,
-}
-
-type AppendResult = Result<Appended, AppendError>;
 
 impl Partition {
     pub(super) fn new(
@@ -150,252 +131,9 @@ impl Partition {
         !self.dirty.is_empty() || self.names_dirty
     }
 
-    /// Appends in order, with one write for all that fit into the active segment. One result for each append.
-    pub(super) fn append_all(&mut self, appends: &[Append]) -> Vec<AppendResult> {
-        let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
-        let mut staged = Staged::default();
-        for append in appends {
-            let result = self.stage(append, &mut staged, &mut results);
-            results.push(result);
-        }
-        // The results say what became of it.
-        let _ = self.write(staged, &mut results);
-        results
-    }
-
-    /// Checks one append and adds it to the write; what it says holds once the write has succeeded.
-    fn stage(
-        &mut self,
-        append: &Append,
-        staged: &mut Staged,
-        results: &mut [AppendResult],
-    ) -> AppendResult {
-        if let Some(error) = self.log.failure() {
-            return Err(error.clone().into());
-        }
-        let candidates = validate::check(append, &self.config)?;
-        if let Some(duplicate) = self.find_duplicate(append, &candidates)? {
-            staged.results.push(results.len());
-            return Ok(duplicate);
-        }
-        let bytes: usize = candidates.iter().map(|batch| batch.bytes.len()).sum();
-        let bytes = super::fs::as_u64(bytes);
-        let count: i64 = candidates.iter().map(|c| i64::from(c.header.record_count)).sum();
-        if self.wants_roll(append, &candidates, staged, bytes, count)? {
-            // What was checked against a write that failed would have to be checked again.
-            self.write(std::mem::take(staged), results)?;
-            self.roll()?;
-        }
-        self.active_since.get_or_insert(append.now);
-        let appended = self.add(append, candidates, staged)?;
-        staged.results.push(results.len());
-        Ok(appended)
-    }
-
-    fn next_offset(&self, staged: &Staged) -> Offset {
-        staged.written.last().map_or(self.end, |met| met.header.next_offset())
-    }
-
-    fn add(
-        &mut self,
-        append: &Append,
-        candidates: Vec<Candidate>,
-        staged: &mut Staged,
-    ) -> AppendResult {
-        let base_offset = self.next_offset(staged);
-        let time = self.config.log_append_time.then_some(append.now);
-        let newest = staged.epochs.last().or(self.epochs.last()).map_or(-1, |(epoch, _)| *epoch);
-        if append.leader_epoch > newest {
-            staged.epochs.push((append.leader_epoch, base_offset));
-        }
-        let mut next = base_offset;
-        let mut position = self.active.size().saturating_add(staged.bytes);
-        let start = position;
-        for candidate in candidates {
-            let stamped = Stamped::new(candidate, next, append.leader_epoch, time)?;
-            if let Some(producers) = &mut self.producers {
-                producers.note(&stamped.header, Some(&mut staged.undo));
-            }
-            let met = Met { header: stamped.header, position };
-            (next, position) = (stamped.header.next_offset(), met.end());
-            staged.written.push(met);
-            staged.batches.push(stamped);
-        }
-        staged.bytes = staged.bytes.saturating_add(position.saturating_sub(start));
-        Ok(Appended {
-            base_offset,
-            end_offset: next,
-            log_append_time: time.unwrap_or(NO_TIMESTAMP),
-            log_start: self.log_start,
-            bytes: position.saturating_sub(start),
-            duplicate: false,
-        })
-    }
-
-    /// Checks the sequences of idempotent producers. `Some`: the batch is in the log already.
-    fn find_duplicate(
-        &mut self,
-        append: &Append,
-        candidates: &[Candidate],
-    ) -> Result<Option<Appended>, AppendError> {
-        if !candidates.iter().any(|batch| batch.header.has_producer()) {
-            return Ok(None);
-        }
-        let (log_start, stamped) = (self.log_start, self.config.log_append_time);
-        let producers = self.producers()?;
-        if append.origin == Origin::Broker {
-            return Ok(None);
-        }
-        // Several batches of one producer in one append must follow each other.
-        let mut ahead = None::<Producers>;
-        for candidate in candidates {
-            let known = ahead.as_ref().unwrap_or(producers);
-            match known.check(&candidate.header)? {
-                None => {}
-                Some(original) if candidates.len() == 1 => {
-                    return Ok(Some(Appended {
-                        base_offset: original.base_offset(),
-                        end_offset: original.last_offset.saturating_add(1),
-                        log_append_time: if stamped { original.timestamp } else { NO_TIMESTAMP },
-                        log_start,
-                        bytes: 0,
-                        duplicate: true,
-                    }));
-                }
-                Some(_) => return Err(AppendError::SequenceGap),
-            }
-            if candidates.len() > 1 {
-                ahead.get_or_insert_with(|| producers.clone()).note(&candidate.header, None);
-            }
-        }
-        Ok(None)
-    }
-
-    fn wants_roll(
-        &self,
-        append: &Append,
-        candidates: &[Candidate],
-        staged: &Staged,
-        bytes: u64,
-        count: i64,
-    ) -> Result<bool, AppendError> {
-        let limit = self.config.segment_bytes.min(SEGMENT_BYTES_MAX);
-        if bytes > limit {
-            return Err(AppendError::TooLarge);
-        }
-        let size = self.active.size().saturating_add(staged.bytes);
-        if size == 0 {
-            return Ok(false);
-        }
-        let last = self.next_offset(staged).saturating_add(count);
-        let far = last.saturating_sub(self.active.base()) > i64::from(i32::MAX);
-        let full = size.saturating_add(bytes) > limit
-            || self.active.is_index_full(self.config.index_bytes_max);
-        Ok(far || full || self.is_old(append, candidates, staged)?)
-    }
-
-    /// As Kafka counts: from the first batch's timestamp to the newest one that comes, or by the broker's time for records
-    /// without.
-    fn is_old(
-        &self,
-        append: &Append,
-        candidates: &[Candidate],
-        staged: &Staged,
-    ) -> Result<bool, AppendError> {
-        let first = match self.active.first_timestamp(&self.files) {
-            Ok(first) => first.or(staged.written.first().map(|met| met.header.max_timestamp)),
-            Err(ReadError::Storage(error)) => return Err(error.into()),
-            Err(_) => None,
-        };
-        let stamps = candidates.iter().map(|batch| batch.header.max_timestamp);
-        let newest = if self.config.log_append_time { Some(append.now) } else { stamps.max() };
-        let age = match (first.filter(|first| *first >= 0), newest) {
-            (Some(first), Some(newest)) => newest.saturating_sub(first),
-            _ => append.now.saturating_sub(self.active_since.unwrap_or(append.now)),
-        };
-        Ok(age > self.config.segment_ms)
-    }
-
-    /// Writes what was staged and publishes it, or takes it back.
-    fn write(&mut self, staged: Staged, results: &mut [AppendResult]) -> Result<(), StorageError> {
-        if staged.batches.is_empty() {
-            return Ok(());
-        }
-        let written = self.try_write(&staged);
-        match &written {
-            Ok(()) => self.publish(&staged),
-            Err(error) => {
-                if let Some(producers) = &mut self.producers {
-                    producers.take_back(staged.undo);
-                }
-                for number in staged.results {
-                    if let Some(result) = results.get_mut(number) {
-                        *result = Err(error.clone().into());
-                    }
-                }
-            }
-        }
-        written
-    }
-
-    fn try_write(&mut self, staged: &Staged) -> Result<(), StorageError> {
-        if !staged.epochs.is_empty() {
-            let epochs = [&self.epochs[..], &staged.epochs[..]].concat();
-            self.write_epochs(&epochs)?;
-        }
-        let size = self.active.size();
-        if size == 0 {
-            self.names_dirty = true;
-        }
-        let file = self.files.create(self.active.log())?;
-        self.check_size(&*file, size)?;
-        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(staged.batches.len() * 2);
-        for batch in &staged.batches {
-            slices.push(IoSlice::new(&batch.head));
-            slices.push(IoSlice::new(batch.body()));
-        }
-        let path = self.active.log().path();
-        let Err(error) = write_slices(&*file, &mut slices, size) else {
-            self.note_dirty(path.to_owned(), file);
-            return Ok(());
-        };
-        let error = StorageError::io("write", path, &error);
-        if let Err(undo) = file.set_len(size) {
-            self.log.fail(StorageError::io("truncate", path, &undo));
-        }
-        Err(error)
-    }
-
-    /// A clean stop left the file as long as the manifest says. If it is not, somebody else was here.
-    fn check_size(&mut self, file: &dyn File, size: u64) -> Result<(), StorageError> {
-        if self.size_checked {
-            return Ok(());
-        }
-        let path = self.active.log().path();
-        let found = file.size().map_err(|error| StorageError::io("read", path, &error))?;
-        if found != size {
-            let reason = format!("the file has {found} bytes, but {size} were left in it");
-            let error = StorageError::content("open", path, reason);
-            self.log.fail(error.clone());
-            return Err(error);
-        }
-        self.size_checked = true;
-        Ok(())
-    }
-
     fn note_dirty(&mut self, path: PathBuf, file: Arc<dyn File>) {
         if !self.dirty.iter().any(|dirty| Arc::ptr_eq(&dirty.file, &file)) {
             self.dirty.push(Dirty { path, file });
-        }
-    }
-
-    fn publish(&mut self, staged: &Staged) {
-        self.active.note_written(&staged.written);
-        self.end = self.next_offset(staged);
-        self.epochs.extend(&staged.epochs);
-        self.log.publish_end(self.end, self.active.size());
-        if self.active.wants_index_flush() {
-            self.flush_indexes();
         }
     }
 
@@ -491,12 +229,14 @@ impl Partition {
 
     /// Hands over what has to be synced. The caller sees to it that it is, in order.
     pub(super) fn take_sync(&mut self) -> SyncWork {
+        let active = self.dirty.iter().any(|dirty| dirty.path == self.active.log().path());
         SyncWork {
             log: Arc::clone(&self.log),
             end: self.end,
             segment_base: self.active.base(),
             segment_bytes: self.active.size(),
             files: std::mem::take(&mut self.dirty),
+            active,
             names: std::mem::take(&mut self.names_dirty),
         }
     }

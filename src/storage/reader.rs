@@ -138,10 +138,15 @@ impl Reader {
                 }
                 break;
             }
-            segment.check(&self.files, piece.from, piece.to)?;
+            let good_to = segment.check(&self.files, piece.from, piece.to)?;
+            let damaged = good_to < piece.to;
+            let piece = Piece { to: good_to, ..piece };
             payloads.extend(self.hand_out(read, &piece, part.offset)?);
             left = left.saturating_sub(piece.to.saturating_sub(piece.from));
             whole_first = false;
+            if damaged {
+                break;
+            }
         }
         Ok(payloads)
     }

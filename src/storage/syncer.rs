@@ -167,7 +167,7 @@ impl Syncer {
         }
         // What was written while this work waited in the queue is covered, too, if it is in the same files.
         let (end, segment_base, segment_bytes) = match work.log.end_and_bytes() {
-            newest if newest.1 == work.segment_base => newest,
+            newest if work.active && newest.1 == work.segment_base => newest,
             _ => (work.end, work.segment_base, work.segment_bytes),
         };
         // An earlier sync of the same files covered this one; files beside the log come with new names.
@@ -215,6 +215,7 @@ impl Waiting {
             self.works.push(work);
             return;
         };
+        other.active = work.active || (other.active && other.segment_base == work.segment_base);
         (other.end, other.segment_base, other.segment_bytes) =
             (work.end, work.segment_base, work.segment_bytes);
         other.names |= work.names;

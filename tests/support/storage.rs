@@ -146,7 +146,7 @@ impl Bench {
 
     /// Waits for the outcome that `pick` takes.
     pub(crate) fn wait<T>(&self, mut pick: impl FnMut(&Outcome) -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut pending = self.pending.lock().unwrap();
         loop {
             let found = pending.iter().enumerate().find_map(|(i, o)| pick(o).map(|t| (i, t)));
