@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::memory::Lease;
 
@@ -36,10 +36,11 @@ impl Bytes {
         Bytes { buffer: Arc::new(Buffer { bytes, _lease: lease }), start: 0, end }
     }
 
-    /// No bytes.
+    /// No bytes. Takes no memory: messages have many of them as defaults.
     #[must_use]
     pub fn new() -> Bytes {
-        Bytes::from_vec(Vec::new())
+        static NOTHING: LazyLock<Bytes> = LazyLock::new(|| Bytes::from_vec(Vec::new()));
+        NOTHING.clone()
     }
 
     /// A part of this slice, sharing its buffer. `None` if the range lies outside.
