@@ -62,8 +62,7 @@ impl Server {
             self.net.send(conn, frames);
         }
         if failed {
-            let reason = "a produce with acks=0 failed".to_owned();
-            self.net.close_when_flushed(conn, CloseReason::Server(reason));
+            self.end(conn, "a produce with acks=0 failed".to_owned());
         } else if let Some(reason) = refused {
             self.refuse(conn, reason);
         } else if let Some(frame) = started.filter(|_| self.shutdown.is_running()) {
@@ -77,6 +76,14 @@ impl Server {
     /// A frame is nothing that can be answered.
     pub(super) fn refuse(&mut self, conn: ConnId, reason: String) {
         self.metrics.connections.protocol_errors.increment();
+        self.end(conn, reason);
+    }
+
+    /// Closes a connection behind its last reply, and says why now: the peer may take its time to go.
+    fn end(&mut self, conn: ConnId, reason: String) {
+        if let Some(peer) = self.sequencer.peer(conn) {
+            self.warn_of_peer(format_args!("closing connection {conn} from {peer}: {reason}"));
+        }
         self.net.close_when_flushed(conn, CloseReason::Server(reason));
     }
 

@@ -137,8 +137,10 @@ impl Server {
             self.broker.handle(Event::Disconnected(conn), now, &mut self.effects);
         }
         self.routes.closed(conn);
+        // What the server decided was said when it did.
+        let is_known = matches!(reason, CloseReason::Reset | CloseReason::Server(_));
         match peer {
-            Some(peer) if !reason.is_orderly() && *reason != CloseReason::Reset => {
+            Some(peer) if !reason.is_orderly() && !is_known => {
                 self.warn_of_peer(format_args!("closed connection {conn} from {peer}: {reason}"));
             }
             _ => log::debug!(target: "chronik::net", "connection {conn} closed: {reason}"),
@@ -203,7 +205,7 @@ impl Server {
     }
 
     /// A line that a peer can cause: at most a few per second, with a count of the others.
-    fn warn_of_peer(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(super) fn warn_of_peer(&mut self, line: std::fmt::Arguments<'_>) {
         let now = self.clock.now().mono;
         if let Some(suppressed) = self.peer_lines.admit(now, self.metrics.log_lines_dropped) {
             log::warn!("{line}{suppressed}");

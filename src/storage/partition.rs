@@ -167,8 +167,12 @@ impl Partition {
         Ok(())
     }
 
-    /// Completes the indexes of the active segment; they are synced with the log.
+    /// Completes the indexes of the active segment; they are synced with the log. A segment without a record has no
+    /// files yet.
     fn close_active(&mut self) -> Result<(), StorageError> {
+        if self.active.size() == 0 {
+            return Ok(());
+        }
         match self.active.close_indexes(&self.files) {
             Ok(written) => self.dirty.extend(written),
             Err(ReadError::Storage(error)) => return Err(error),

@@ -13,6 +13,9 @@ use crate::record::batch::{BatchHeader, NO_SEQUENCE, add_to_sequence};
 
 /// Batches remembered of each producer.
 const BATCHES_MAX: usize = 5;
+/// Producers remembered of each partition. Beyond that the quarter that has been silent longest is forgotten: one of
+/// them that comes back goes on with any sequence, as after Kafka's `producer.id.expiration.ms`.
+const PRODUCERS_MAX: usize = 10_000;
 
 /// One batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +118,19 @@ impl Producers {
             producer.batches.pop_front();
         }
         producer.batches.push_back(Sequenced::of(header));
+        if self.by_id.len() > PRODUCERS_MAX {
+            self.forget_silent();
+        }
+    }
+
+    fn forget_silent(&mut self) {
+        let last_offset =
+            |producer: &Producer| producer.batches.back().map_or(-1, |b| b.last_offset);
+        let mut offsets: Vec<Offset> = self.by_id.values().map(last_offset).collect();
+        let quarter = offsets.len() / 4;
+        let (_, border, _) = offsets.select_nth_unstable(quarter);
+        let border = *border;
+        self.by_id.retain(|_, producer| last_offset(producer) > border);
     }
 
     /// Goes back to how it was before the first change in `undo`.
@@ -278,5 +294,20 @@ mod tests {
         let producers = with(&sent);
         let (snapshot, earlier) = producers.to_snapshot();
         assert_eq!(Producers::from_snapshot(&snapshot, &earlier).by_id, producers.by_id);
+    }
+
+    #[test]
+    fn of_too_many_producers_the_longest_silent_are_forgotten() {
+        let mut producers = Producers::default();
+        let first = BatchHeader { producer_id: 0, ..batch(0, 0, 1, 0) };
+        let last = i64::try_from(PRODUCERS_MAX).unwrap();
+        for id in 0..=last {
+            producers.note(&BatchHeader { producer_id: id, base_offset: id, ..first }, None);
+        }
+        assert!(producers.by_id.len() < PRODUCERS_MAX);
+        let newest = BatchHeader { producer_id: last, ..first };
+        assert!(producers.check(&newest).unwrap().is_some(), "the newest is remembered");
+        let gap = BatchHeader { base_sequence: 7, ..first };
+        assert_eq!(producers.check(&gap), Ok(None), "the oldest is forgotten");
     }
 }

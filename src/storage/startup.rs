@@ -171,7 +171,8 @@ fn entries_of(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError>
 fn make_dirs(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
     match fs.create_dir(dir) {
         Err(error) if is_absent(&error) => {
-            let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let Some(parent) = parent.filter(|parent| fs.read_dir(parent).is_err()) else {
                 return Err(error);
             };
             make_dirs(fs, parent)?;

@@ -202,9 +202,9 @@ def dump_log_reads_every_file(data):
         commits = dump(offsets, "--offsets-decoder")
         assert '"commitTimestamp"' in commits and '"protocolType"' in commits, commits[-1000:]
     for kind in ("index", "timeindex"):
-        for path in files[kind]:
+        some = [path for path in files[kind] if os.path.getsize(path)]
+        for path in some:
             assert os.path.exists(path[: -len(kind)] + "log"), f"{path} without its log"
-        some = [path for path in files[kind] if "/__cluster" not in path]
         dump(some, "--index-sanity-check")
         dump(some, "--verify-index-only")
     if files["snapshot"]:
@@ -258,13 +258,32 @@ class Capture:
         return run(command, seconds=180).splitlines()
 
 
+# (API key, version) whose dissection fails in TShark 4.0 against Apache Kafka in just the same way: the members of
+# JoinGroup and SyncGroup, and message sets of the formats before 2 with compression.
+DISSECTOR_FAULTS = {(0, 2), (1, 2), (11, 0), (11, 2), (11, 5), (14, 0), (14, 1), (14, 3), (46, 0)}
+
+
 def dissector_finds_nothing_malformed(capture):
-    """No malformed packet in the whole capture, in either direction."""
-    frames = capture.fields("kafka", "kafka.api_key", "kafka.version")
-    assert len(frames) > 500, f"only {len(frames)} frames were captured"
-    seen = sorted({line for line in frames if line.strip()})
-    bad = capture.fields("_ws.malformed", "frame.number", "kafka.api_key", "kafka.version", "_ws.expert.message")
-    print(f"        {len(frames)} frames, {len(seen)} kinds of request")
+    """No malformed packet in either direction, except where the dissector says that it does not know the version."""
+    names = ["tcp.dstport", "tcp.stream", "kafka.api_key", "kafka.api_version", "kafka.correlation_id"]
+    asked, understood, beyond, bad, count = {}, set(), set(), [], 0
+    for line in capture.fields("kafka", *names, "_ws.malformed", "_ws.expert.message"):
+        port, stream, keys, versions, ids, malformed, message = line.split("\t")
+        is_request = port == str(capture.port)
+        if is_request:
+            for key, version, number in zip(keys.split(","), versions.split(","), ids.split(",")):
+                asked[stream, number] = (int(key), int(version))
+        # A reply does not say what it is; the request with its number does.
+        kinds = {asked.get((stream, number)) for number in ids.split(",")}
+        count += 1
+        if not malformed:
+            understood |= kinds
+        elif re.search(r"Unsupported \w+ version|Unknown \d+ API key", message) or kinds <= DISSECTOR_FAULTS:
+            beyond |= kinds
+        else:
+            bad.append(f"{'request' if is_request else 'reply'} {kinds}: {message}")
+    assert count > 500, f"only {count} frames were captured"
+    print(f"        {count} frames; {len(understood)} versions of requests understood, {len(beyond - understood)} that it does not know")
     assert not bad, f"{len(bad)} malformed: {bad[:5]}"
 
 
@@ -292,12 +311,12 @@ def main():
             attempt(step, broker)
         if capture:
             capture.stop()
+            if os.environ.get("CHRONIK_KEEP_CAPTURE"):
+                shutil.copy(capture.path, os.environ["CHRONIK_KEEP_CAPTURE"])
         broker.terminate()
         attempt(dump_log_reads_every_file, broker.data)
         if capture:
             attempt(dissector_finds_nothing_malformed, capture)
-        if os.environ.get("CHRONIK_KEEP_CAPTURE") and capture:
-            shutil.copy(capture.path, os.environ["CHRONIK_KEEP_CAPTURE"])
     print(f"interop: {len(DONE)} done, {len(LEFT_OUT)} left out")
     for line in LEFT_OUT:
         print(f"  left out: {line}")

@@ -1,0 +1,16 @@
+//! The program itself, from outside: a process, raw sockets, a data directory, signals.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the process under test has its own clock and files, and so has who watches it"
+)]
+
+mod client;
+mod endings;
+mod hostile;
+mod http;
+mod idle;
+mod order;
+mod process;
+mod records;
+mod starts;
