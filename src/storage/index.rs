@@ -10,6 +10,7 @@
 //! read or written.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::fs::{File, Fs, OpenMode, as_u64, is_absent, read_full, write_full};
 use super::job::StorageError;
@@ -149,10 +150,14 @@ impl<E: Entry> Index<E> {
         }
     }
 
-    /// Writes the entries that the file lacks.
-    pub(super) fn flush(&mut self, fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {
+    /// Writes the entries that the file lacks. Gives the file, which may have to be synced.
+    pub(super) fn flush(
+        &mut self,
+        fs: &dyn Fs,
+        path: &Path,
+    ) -> Result<Arc<dyn File>, StorageError> {
         if self.flushed {
-            return Ok(());
+            return fs.open(path, OpenMode::Create);
         }
         let mode = if self.in_file == 0 { OpenMode::Truncate } else { OpenMode::Create };
         let file = fs.open(path, mode)?;
@@ -172,7 +177,7 @@ impl<E: Entry> Index<E> {
         let excess = self.kept.len().saturating_sub(KEPT_AFTER);
         self.kept.drain(..excess);
         self.kept_from += excess;
-        Ok(())
+        Ok(file)
     }
 
     /// Forgets the entries in memory; a segment that is no longer written needs none.
@@ -187,7 +192,7 @@ impl<E: Entry> Index<E> {
 /// An index file, to be searched.
 pub(super) struct IndexFile<'a> {
     path: &'a Path,
-    file: std::sync::Arc<dyn File>,
+    file: Arc<dyn File>,
 }
 
 impl<'a> IndexFile<'a> {

@@ -16,7 +16,7 @@ use super::job::{LogConfig, Opened, ReadError, StorageError};
 use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::producers::Producers;
-use super::segment::Segment;
+use super::segment::{Dirty, Segment};
 use super::snapshot::ProducerSnapshot;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::time::WallMs;
@@ -33,13 +33,6 @@ pub(super) struct Found {
     pub(super) snapshots: Vec<Offset>,
 }
 
-/// A file that the disk may not have yet.
-#[derive(Debug)]
-pub(super) struct Dirty {
-    pub(super) path: PathBuf,
-    pub(super) file: Arc<dyn File>,
-}
-
 /// What has to be synced so that everything written so far is on the disk.
 #[derive(Debug)]
 pub(super) struct SyncWork {
@@ -52,6 +45,15 @@ pub(super) struct SyncWork {
     pub(super) active: bool,
     /// Whether the directory has new names.
     pub(super) names: bool,
+}
+
+impl SyncWork {
+    /// Leaves out what is beside the log, because the whole file system was synced.
+    pub(super) fn keep_log_alone(&mut self) {
+        let is_log = |dirty: &Dirty| dirty.path.extension().is_some_and(|kind| kind == "log");
+        self.files.retain(is_log);
+        self.names = false;
+    }
 }
 
 /// A partition, owned by one writer.
@@ -172,15 +174,11 @@ impl Partition {
             return Ok(());
         }
         match self.active.close_indexes(&self.files) {
-            Ok(()) => {}
+            Ok(written) => self.dirty.extend(written),
             Err(ReadError::Storage(error)) => return Err(error),
             Err(_) => log::warn!("{} is damaged", self.active.log().path().display()),
         }
         self.names_dirty = true;
-        for path in [self.active.index_path(), self.active.time_index_path()] {
-            let file = self.files.fs.open(&path, OpenMode::Create)?;
-            self.note_dirty(path, file);
-        }
         Ok(())
     }
 

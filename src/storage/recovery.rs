@@ -95,6 +95,8 @@ pub(super) struct Known<'a> {
     pub(super) mark: Option<&'a Mark>,
     /// Whether no mark was lost.
     pub(super) marks_whole: bool,
+    /// Whether everything in the directory is durable as it is.
+    pub(super) synced: bool,
 }
 
 /// Finds out what a directory holds after an unclean stop. `None`: there is no such directory.
@@ -123,6 +125,7 @@ pub(super) fn examine(
         segments: Vec::new(),
         kept: Vec::new(),
         kept_name: None,
+        changed: !known.synced,
     };
     let known_epochs = tail.epochs.clone();
     let mark = known.mark;
@@ -139,9 +142,12 @@ pub(super) fn examine(
     let mut snapshots = of(snapshot::SUFFIX);
     for beyond in snapshots.iter().filter(|offset| **offset > end) {
         remove_snapshot(&*files.fs, dir, *beyond);
+        tail.changed = true;
     }
     snapshots.retain(|offset| *offset <= end);
-    files.fs.sync_dir(dir)?;
+    if tail.changed {
+        files.fs.sync_dir(dir)?;
+    }
     Ok(Some(Found { log_start, end, segments: tail.segments, epochs: tail.epochs, snapshots }))
 }
 

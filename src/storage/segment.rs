@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::files::{Files, LazyFile, lock};
+use super::fs::File;
 use super::index::{Index, IndexFile, OffsetEntry, TimeEntry};
 use super::job::{ReadError, StorageError};
 use super::manifest::ManifestSegment;
@@ -78,6 +79,13 @@ pub(super) struct OnDisk {
     pub(super) doubted: Option<u64>,
     /// Bytes from here on were checked just now.
     pub(super) good_from: u64,
+}
+
+/// A file that the disk may not have yet.
+#[derive(Debug)]
+pub(super) struct Dirty {
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn File>,
 }
 
 /// One segment.
@@ -216,14 +224,16 @@ impl Segment {
         state.offsets.is_long() || state.times.is_long()
     }
 
-    /// Brings the index files up to date.
-    pub(super) fn flush_indexes(&self, files: &Files) -> Result<(), StorageError> {
+    /// Brings the index files up to date. Gives them, as they may have to be synced.
+    pub(super) fn flush_indexes(&self, files: &Files) -> Result<Vec<Dirty>, StorageError> {
         let mut state = lock(&self.state);
-        if state.indexed == Indexed::Yes {
-            state.offsets.flush(&*files.fs, &self.index_path())?;
-            state.times.flush(&*files.fs, &self.time_index_path())?;
+        if state.indexed != Indexed::Yes {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let (index, times) = (self.index_path(), self.time_index_path());
+        let index_file = state.offsets.flush(&*files.fs, &index)?;
+        let times_file = state.times.flush(&*files.fs, &times)?;
+        Ok(vec![Dirty { path: index, file: index_file }, Dirty { path: times, file: times_file }])
     }
 
     /// Whether the index files are as they should be.
@@ -237,17 +247,17 @@ impl Segment {
     }
 
     /// Gives the time index its last entry and forgets what is in memory. Nothing is appended afterwards, or only
-    /// after a restart.
-    pub(super) fn close_indexes(&self, files: &Files) -> Result<(), ReadError> {
+    /// after a restart. Gives the index files, to be synced.
+    pub(super) fn close_indexes(&self, files: &Files) -> Result<Vec<Dirty>, ReadError> {
         {
             let mut state = self.indexed(files)?;
             state.note_time(self.base);
         }
-        self.flush_indexes(files)?;
+        let written = self.flush_indexes(files)?;
         let mut state = lock(&self.state);
         state.offsets.rest();
         state.times.rest();
-        Ok(())
+        Ok(written)
     }
 
     /// Makes the indexes known, from their files or from the log.

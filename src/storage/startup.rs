@@ -17,7 +17,7 @@ use super::marks::{self, Mark, MarksFile};
 use super::meta::{CLEAN_MARKER, CleanMarker, FORMAT, META_PROPERTIES, MetaProperties};
 use super::pool::Options;
 use super::syncer::Marks;
-use super::writer::{Closed, Remembered};
+use super::writer::{Closed, Remembered, SYNC_ALL_FROM};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::time::WallMs;
 
@@ -141,7 +141,11 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
     let manifest = read_manifest(fs, data_dir)?;
     let clean = new || manifest.is_some();
     let stopped_at = manifest.as_ref().map(|manifest| manifest.stopped_at);
-    let remembered = remember(fs, data_dir, &entries_of(fs, data_dir)?, manifest)?;
+    let mut remembered = remember(fs, data_dir, &entries_of(fs, data_dir)?, manifest)?;
+    if !clean && remembered.marks.len() > SYNC_ALL_FROM {
+        // The syncs of the tails to come have nothing left to wait for.
+        remembered.synced = fs.sync_all(data_dir).is_ok();
+    }
     let marks = write_marks(options, &remembered, writer_count)?;
     // From here on a crash makes the next start an unclean one.
     match fs.remove_file(&data_dir.join(CLEAN_MARKER)) {
@@ -251,7 +255,7 @@ fn remember(
         let partitions = manifest.partitions;
         let marks = partitions.iter().map(|entry| (entry.partition, mark_of(entry))).collect();
         let manifest = partitions.into_iter().map(|entry| (entry.partition, entry)).collect();
-        return Ok(Remembered { manifest, marks, marks_whole: false });
+        return Ok(Remembered { manifest, marks, ..Remembered::default() });
     }
     let (mut read, mut damaged) = (0usize, 0usize);
     let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
@@ -279,7 +283,7 @@ fn remember(
         }
     }
     let marks_whole = read > 0 && damaged == 0;
-    Ok(Remembered { manifest: BTreeMap::new(), marks: found, marks_whole })
+    Ok(Remembered { marks: found, marks_whole, ..Remembered::default() })
 }
 
 fn is_marks_file(name: &str) -> bool {

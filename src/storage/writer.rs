@@ -69,6 +69,8 @@ pub(super) struct Remembered {
     pub(super) marks: BTreeMap<PartitionId, Mark>,
     /// Whether no mark was lost: a partition without one is new.
     pub(super) marks_whole: bool,
+    /// Whether everything was synced after an unclean stop.
+    pub(super) synced: bool,
 }
 
 /// The thread's state.
@@ -264,7 +266,11 @@ impl Writer {
             }
             _ => {
                 let mark = self.remembered.marks.get(&id);
-                let known = recovery::Known { mark, marks_whole: self.remembered.marks_whole };
+                let known = recovery::Known {
+                    mark,
+                    marks_whole: self.remembered.marks_whole,
+                    synced: self.remembered.synced,
+                };
                 match recovery::examine(&self.files, &dir, id.topic, &known, config)? {
                     Some(found) => found,
                     None => recovery::create(fs, &self.data_dir, &dir, id.topic)?,
@@ -310,19 +316,25 @@ impl Writer {
             }
         }
         let dirty = self.partitions.values().filter(|partition| partition.is_dirty()).count();
-        if dirty > SYNC_ALL_FROM {
+        let together = dirty > SYNC_ALL_FROM;
+        if together {
             if let Err(error) = self.files.fs.sync_all(&self.data_dir) {
                 log::error!("{error}");
                 closed.clean = false;
             }
         }
         for partition in self.partitions.values_mut().filter(|partition| partition.is_dirty()) {
-            let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+            let mut work = partition.take_sync();
+            if together {
+                // Only the logs' own descriptors know of a write that failed before.
+                work.keep_log_alone();
+            }
+            let _ = self.syncer.send(SyncCommand::Work(work));
         }
         let _ = self.syncer.send(SyncCommand::Stop);
         closed
     }
 }
 
-/// So many dirty partitions are synced together before they are synced one by one.
-const SYNC_ALL_FROM: usize = 8;
+/// From so many partitions on they are synced together first.
+pub(super) const SYNC_ALL_FROM: usize = 8;

@@ -37,6 +37,8 @@ pub(super) struct Tail<'a> {
     /// Bytes that were cut and are kept aside.
     pub(super) kept: Vec<u8>,
     pub(super) kept_name: Option<PathBuf>,
+    /// Whether the directory's names have to be synced.
+    pub(super) changed: bool,
 }
 
 impl Tail<'_> {
@@ -202,6 +204,7 @@ impl Tail<'_> {
     /// Removes segments that nothing connects to the log any more.
     fn remove_segments(&mut self, bases: &[Offset], offset: Offset) -> Result<(), StorageError> {
         for base in bases {
+            self.changed = true;
             let path = self.dir.join(file_name(*base, LOG_SUFFIX));
             log::warn!("{} does not follow offset {offset} and is removed", path.display());
             if let Ok(file) = self.fs.open(&path, OpenMode::Read) {
