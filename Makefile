@@ -6,9 +6,10 @@ PYTEST := .venv/suite/bin/python -m pytest -q -p no:cacheprovider
 # The tests run the debug build: it checks arithmetic and assertions, and cargo test builds it anyway.
 DEBUG_BIN = $(CURDIR)/target/debug/chronik
 RELEASE_BIN = $(CURDIR)/target/release/chronik
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash smoke minimal install
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash smoke minimal static install
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,10 @@ smoke: ## start a broker, produce, consume, stop: the quickest sign of life
 minimal: ## build the core alone, without any optional feature
 	cargo build --release --bin chronik --no-default-features --target-dir target/minimal
 	@ls -l target/minimal/release/chronik
+
+static: ## build one static binary, for a box with nothing on it
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --bin chronik --target $(HOST) --target-dir target/static
+	@ls -l target/static/$(HOST)/release/chronik
 
 install: build ## copy the binary to PREFIX/bin (/usr/local)
 	install -D -m 755 target/release/chronik $(DESTDIR)$(PREFIX)/bin/chronik
