@@ -234,3 +234,40 @@ fn the_name_of_a_deleted_topic_is_free_after_a_restart() {
     h.create_topic("t", 1);
     assert_eq!(h.broker.topics().removed().count(), 0, "what is gone is not remembered for ever");
 }
+
+#[test]
+fn what_is_asked_for_twice_is_answered_once() {
+    let mut h = Harness::new();
+    h.create_topic("t", 50);
+    let many: Vec<&str> = ["t"; 1_000].into_iter().chain(["u", "t", "u"]).collect();
+    let answer = described(h.ask(metadata(Some(&many), false)));
+    let names: Vec<_> = answer.topics.iter().map(|topic| topic.name.clone().unwrap()).collect();
+    assert_eq!(names, ["t", "u"]);
+    let resource = DescribeConfigsRequestResource {
+        resource_type: 2,
+        resource_name: "t".into(),
+        ..DescribeConfigsRequestResource::default()
+    };
+    let resources = vec![resource; 1_000];
+    let request = DescribeConfigsRequest { resources, ..DescribeConfigsRequest::default() };
+    let Response::DescribeConfigs(answer) = h.ask(request) else { panic!() };
+    assert_eq!(answer.results.len(), 1);
+}
+
+#[test]
+fn a_large_request_costs_no_more_than_its_size() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let topic = |name: String| CreateTopicsRequestTopic {
+        name,
+        num_partitions: 1,
+        replication_factor: 9,
+        ..CreateTopicsRequestTopic::default()
+    };
+    let topics = (0..50_000).map(|n| topic(format!("t{n}"))).chain([topic("t7".into())]).collect();
+    let request = CreateTopicsRequest { topics, ..CreateTopicsRequest::default() };
+    let Response::CreateTopics(answer) = h.ask(request) else { panic!() };
+    let twice = answer.topics.iter().filter(|topic| topic.name == "t7");
+    assert!(twice.clone().all(|topic| topic.error_code == ErrorCode::InvalidRequest.code()));
+    assert_eq!((twice.count(), answer.topics.len()), (2, 50_001));
+}

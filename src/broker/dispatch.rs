@@ -2,7 +2,7 @@
 
 use super::commit_gate::Commit;
 use super::event::{Client, RequestId};
-use super::{Broker, configs, coordinator, metadata, offsets, versions};
+use super::{Broker, configs, coordinator, distinct, metadata, offsets, versions};
 use crate::base::time::Now;
 use crate::broker::event::Effect;
 use crate::wire::api::Request;
@@ -13,10 +13,11 @@ impl Broker {
         &mut self,
         id: RequestId,
         client: Client,
-        request: Request,
+        mut request: Request,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        distinct::ask_once(&mut request);
         let (state, mut ctx) = self.split(now, out);
         let (table, ctx) = (&mut state.table, &mut ctx);
         match request {
@@ -34,10 +35,9 @@ impl Broker {
             Request::InitProducerId(body) => state.producer_ids.init(ctx, id, &body),
             Request::CreateTopics(body) => state.topics.create(ctx, table, id, &body),
             Request::DeleteTopics(body) => {
-                for topic in state.topics.delete(ctx, table, id, &body) {
-                    let position = state.groups.topic_deleted(ctx, topic);
-                    state.topics.commits_forgotten(topic, position);
-                }
+                let leaving = state.topics.delete(ctx, table, id, &body);
+                let position = state.groups.topics_deleted(ctx, &leaving);
+                state.topics.commits_forgotten(id, position);
             }
             Request::DescribeConfigs(body) => configs::describe(ctx, table, id, &body),
             Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),

@@ -11,6 +11,7 @@ pub mod configs;
 pub mod context;
 pub mod coordinator;
 mod dispatch;
+mod distinct;
 pub mod event;
 pub mod fetch;
 pub mod flusher;

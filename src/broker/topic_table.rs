@@ -68,6 +68,8 @@ impl Topic {
 pub struct TopicTable {
     topics: BTreeMap<Arc<str>, Topic>,
     names: BTreeMap<TopicId, Arc<str>>,
+    /// Names with `_` for `.`, which metrics cannot tell apart.
+    plain_names: BTreeMap<String, Arc<str>>,
     /// Names that are not free yet: the topic is deleted, its directories are not yet out of the way.
     leaving: BTreeMap<TopicId, Arc<str>>,
     /// Topics that the journal says were deleted, and whose directories may still be there.
@@ -80,6 +82,7 @@ impl TopicTable {
     pub fn insert(&mut self, topic: Topic) {
         self.partition_count += topic.partitions.len();
         self.names.insert(topic.id, Arc::clone(&topic.name));
+        self.plain_names.insert(plain(&topic.name), Arc::clone(&topic.name));
         self.topics.insert(Arc::clone(&topic.name), topic);
     }
 
@@ -97,6 +100,7 @@ impl TopicTable {
         self.removed.insert(id);
         let name = self.names.remove(&id)?;
         let topic = self.topics.remove(&name)?;
+        self.plain_names.remove(&plain(&name));
         self.partition_count -= topic.partitions.len();
         self.leaving.insert(id, name);
         Some(topic)
@@ -191,7 +195,10 @@ impl TopicTable {
     /// A topic whose name differs from this one only in `.` and `_`, which metrics cannot tell apart.
     #[must_use]
     pub fn collides(&self, name: &str) -> Option<&Topic> {
-        let same = |c: char| if c == '.' { '_' } else { c };
-        self.topics.values().find(|topic| topic.name.chars().map(same).eq(name.chars().map(same)))
+        self.topics.get(self.plain_names.get(&plain(name))?)
     }
+}
+
+fn plain(name: &str) -> String {
+    name.replace('.', "_")
 }

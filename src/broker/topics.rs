@@ -77,8 +77,12 @@ impl Topics {
     ) {
         let mut response = CreateTopicsResponse::default();
         let mut awaited = BTreeSet::new();
+        let mut names = BTreeMap::<&str, usize>::new();
         for wanted in &request.topics {
-            let is_twice = request.topics.iter().filter(|t| t.name == wanted.name).count() > 1;
+            *names.entry(&wanted.name).or_default() += 1;
+        }
+        for wanted in &request.topics {
+            let is_twice = names.get(wanted.name.as_str()).is_some_and(|count| *count > 1);
             let planned = if is_twice {
                 Err((ErrorCode::InvalidRequest, "the topic is named twice in the request".into()))
             } else {
@@ -213,7 +217,7 @@ impl Topics {
         table: &mut TopicTable,
         id: RequestId,
         request: &DeleteTopicsRequest,
-    ) -> Vec<TopicId> {
+    ) -> BTreeSet<TopicId> {
         let mut response = DeleteTopicsResponse::default();
         let mut awaited = BTreeSet::new();
         let mut position = Position::default();
@@ -234,7 +238,7 @@ impl Topics {
             }
             response.responses.push(answer);
         }
-        let leaving = awaited.iter().copied().collect();
+        let leaving = awaited.clone();
         if awaited.is_empty() {
             ctx.reply(id, response);
         } else {
@@ -288,9 +292,9 @@ impl Topics {
         Ok((topic_id, name))
     }
 
-    /// The commits of topics that are leaving were forgotten, up to this position.
-    pub fn commits_forgotten(&mut self, topic: TopicId, position: Position) {
-        for deleting in self.deleting.values_mut().filter(|d| d.awaited.contains(&topic)) {
+    /// The commits of the topics that a request deletes were forgotten, up to this position.
+    pub fn commits_forgotten(&mut self, id: RequestId, position: Position) {
+        if let Some(deleting) = self.deleting.get_mut(&id) {
             deleting.position = deleting.position.max(position);
         }
     }
@@ -312,10 +316,11 @@ impl Topics {
             if !deleting.awaited.contains(&partition.topic) {
                 continue;
             }
-            let answers = &mut deleting.response.responses;
-            let answer = answers.iter_mut().find(|answer| answer.topic_id == partition.topic);
-            if let Some(answer) = answer.filter(|_| failed) {
-                answer.error_code = ErrorCode::KafkaStorageError.code();
+            if failed {
+                let mut answers = deleting.response.responses.iter_mut();
+                if let Some(answer) = answers.find(|answer| answer.topic_id == partition.topic) {
+                    answer.error_code = ErrorCode::KafkaStorageError.code();
+                }
             }
             if is_last {
                 deleting.awaited.remove(&partition.topic);

@@ -28,6 +28,9 @@ use crate::wire::reader::Reader;
 
 /// Most requests of one connection on their way at a time.
 const PIPELINED_MAX: usize = 256;
+/// Most bytes of a request that carries neither records nor the state of a group: it only asks, and each of its
+/// bytes may be answered with many.
+const QUESTION_BYTES_MAX: usize = 2 << 20;
 
 /// The connections that speak Kafka.
 #[derive(Debug, Default)]
@@ -249,6 +252,10 @@ impl Line {
         if !api.versions().contains(&prefix.version) {
             return self.refuse_version(api, prefix, now, frame.len());
         }
+        if frame.len() > QUESTION_BYTES_MAX && !carries_data(api) {
+            let reason = format!("{api} of {} bytes, {QUESTION_BYTES_MAX} allowed", frame.len());
+            return Step::Refuse(reason);
+        }
         match decode(&frame, api, prefix) {
             Ok(request) => self.ask(conn, request, now, frame.len()),
             Err(error) => Step::Refuse(format!("malformed {api} v{}: {error}", prefix.version)),
@@ -325,6 +332,11 @@ impl Line {
             Err(error) => Step::Refuse(error.to_string()),
         }
     }
+}
+
+/// Whether a request brings what is kept: records, metadata and shares of members, positions.
+fn carries_data(api: ApiKey) -> bool {
+    matches!(api, ApiKey::Produce | ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::OffsetCommit)
 }
 
 /// Reads a request. ApiVersions is answered even if it does not parse: a client that is not understood must at least

@@ -109,7 +109,9 @@ impl Client {
     /// Produces one batch to partition 0. Answers its offset.
     #[track_caller]
     pub(crate) fn produce(&mut self, topic: &str, acks: i16, batch: Vec<u8>) -> i64 {
-        let Response::Produce(response) = self.ask(produce(topic, acks, batch), 9) else { panic!() };
+        let Response::Produce(response) = self.ask(produce(topic, acks, batch), 9) else {
+            panic!()
+        };
         let part = &response.responses[0].partition_responses[0];
         assert_eq!(part.error_code, 0, "{response:?}");
         part.base_offset

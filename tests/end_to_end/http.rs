@@ -130,7 +130,11 @@ fn metrics_come_in_pieces_on_a_connection_that_is_kept() {
         let answer = http.receive(true);
         assert_eq!(answer.status, 200);
         assert!(answer.chunks > 1, "all at once");
-        assert!(answer.body.contains("kafka_log_log_logendoffset{topic=\"topic-4\",partition=\"99\"} 0"));
+        assert!(
+            answer
+                .body
+                .contains("kafka_log_log_logendoffset{topic=\"topic-4\",partition=\"99\"} 0")
+        );
         assert!(answer.body.contains("kafka_consumergroup_current_offset"));
         assert!(answer.body.ends_with('\n'));
     }

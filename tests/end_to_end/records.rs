@@ -7,7 +7,8 @@ use super::process::{Broker, Dir};
 
 /// Values of a batch each, together several MiB over several segments.
 fn values() -> Vec<Vec<u8>> {
-    let value = |n: usize| (0..150_000 + n * 1_000).map(|i| (i * 31 + n) as u8).collect();
+    let value =
+        |n: usize| (0..150_000 + n * 1_000).map(|i| (i * 31 + n).to_le_bytes()[0]).collect();
     (0..40).map(value).collect()
 }
 

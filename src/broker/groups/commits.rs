@@ -3,7 +3,7 @@
 //! A group may consist of commits alone: consumers that choose their partitions themselves, and tools, commit without
 //! a generation while the group has no member.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Groups;
@@ -141,9 +141,12 @@ impl Groups {
         admit(group, &mut Call { ctx, shared: &mut self.shared })
     }
 
-    /// A topic is gone: its commits are forgotten. Answers the journal's position after that.
-    pub fn topic_deleted(&mut self, ctx: &mut Context<'_>, topic: TopicId) -> Position {
-        self.forget(ctx, |_, commit| commit.topic == topic)
+    /// Topics are gone: their commits are forgotten. Answers the journal's position after that.
+    pub fn topics_deleted(&mut self, ctx: &mut Context<'_>, gone: &BTreeSet<TopicId>) -> Position {
+        if gone.is_empty() {
+            return Position::default();
+        }
+        self.forget(ctx, |_, commit| gone.contains(&commit.topic))
     }
 
     /// Forgets the commits of topics that are gone, or were made anew. What does not know its topic takes the one that

@@ -1,5 +1,7 @@
 //! DescribeGroups (key 15) and ListGroups (key 16): groups as tools see them.
 
+use std::collections::BTreeMap;
+
 use super::Groups;
 use super::state::{Group, Member, State};
 use crate::base::payload::Bytes;
@@ -42,9 +44,11 @@ impl Groups {
         };
         let mut response = ListGroupsResponse::default();
         let mut position = Position::default();
-        for group in self.groups.values() {
+        let is_type_wanted = wanted(&request.types_filter, CLASSIC);
+        let mut states = BTreeMap::new();
+        for group in self.groups.values().filter(|_| is_type_wanted) {
             let state = group.state.name();
-            if wanted(&request.states_filter, state) && wanted(&request.types_filter, CLASSIC) {
+            if *states.entry(state).or_insert_with(|| wanted(&request.states_filter, state)) {
                 position = position.max(group.position);
                 response.groups.push(ListGroupsResponseGroup {
                     group_id: group.name.to_string(),

@@ -1,0 +1,44 @@
+//! What is asked for twice in one request is answered once.
+//!
+//! Otherwise a few bytes, repeated, would be answered with many bytes, repeated: a small request could ask for an
+//! answer of any size. The bodies of other requests are not much smaller than their answers.
+
+use std::collections::BTreeSet;
+
+use crate::wire::api::Request;
+use crate::wire::messages::OffsetFetchRequestGroup;
+
+/// Leaves the first of what is the same.
+pub(super) fn ask_once(request: &mut Request) {
+    match request {
+        Request::Metadata(body) => {
+            if let Some(topics) = &mut body.topics {
+                keep_first(topics, |topic| (topic.name.clone(), topic.topic_id));
+            }
+        }
+        Request::DescribeConfigs(body) => {
+            keep_first(&mut body.resources, |r| (r.resource_type, r.resource_name.clone()));
+        }
+        Request::DescribeGroups(body) => keep_first(&mut body.groups, String::clone),
+        Request::OffsetFetch(body) => {
+            keep_first(&mut body.groups, |group| group.group_id.clone());
+            body.groups.iter_mut().for_each(ask_group_once);
+        }
+        _ => {}
+    }
+}
+
+fn ask_group_once(group: &mut OffsetFetchRequestGroup) {
+    let Some(topics) = &mut group.topics else { return };
+    keep_first(topics, |topic| (topic.name.clone(), topic.topic_id));
+    for topic in topics {
+        keep_first(&mut topic.partition_indexes, |index| *index);
+    }
+}
+
+fn keep_first<T, K: Ord>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    if items.len() > 1 {
+        let mut seen = BTreeSet::new();
+        items.retain(|item| seen.insert(key(item)));
+    }
+}
