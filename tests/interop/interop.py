@@ -202,9 +202,9 @@ def dump_log_reads_every_file(data):
         commits = dump(offsets, "--offsets-decoder")
         assert '"commitTimestamp"' in commits and '"protocolType"' in commits, commits[-1000:]
     for kind in ("index", "timeindex"):
-        some = [path for path in files[kind] if os.path.getsize(path)]
-        for path in some:
+        for path in files[kind]:
             assert os.path.exists(path[: -len(kind)] + "log"), f"{path} without its log"
+        some = [path for path in files[kind] if os.path.getsize(path)]
         dump(some, "--index-sanity-check")
         dump(some, "--verify-index-only")
     if files["snapshot"]:
