@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use chronik::wire::api::ApiKey;
 
 use super::client::{Client, batch, fetch, frame, metadata};
-use super::process::{Broker, Dir, until};
+use super::http::metric;
+use super::idle::sleeps;
+use super::process::{Broker, Dir, EachRefStr, Process, arguments, until};
 
 const MIB: usize = 1 << 20;
+const CONNECTIONS: &str = "kafka_server_socketservermetrics_connection_count";
 
 /// Resident memory of a process in bytes.
 fn resident(broker: &Broker) -> usize {
@@ -137,4 +140,33 @@ fn a_thousand_connections_that_come_and_go_leave_nothing_behind() {
     }
     until("all descriptors are closed", || descriptors() <= before);
     assert_eq!(client.topics(), ["t"]);
+}
+
+#[test]
+fn however_many_connect_files_keep_their_descriptors() {
+    let dir = Dir::new();
+    let args = arguments(&dir.data(), &["log.segment.bytes=65536"]);
+    let broker = Broker::of(Process::run_with_descriptors(128, &args.each_ref_str()));
+    broker.process.line("there are descriptors for 48");
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 1);
+    client.topics();
+    let crowd: Vec<Client> = (0..200).map(|_| Client::connect(broker.kafka)).collect();
+    broker.process.line("the limit of 48 connections is reached");
+    for _ in 0..20 {
+        client.produce("t", -1, batch(&[7; 30_000]));
+        assert!(!client.fetch("t", 0).is_empty());
+    }
+    assert!(
+        metric(broker.http, "process_open_fds") > 48.0,
+        "health checks have places of their own"
+    );
+    let before: u64 = sleeps(&broker).values().sum();
+    broker.process.stays_silent_for(Duration::from_millis(1_500));
+    let woken = sleeps(&broker).values().sum::<u64>() - before;
+    assert!(woken < 20, "{woken} wake-ups in a second and a half");
+    drop(crowd);
+    until("there is room", || metric(broker.http, CONNECTIONS) < 10.0);
+    assert_eq!(Client::connect(broker.kafka).topics(), ["t"]);
+    broker.stop();
 }
