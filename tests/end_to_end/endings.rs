@@ -1,13 +1,15 @@
 //! Ends: asked for, insisted on, and sudden; and what the next start finds.
 
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use chronik::wire::api::{ApiKey, Response};
+use chronik::base::payload::Bytes;
+use chronik::wire::api::{ApiKey, Response, decode_response};
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
 use rustix::process::Signal;
 
-use super::client::{Client, batch, commit, committed, fetch, frame, join, metadata};
+use super::client::{Client, batch, commit, committed, fetch, frame, join, metadata, produce};
 use super::process::{Broker, Dir};
 
 const MARKER: &str = ".kafka_cleanshutdown";
@@ -156,4 +158,55 @@ fn a_deleted_topic_is_gone_and_its_name_is_free_whatever_end_comes() {
             !dir.names().iter().any(|name| name.starts_with("t-"))
         });
     }
+}
+
+#[test]
+fn the_end_under_load_comes_in_time_and_keeps_what_was_acknowledged() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let address = broker.kafka;
+    Client::connect(address).create_topic("t", 1);
+    let (report, acknowledged) = std::sync::mpsc::channel();
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let report = report.clone();
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                client.send_all(vec![produce("t", -1, batch(b"x")).into(); 16], 8);
+                let mut count = 0_i64;
+                while let Some(offset) = next_offset(&mut client) {
+                    let _ = report.send(offset);
+                    count += 1;
+                    let frame = frame(1, produce("t", -1, batch(b"x")), 8);
+                    let _ = client.stream.write_all(&frame);
+                }
+                count
+            })
+        })
+        .collect();
+    while acknowledged.recv().unwrap() < 1_000 {}
+    broker.stop();
+    drop(report);
+    let most = acknowledged.iter().max().unwrap();
+    let count: i64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+    let broker = Broker::start(&dir);
+    assert_eq!(broker.process.lines_with(UNCLEAN).len(), 0);
+    let end = Client::connect(broker.kafka).end_of("t");
+    assert!(end > most && end >= count, "{end} records of {count}, the last at {most}");
+}
+
+/// The offset that the next answer tells, unless the connection has ended.
+fn next_offset(client: &mut Client) -> Option<i64> {
+    let mut length = [0; 4];
+    client.stream.read_exact(&mut length).ok()?;
+    let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap()];
+    client.stream.read_exact(&mut frame).ok()?;
+    let frame = Bytes::from_vec(frame);
+    let (_, Response::Produce(response)) = decode_response(&frame, ApiKey::Produce, 8).unwrap()
+    else {
+        panic!()
+    };
+    let part = &response.responses[0].partition_responses[0];
+    assert_eq!(part.error_code, 0);
+    Some(part.base_offset)
 }
