@@ -11,7 +11,7 @@ use super::routes::Routes;
 use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
-use super::turn::note_failure;
+use super::turn::failure_of;
 use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
@@ -177,7 +177,9 @@ fn open_everything(
             log::info!("still opening partitions");
         }
         for outcome in outcomes.drain(..) {
-            note_failure(&outcome);
+            if let Some(error) = failure_of(&outcome) {
+                log::error!("{error}");
+            }
             broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
         }
         broker.end_turn(clock.now(), &mut effects);

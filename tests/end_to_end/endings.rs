@@ -210,3 +210,69 @@ fn next_offset(client: &mut Client) -> Option<i64> {
     assert_eq!(part.error_code, 0);
     Some(part.base_offset)
 }
+
+/// Sends creations and deletions one after the other, without reading.
+fn come_and_go(round: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for n in 0..60 {
+        let name = format!("r{round}-{n}");
+        let topic = CreateTopicsRequestTopic {
+            name: name.clone(),
+            num_partitions: 2,
+            replication_factor: 1,
+            ..CreateTopicsRequestTopic::default()
+        };
+        let create = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        bytes.extend(frame(0, create, 5));
+        if n % 2 == 0 {
+            let topic = DeleteTopicsRequestTopic { name: Some(name), ..Default::default() };
+            bytes.extend(frame(
+                0,
+                DeleteTopicsRequest { topics: vec![topic], ..Default::default() },
+                6,
+            ));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_crash_while_topics_come_and_go_leaves_what_was_answered_and_nothing_half() {
+    let dir = Dir::new();
+    let mut kept: Vec<String> = Vec::new();
+    for round in 0..8 {
+        let broker = Broker::start(&dir);
+        let mut client = Client::connect(broker.kafka);
+        client.send_bytes(&come_and_go(round));
+        // Every third answer is one to a deletion; the crash comes behind any of them.
+        let (mut created, mut deleted) = (Vec::new(), Vec::new());
+        for answer in 0..7 + round * 11 {
+            let number = answer / 3 * 2 + usize::from(answer % 3 == 2);
+            let name = format!("r{round}-{number}");
+            client.receive_frame();
+            if answer % 3 == 1 { deleted.push(name) } else { created.push(name) }
+        }
+        broker.kill();
+        let broker = Broker::start(&dir);
+        let mut client = Client::connect(broker.kafka);
+        let there = client.topics();
+        kept.extend(created.into_iter().filter(|name| !deleted.contains(name)));
+        // The last one may be on its way out: its deletion was sent, and nobody was told.
+        let missing: Vec<_> = kept.iter().filter(|name| !there.contains(name)).collect();
+        assert!(missing.len() <= 1, "round {round}: {missing:?}");
+        assert!(!deleted.iter().any(|name| there.contains(name)), "round {round}: deleted");
+        for name in &there {
+            assert_eq!(client.produce(name, -1, batch(b"x")), client.end_of(name) - 1);
+        }
+        super::process::until("directories are those of the topics", || {
+            let names = dir.names();
+            let own = names.iter().filter(|name| name.starts_with('r') && name.contains('-'));
+            let own: Vec<&String> = own.filter(|name| !name.starts_with("replication-")).collect();
+            let own: Vec<_> = own.iter().filter(|name| !name.starts_with("recovery-")).collect();
+            own.len() == there.len() * 2 && there.iter().all(|t| names.contains(&format!("{t}-1")))
+        });
+        assert_eq!(broker.process.lines_with("ERROR").len(), 0, "{:#?}", broker.process.lines());
+        kept = there;
+        if round % 2 == 0 { broker.kill() } else { drop(broker.stop()) }
+    }
+}

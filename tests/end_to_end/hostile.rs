@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chronik::wire::api::ApiKey;
 
-use super::client::{Client, batch, fetch, frame, metadata};
+use super::client::{Client, batch, fetch, frame, metadata, produce};
 use super::http::metric;
 use super::idle::sleeps;
 use super::process::{Broker, Dir, EachRefStr, Process, arguments, until};
@@ -168,5 +168,36 @@ fn however_many_connect_files_keep_their_descriptors() {
     drop(crowd);
     until("there is room", || metric(broker.http, CONNECTIONS) < 10.0);
     assert_eq!(Client::connect(broker.kafka).topics(), ["t"]);
+    broker.stop();
+}
+
+#[test]
+fn memory_comes_back_whatever_becomes_of_a_request() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 1);
+    for round in 0..40 {
+        let mut passing = Client::connect(broker.kafka);
+        let size = if round % 2 == 0 { 500 } else { 300_000 };
+        let whole = frame(1, produce("t", -1, batch(&vec![7; size])), 8);
+        let fetches = frame(2, fetch("t", 1_000_000, 60_000), 11);
+        match round % 10 {
+            0 | 1 => passing.send_bytes(&whole[..whole.len() / 2]),
+            2 | 3 => passing.send_bytes(&whole),
+            4 | 5 => passing.send_bytes(&[whole.repeat(5), fetches, whole].concat()),
+            6 | 7 => passing.send_bytes(&[whole.repeat(5), b"\0\0\0\x02ab".to_vec()].concat()),
+            _ => passing.send_bytes(&[fetches, whole.repeat(3)].concat()),
+        }
+        if round % 3 == 0 {
+            passing.end_input();
+            passing.rest();
+        }
+    }
+    for pool in ["small_frames", "large_frames"] {
+        let name = format!("chronik_memory_used_bytes{{pool=\"{pool}\"}}");
+        until("all memory is back", || metric(broker.http, &name) == 0.0);
+    }
+    client.produce("t", -1, batch(b"x"));
     broker.stop();
 }
