@@ -188,3 +188,26 @@ fn zstd_is_kept_from_old_clients_only_where_the_topic_insists_on_it() {
         assert_eq!(fetched(&h.ask(request)).error_code, expected, "{topic}");
     }
 }
+
+#[test]
+fn what_grows_in_several_partitions_adds_up() {
+    let mut h = Harness::new();
+    h.create_topic("t", 3);
+    let mut request = fetch("t", 0, 0);
+    let part = request.topics[0].partitions[0].clone();
+    for partition in 1..3 {
+        request.topics[0].partitions.push(FetchRequestPartition { partition, ..part.clone() });
+    }
+    request.min_bytes = i32::try_from(batch(1).len() * 3).unwrap();
+    let id = h.send_from(1, request);
+    h.settle();
+    let reads = |h: &Harness| h.jobs.iter().filter(|job| *job == "Read").count();
+    for partition in [0, 2] {
+        h.ask(produce("t", partition, 1, batch(1)));
+        assert!(!h.is_answered(id));
+    }
+    assert_eq!(reads(&h), 0, "counted without reading");
+    h.ask(produce("t", 0, 1, batch(1)));
+    assert!(h.is_answered(id));
+    assert_eq!(reads(&h), 1);
+}

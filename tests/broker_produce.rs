@@ -4,7 +4,7 @@ mod support;
 
 use chronik::broker::event::Event;
 use chronik::broker::options::{Durability, Options};
-use chronik::storage::job::{Appended, Outcome};
+use chronik::storage::job::{AppendError, Appended, Outcome, StorageError};
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
 use support::*;
@@ -197,4 +197,28 @@ fn a_thousand_waiting_produces_are_answered_by_one_sync() {
     h.release_syncs();
     let answered = ids.iter().filter(|id| h.is_answered(**id)).count();
     assert_eq!(answered, 999, "all but the one that has gone");
+}
+
+#[test]
+fn a_disk_that_refuses_once_is_asked_again_and_one_that_failed_is_not() {
+    let error = StorageError {
+        action: "write",
+        path: "t-0/0.log".into(),
+        errno: Some(28),
+        reason: "no space left".into(),
+    };
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let mut refuse = |error: AppendError| {
+        let id = h.send(produce("t", 0, -1, batch(1)));
+        let Some(Outcome::Appended { result, .. }) = h.outcomes.front_mut() else { panic!() };
+        *result = Err(error);
+        h.outcomes.truncate(1);
+        h.settle();
+        let answer = h.reply(id).unwrap();
+        assert_eq!(produced(&answer).error_code, ErrorCode::KafkaStorageError.code());
+        produced(&h.ask(produce("t", 0, -1, batch(1)))).error_code
+    };
+    assert_eq!(refuse(AppendError::Storage(error.clone())), 0);
+    assert_eq!(refuse(AppendError::Offline(error)), ErrorCode::KafkaStorageError.code());
 }

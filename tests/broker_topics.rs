@@ -271,3 +271,24 @@ fn a_large_request_costs_no_more_than_its_size() {
     assert!(twice.clone().all(|topic| topic.error_code == ErrorCode::InvalidRequest.code()));
     assert_eq!((twice.count(), answer.topics.len()), (2, 50_001));
 }
+
+#[test]
+fn what_others_made_or_deleted_is_told_only_when_it_is_durable() {
+    let mut h = Harness::new();
+    h.hold_syncs = true;
+    let made = h.send(create("t", 1, 1));
+    let exists = h.send_from(1, create("t", 1, 1));
+    h.settle();
+    assert!(!h.is_answered(made) && !h.is_answered(exists));
+    h.release_syncs();
+    assert!(h.is_answered(made));
+    let answer = created(h.reply(exists).unwrap());
+    assert_eq!(answer.error_code, ErrorCode::TopicAlreadyExists.code());
+    h.hold_syncs = true;
+    let gone = h.send(delete("t"));
+    let unknown = h.send_from(1, delete("t"));
+    h.settle();
+    assert!(!h.is_answered(gone) && !h.is_answered(unknown));
+    h.release_syncs();
+    assert!(h.is_answered(gone) && h.is_answered(unknown));
+}

@@ -48,7 +48,7 @@ fn a_failed_sync_ends_acknowledgements_for_its_partition_alone() {
     assert_eq!(bench.synced(p, 2).unwrap_err().errno, Some(5));
     faults.sync.store(false, Ordering::SeqCst);
     let before = faults.syncs.load(Ordering::SeqCst);
-    assert!(matches!(bench.append(p, batch(2, 1)), Err(AppendError::Storage(_))));
+    assert!(matches!(bench.append(p, batch(2, 1)), Err(AppendError::Offline(_))));
     bench.storage.submit(Job::Sync { partition: p });
     let ended = bench.wait(|outcome| match outcome {
         Outcome::Synced { partition, result, .. } if *partition == p => Some(result.clone()),
@@ -95,7 +95,7 @@ fn a_write_that_cannot_be_undone_takes_the_partition_offline() {
     faults.set_len.store(true, Ordering::SeqCst);
     assert!(bench.append(p, batch(1, 1)).is_err());
     faults.full.store(false, Ordering::SeqCst);
-    assert!(matches!(bench.append(p, batch(1, 1)), Err(AppendError::Storage(_))));
+    assert!(matches!(bench.append(p, batch(1, 1)), Err(AppendError::Offline(_))));
     faults.set_len.store(false, Ordering::SeqCst);
     assert!(bench.storage.shutdown(NOW).is_err());
     let bench = Bench::start(&dir.0);

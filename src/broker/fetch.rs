@@ -191,17 +191,14 @@ impl Fetch {
 
     /// A partition's visible end moved, or it failed or is gone: tries those who wait for it and may now have enough.
     pub fn progress(&mut self, ctx: &mut Context<'_>, topics: &TopicTable, partition: PartitionId) {
-        let is_well = topics.partition(partition).is_some_and(Partition::is_online);
-        let may_have_enough = |ticket: &Ticket| {
-            self.fetches.get(ticket).is_some_and(|pending| {
-                let bytes = pending.bytes_growing(topics) + pending.bytes_found;
-                !is_well || bytes >= pending.bytes_wanted()
-            })
-        };
-        let woken: Vec<Ticket> =
-            self.waiters.waiting_for(partition).filter(may_have_enough).collect();
-        for ticket in woken {
-            self.attempt(ctx, topics, ticket);
+        let online = topics.partition(partition).filter(|partition| partition.is_online());
+        let visible_bytes = online.map(|partition| partition.visible_bytes);
+        let waiting: Vec<Ticket> = self.waiters.waiting_for(partition).collect();
+        for ticket in waiting {
+            let Some(pending) = self.fetches.get_mut(&ticket) else { continue };
+            if pending.may_have_enough(partition, visible_bytes) {
+                self.attempt(ctx, topics, ticket);
+            }
         }
     }
 
@@ -269,6 +266,17 @@ impl Fetch {
 impl Pending {
     fn bytes_wanted(&self) -> u64 {
         u64::try_from(self.request.min_bytes).unwrap_or(0)
+    }
+
+    /// Counts what became visible in one partition; `None`: it can be used no more. Answers whether another try is
+    /// worth it.
+    fn may_have_enough(&mut self, partition: PartitionId, visible_bytes: Option<u64>) -> bool {
+        let Some(visible_bytes) = visible_bytes else { return true };
+        for seen in self.seen.iter_mut().filter(|seen| seen.partition == partition) {
+            self.bytes_found += visible_bytes.saturating_sub(seen.visible_bytes);
+            seen.visible_bytes = visible_bytes;
+        }
+        self.bytes_found >= self.bytes_wanted()
     }
 
     /// Bytes that became visible since it was tried.

@@ -238,7 +238,7 @@ impl Broker {
         if let (Some(partition), Ok(appended)) = (partition, &result) {
             moved = partition.written(appended, ctx.journal.leader_epoch(), needs_sync);
         }
-        if let Err(AppendError::Storage(error)) = &result {
+        if let Err(AppendError::Offline(error)) = &result {
             fail(&mut state.table, id, error);
         }
         let is_unsynced = !is_journal && state.produce.appended(&mut ctx, ticket, &result);

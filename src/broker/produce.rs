@@ -398,7 +398,8 @@ fn codec_of(records: &[u8]) -> Option<u8> {
 
 fn refusal_of(error: &AppendError) -> Refusal {
     match error {
-        AppendError::Storage(_) => {
+        AppendError::Storage(_) => (ErrorCode::KafkaStorageError, Some("the disk refuses")),
+        AppendError::Offline(_) => {
             (ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))
         }
         AppendError::Corrupt(reason) => (ErrorCode::CorruptMessage, Some(reason)),

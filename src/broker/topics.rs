@@ -99,7 +99,8 @@ impl Topics {
             response.topics.push(made.unwrap_or_else(|refusal| refused(&wanted.name, refusal)));
         }
         if awaited.is_empty() {
-            ctx.reply(id, response);
+            // That a topic exists, or does not, may be news that is not durable yet.
+            ctx.reply_after(ctx.journal.end(), id, response);
         } else {
             self.creating.insert(id, Creating { response, awaited });
         }
@@ -240,7 +241,8 @@ impl Topics {
         }
         let leaving = awaited.clone();
         if awaited.is_empty() {
-            ctx.reply(id, response);
+            // That a topic exists, or does not, may be news that is not durable yet.
+            ctx.reply_after(ctx.journal.end(), id, response);
         } else {
             self.deleting.insert(id, Deleting { response, awaited, position });
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, ClockWatch};
+use super::descriptors::Descriptors;
 use super::routes::Routes;
 use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
-use super::turn::note_failure;
+use super::turn::failure_of;
 use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::memory::Pool;
@@ -39,8 +40,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most bytes that the records of one of the journal's batches take.
 const BATCH_BYTES_MAX: usize = 256 << 20;
-/// Files that storage keeps open at most, and descriptors that are left to everything else at least.
-const FILES_OPEN_MAX: usize = 1_024;
 
 /// Everything up to the first turn of the loop.
 pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
@@ -48,7 +47,8 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
     let mut random = Random::new(seed()?);
     let pools = pools(config);
-    let mut net = Reactor::new(net_options(config, &pools))
+    let descriptors = Descriptors::claim();
+    let mut net = Reactor::new(net_options(config, descriptors, &pools))
         .map_err(|error| Fatal(format!("cannot poll: {error}")))?;
     let waker = net.waker();
     let wake = move || {
@@ -56,7 +56,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         let _ = waker.wake();
     };
     let (storage, started) =
-        Storage::start(storage_options(config, &pools, &mut random), Arc::new(wake))
+        Storage::start(storage_options(config, descriptors, &pools, &mut random), Arc::new(wake))
             .map_err(|error| Fatal(error.to_string()))?;
     let metrics = Metrics::new(setup(&pools, &storage, &clock));
     metrics.unclean_start.set(i64::from(!started.clean));
@@ -73,13 +73,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         }
     };
     announce(&listeners, http, config);
-    for warning in &config.warnings {
-        log::warn!("{warning}");
-    }
-    if !started.clean {
-        let epoch = broker.leader_epoch();
-        log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
-    }
+    warn(config, &started, &broker, descriptors);
     let watch = ClockWatch::new().map_err(|error| Fatal(format!("clock: {error}")))?;
     let watch_error = |error| Fatal(format!("cannot poll: {error}"));
     let clock_token = net.watch(&watch).map_err(watch_error)?;
@@ -128,6 +122,21 @@ fn announce(listeners: &[BoundListener], http: Option<SocketAddr>, config: &Conf
     );
 }
 
+/// What the operator should know.
+fn warn(config: &Config, started: &Started, broker: &Broker, descriptors: Descriptors) {
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    let (wanted, possible) = (config.net.connections_max, descriptors.connections);
+    if wanted > possible {
+        log::warn!("max.connections: there are descriptors for {possible}, not for {wanted}");
+    }
+    if !started.clean {
+        let epoch = broker.leader_epoch();
+        log::warn!("the last stop was not a clean one; the leader epoch is now {epoch}");
+    }
+}
+
 /// Replays the journal, opens every partition, and waits until all of that is durable.
 fn open_everything(
     storage: &Storage,
@@ -168,7 +177,9 @@ fn open_everything(
             log::info!("still opening partitions");
         }
         for outcome in outcomes.drain(..) {
-            note_failure(&outcome);
+            if let Some(error) = failure_of(&outcome) {
+                log::error!("{error}");
+            }
             broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
         }
         broker.end_turn(clock.now(), &mut effects);
@@ -271,10 +282,10 @@ fn setup(pools: &[Arc<Pool>; 3], storage: &Storage, clock: &Clock) -> Setup {
     }
 }
 
-fn net_options(config: &Config, pools: &[Arc<Pool>; 3]) -> net::Options {
+fn net_options(config: &Config, descriptors: Descriptors, pools: &[Arc<Pool>; 3]) -> net::Options {
     let [small, large, _] = pools;
     let mut options = net::Options::new(Arc::clone(small), Arc::clone(large));
-    options.connections_max = config.net.connections_max;
+    options.connections_max = config.net.connections_max.min(descriptors.connections);
     options.connections_per_address_max = config.net.connections_per_address_max;
     options.frame_bytes_max = config.net.frame_bytes_max;
     options.idle_timeout = config.net.idle_max;
@@ -284,6 +295,7 @@ fn net_options(config: &Config, pools: &[Arc<Pool>; 3]) -> net::Options {
 /// `random` makes the ids of a directory that is new.
 fn storage_options(
     config: &Config,
+    descriptors: Descriptors,
     pools: &[Arc<Pool>; 3],
     random: &mut Random,
 ) -> storage::Options {
@@ -295,19 +307,12 @@ fn storage_options(
         fs: Arc::new(RealFs),
         writers: config.storage.writers,
         readers: config.storage.readers,
-        files_open_max: files_open_max(),
+        files_open_max: descriptors.files,
         conversions: Arc::clone(conversions),
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,
     }
-}
-
-/// A quarter of the descriptors that the process may have; the rest is for connections.
-fn files_open_max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let quarter = limit.and_then(|limit| usize::try_from(limit / 4).ok()).unwrap_or(FILES_OPEN_MAX);
-    quarter.clamp(16, FILES_OPEN_MAX)
 }
 
 fn broker_options(config: &Config, started: &Started) -> Options {

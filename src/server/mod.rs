@@ -1,16 +1,18 @@
 //! The server: the only one that knows everybody. It owns the loop.
 //!
 //! ```text
-//! boot      opens storage, replays the journal, opens the listeners
-//! turn      one turn of the loop: sockets, outcomes, deadlines, effects
-//! sequencer the order of requests and replies of each connection
-//! effects   what the broker wants done, carried to sockets and storage
-//! routes    health, readiness and metrics over HTTP
-//! shutdown  the orderly end
+//! boot        opens storage, replays the journal, opens the listeners
+//! descriptors how many there are, and who gets them
+//! turn        one turn of the loop: sockets, outcomes, deadlines, effects
+//! sequencer   the order of requests and replies of each connection
+//! effects     what the broker wants done, carried to sockets and storage
+//! routes      health, readiness and metrics over HTTP
+//! shutdown    the orderly end
 //! ```
 
 mod boot;
 mod clock;
+mod descriptors;
 mod effects;
 mod routes;
 mod sequencer;

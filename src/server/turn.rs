@@ -16,7 +16,7 @@ use crate::base::payload::Bytes;
 use crate::base::time::Now;
 use crate::broker::event::Event;
 use crate::net::{CloseReason, Gate, NetEvent, Options as NetOptions, Protocol};
-use crate::storage::job::{Job, Outcome};
+use crate::storage::job::{Job, Outcome, StorageError};
 
 /// A turn that begins later than this after its time was held up by something outside.
 const LATENESS: Duration = Duration::from_secs(1);
@@ -86,7 +86,9 @@ impl Server {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.storage.take_outcomes(&mut outcomes);
         for outcome in outcomes.drain(..) {
-            note_failure(&outcome);
+            if let Some(error) = failure_of(&outcome) {
+                self.warn_of_peer(format_args!("{error}"));
+            }
             match outcome {
                 Outcome::Warmed { conn, result } => self.net.warmed(conn, result),
                 Outcome::Removed { .. } => {
@@ -214,13 +216,11 @@ impl Server {
 }
 
 /// A partition that cannot be opened or moved away says why once; clients only see that it is offline.
-pub(super) fn note_failure(outcome: &Outcome) {
+pub(super) fn failure_of(outcome: &Outcome) -> Option<&StorageError> {
     match outcome {
         Outcome::Opened { result: Err(error), .. }
-        | Outcome::Removed { result: Err(error), .. } => {
-            log::error!("{error}");
-        }
-        _ => {}
+        | Outcome::Removed { result: Err(error), .. } => Some(error),
+        _ => None,
     }
 }
 

@@ -310,8 +310,10 @@ pub struct Appended {
 /// Why batches were refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendError {
-    /// The disk refused.
+    /// The disk refused. Nothing of them is in the log, and a later append may succeed.
     Storage(StorageError),
+    /// The disk failed the partition, which takes nothing more until the next start.
+    Offline(StorageError),
     /// They are damaged: wrong length, magic or checksum.
     Corrupt(&'static str),
     /// They are whole but break a rule.

@@ -234,7 +234,10 @@ impl Writer {
                     report.loud |= !sync;
                 }
                 Err(error) => {
-                    let failed = u64::from(matches!(error, AppendError::Storage(_)));
+                    let failed = u64::from(matches!(
+                        error,
+                        AppendError::Storage(_) | AppendError::Offline(_)
+                    ));
                     self.stats.writes_failed.add(failed);
                     report.loud = true;
                 }

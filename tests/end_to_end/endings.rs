@@ -1,13 +1,15 @@
 //! Ends: asked for, insisted on, and sudden; and what the next start finds.
 
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use chronik::wire::api::{ApiKey, Response};
+use chronik::base::payload::Bytes;
+use chronik::wire::api::{ApiKey, Response, decode_response};
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
 use rustix::process::Signal;
 
-use super::client::{Client, batch, commit, committed, fetch, frame, join, metadata};
+use super::client::{Client, batch, commit, committed, fetch, frame, join, metadata, produce};
 use super::process::{Broker, Dir};
 
 const MARKER: &str = ".kafka_cleanshutdown";
@@ -155,5 +157,122 @@ fn a_deleted_topic_is_gone_and_its_name_is_free_whatever_end_comes() {
         super::process::until("its files are gone", || {
             !dir.names().iter().any(|name| name.starts_with("t-"))
         });
+    }
+}
+
+#[test]
+fn the_end_under_load_comes_in_time_and_keeps_what_was_acknowledged() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let address = broker.kafka;
+    Client::connect(address).create_topic("t", 1);
+    let (report, acknowledged) = std::sync::mpsc::channel();
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let report = report.clone();
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                client.send_all(vec![produce("t", -1, batch(b"x")).into(); 16], 8);
+                let mut count = 0_i64;
+                while let Some(offset) = next_offset(&mut client) {
+                    let _ = report.send(offset);
+                    count += 1;
+                    let frame = frame(1, produce("t", -1, batch(b"x")), 8);
+                    let _ = client.stream.write_all(&frame);
+                }
+                count
+            })
+        })
+        .collect();
+    while acknowledged.recv().unwrap() < 1_000 {}
+    broker.stop();
+    drop(report);
+    let most = acknowledged.iter().max().unwrap();
+    let count: i64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+    let broker = Broker::start(&dir);
+    assert_eq!(broker.process.lines_with(UNCLEAN).len(), 0);
+    let end = Client::connect(broker.kafka).end_of("t");
+    assert!(end > most && end >= count, "{end} records of {count}, the last at {most}");
+}
+
+/// The offset that the next answer tells, unless the connection has ended.
+fn next_offset(client: &mut Client) -> Option<i64> {
+    let mut length = [0; 4];
+    client.stream.read_exact(&mut length).ok()?;
+    let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap()];
+    client.stream.read_exact(&mut frame).ok()?;
+    let frame = Bytes::from_vec(frame);
+    let (_, Response::Produce(response)) = decode_response(&frame, ApiKey::Produce, 8).unwrap()
+    else {
+        panic!()
+    };
+    let part = &response.responses[0].partition_responses[0];
+    assert_eq!(part.error_code, 0);
+    Some(part.base_offset)
+}
+
+/// Sends creations and deletions one after the other, without reading.
+fn come_and_go(round: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for n in 0..60 {
+        let name = format!("r{round}-{n}");
+        let topic = CreateTopicsRequestTopic {
+            name: name.clone(),
+            num_partitions: 2,
+            replication_factor: 1,
+            ..CreateTopicsRequestTopic::default()
+        };
+        let create = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        bytes.extend(frame(0, create, 5));
+        if n % 2 == 0 {
+            let topic = DeleteTopicsRequestTopic { name: Some(name), ..Default::default() };
+            bytes.extend(frame(
+                0,
+                DeleteTopicsRequest { topics: vec![topic], ..Default::default() },
+                6,
+            ));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_crash_while_topics_come_and_go_leaves_what_was_answered_and_nothing_half() {
+    let dir = Dir::new();
+    let mut kept: Vec<String> = Vec::new();
+    for round in 0..8 {
+        let broker = Broker::start(&dir);
+        let mut client = Client::connect(broker.kafka);
+        client.send_bytes(&come_and_go(round));
+        // Every third answer is one to a deletion; the crash comes behind any of them.
+        let (mut created, mut deleted) = (Vec::new(), Vec::new());
+        for answer in 0..7 + round * 11 {
+            let number = answer / 3 * 2 + usize::from(answer % 3 == 2);
+            let name = format!("r{round}-{number}");
+            client.receive_frame();
+            if answer % 3 == 1 { deleted.push(name) } else { created.push(name) }
+        }
+        broker.kill();
+        let broker = Broker::start(&dir);
+        let mut client = Client::connect(broker.kafka);
+        let there = client.topics();
+        kept.extend(created.into_iter().filter(|name| !deleted.contains(name)));
+        // The last one may be on its way out: its deletion was sent, and nobody was told.
+        let missing: Vec<_> = kept.iter().filter(|name| !there.contains(name)).collect();
+        assert!(missing.len() <= 1, "round {round}: {missing:?}");
+        assert!(!deleted.iter().any(|name| there.contains(name)), "round {round}: deleted");
+        for name in &there {
+            assert_eq!(client.produce(name, -1, batch(b"x")), client.end_of(name) - 1);
+        }
+        super::process::until("directories are those of the topics", || {
+            let names = dir.names();
+            let own = names.iter().filter(|name| name.starts_with('r') && name.contains('-'));
+            let own: Vec<&String> = own.filter(|name| !name.starts_with("replication-")).collect();
+            let own: Vec<_> = own.iter().filter(|name| !name.starts_with("recovery-")).collect();
+            own.len() == there.len() * 2 && there.iter().all(|t| names.contains(&format!("{t}-1")))
+        });
+        assert_eq!(broker.process.lines_with("ERROR").len(), 0, "{:#?}", broker.process.lines());
+        kept = there;
+        if round % 2 == 0 { broker.kill() } else { drop(broker.stop()) }
     }
 }

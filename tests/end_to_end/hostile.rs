@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use chronik::wire::api::ApiKey;
 
-use super::client::{Client, batch, fetch, frame, metadata};
-use super::process::{Broker, Dir, until};
+use super::client::{Client, batch, fetch, frame, metadata, produce};
+use super::http::metric;
+use super::idle::sleeps;
+use super::process::{Broker, Dir, EachRefStr, Process, arguments, until};
 
 const MIB: usize = 1 << 20;
+const CONNECTIONS: &str = "kafka_server_socketservermetrics_connection_count";
 
 /// Resident memory of a process in bytes.
 fn resident(broker: &Broker) -> usize {
@@ -137,4 +140,64 @@ fn a_thousand_connections_that_come_and_go_leave_nothing_behind() {
     }
     until("all descriptors are closed", || descriptors() <= before);
     assert_eq!(client.topics(), ["t"]);
+}
+
+#[test]
+fn however_many_connect_files_keep_their_descriptors() {
+    let dir = Dir::new();
+    let args = arguments(&dir.data(), &["log.segment.bytes=65536"]);
+    let broker = Broker::of(Process::run_with_descriptors(128, &args.each_ref_str()));
+    broker.process.line("there are descriptors for 48");
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 1);
+    client.topics();
+    let crowd: Vec<Client> = (0..200).map(|_| Client::connect(broker.kafka)).collect();
+    broker.process.line("the limit of 48 connections is reached");
+    for _ in 0..20 {
+        client.produce("t", -1, batch(&[7; 30_000]));
+        assert!(!client.fetch("t", 0).is_empty());
+    }
+    assert!(
+        metric(broker.http, "process_open_fds") > 48.0,
+        "health checks have places of their own"
+    );
+    let before: u64 = sleeps(&broker).values().sum();
+    broker.process.stays_silent_for(Duration::from_millis(1_500));
+    let woken = sleeps(&broker).values().sum::<u64>() - before;
+    assert!(woken < 20, "{woken} wake-ups in a second and a half");
+    drop(crowd);
+    until("there is room", || metric(broker.http, CONNECTIONS) < 10.0);
+    assert_eq!(Client::connect(broker.kafka).topics(), ["t"]);
+    broker.stop();
+}
+
+#[test]
+fn memory_comes_back_whatever_becomes_of_a_request() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 1);
+    for round in 0..40 {
+        let mut passing = Client::connect(broker.kafka);
+        let size = if round % 2 == 0 { 500 } else { 300_000 };
+        let whole = frame(1, produce("t", -1, batch(&vec![7; size])), 8);
+        let fetches = frame(2, fetch("t", 1_000_000, 60_000), 11);
+        match round % 10 {
+            0 | 1 => passing.send_bytes(&whole[..whole.len() / 2]),
+            2 | 3 => passing.send_bytes(&whole),
+            4 | 5 => passing.send_bytes(&[whole.repeat(5), fetches, whole].concat()),
+            6 | 7 => passing.send_bytes(&[whole.repeat(5), b"\0\0\0\x02ab".to_vec()].concat()),
+            _ => passing.send_bytes(&[fetches, whole.repeat(3)].concat()),
+        }
+        if round % 3 == 0 {
+            passing.end_input();
+            passing.rest();
+        }
+    }
+    for pool in ["small_frames", "large_frames"] {
+        let name = format!("chronik_memory_used_bytes{{pool=\"{pool}\"}}");
+        until("all memory is back", || metric(broker.http, &name) == 0.0);
+    }
+    client.produce("t", -1, batch(b"x"));
+    broker.stop();
 }

@@ -10,7 +10,7 @@ use super::process::{Broker, Dir, until};
 const CONNECTIONS: usize = 200;
 
 /// How often each thread of a process went to sleep of its own accord.
-fn sleeps(broker: &Broker) -> BTreeMap<String, u64> {
+pub(crate) fn sleeps(broker: &Broker) -> BTreeMap<String, u64> {
     let tasks = format!("/proc/{}/task", broker.process.pid());
     let threads = std::fs::read_dir(tasks).unwrap().map(|entry| entry.unwrap());
     let count = |status: String| {

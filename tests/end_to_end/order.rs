@@ -204,3 +204,67 @@ fn a_wait_that_begins_with_the_end_of_input_ends_at_once() {
         assert_eq!(client.rest(), b"");
     }
 }
+
+/// One request of a random kind, and what answers it, if anything does.
+fn any(choice: u64, id: i32) -> (Vec<u8>, Option<(ApiKey, i16)>) {
+    let of = |request: Request, version: i16| {
+        let api = request.api();
+        (frame(id, request, version), Some((api, version)))
+    };
+    match choice % 9 {
+        0 => of(metadata(Some("t")).into(), 8),
+        1 => of(fetch("t", 0, 0).into(), 11),
+        2 => of(ApiVersionsRequest::default().into(), 2),
+        3 => (frame(id, produce("t", 0, batch(b"silent")), 8), None),
+        4 => of(produce("nowhere", 1, batch(b"refused")).into(), 8),
+        5 => {
+            // A version that nobody knows is answered in the form of version 0.
+            let mut bytes = b"\0\0\0\x0a\0\x12\0\x63".to_vec();
+            bytes.extend_from_slice(&id.to_be_bytes());
+            bytes.extend_from_slice(b"\xff\xff");
+            (bytes, Some((ApiKey::ApiVersions, 0)))
+        }
+        even if even % 2 == 0 => of(produce("t", -1, batch(&[1; 3_000])).into(), 8),
+        _ => of(produce("t", 1, batch(b"one")).into(), 8),
+    }
+}
+
+#[test]
+fn whatever_is_pipelined_is_answered_in_order_however_it_is_cut() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    Client::connect(broker.kafka).create_topic("t", 1);
+    for seed in 1..=12_u64 {
+        let mut state = seed;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99_991);
+            state >> 33
+        };
+        let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+        for id in 0..400 {
+            let (frame, answer) = any(random(), id);
+            bytes.extend(frame);
+            expected.extend(answer.map(|answer| (id, answer)));
+        }
+        let mut client = Client::connect(broker.kafka);
+        let mut writer = client.stream.try_clone().unwrap();
+        let cuts: Vec<usize> =
+            (0..4_000).map(|_| usize::try_from(random() % 6_000).unwrap()).collect();
+        let sender = std::thread::spawn(move || {
+            let mut rest = &bytes[..];
+            for cut in cuts {
+                let (now, later) = rest.split_at(cut.min(rest.len()));
+                std::io::Write::write_all(&mut writer, now).unwrap();
+                rest = later;
+            }
+            assert!(rest.is_empty());
+            writer.shutdown(std::net::Shutdown::Write).unwrap();
+        });
+        for (id, (api, version)) in expected {
+            assert_eq!(client.receive(api, version).0, id, "seed {seed}");
+        }
+        assert_eq!(client.rest(), b"", "seed {seed}");
+        sender.join().unwrap();
+    }
+    broker.stop();
+}

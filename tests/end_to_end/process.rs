@@ -85,8 +85,21 @@ pub(crate) struct Process {
 impl Process {
     /// Runs the program with these arguments and nothing in the environment.
     pub(crate) fn run(args: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chronik"))
-            .args(args)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chronik"));
+        command.args(args);
+        Process::spawn(command)
+    }
+
+    /// The same with no more than so many descriptors.
+    pub(crate) fn run_with_descriptors(most: u32, args: &[&str]) -> Process {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_chronik")]).args(args);
+        Process::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Process {
+        let mut child = command
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -189,7 +202,12 @@ impl Broker {
     /// The same with keys of the test's own.
     #[track_caller]
     pub(crate) fn start_with(dir: &Dir, keys: &[&str]) -> Broker {
-        let process = Process::run(&arguments(&dir.data(), keys).each_ref_str());
+        Broker::of(Process::run(&arguments(&dir.data(), keys).each_ref_str()))
+    }
+
+    /// The broker that a process is, once it is ready.
+    #[track_caller]
+    pub(crate) fn of(process: Process) -> Broker {
         let ready = process.line("ready on ");
         let address = |before: &str| {
             let rest = ready.split_once(before).unwrap().1;

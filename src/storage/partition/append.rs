@@ -51,7 +51,7 @@ impl Partition {
         results: &mut [AppendResult],
     ) -> AppendResult {
         if let Some(error) = self.log.failure() {
-            return Err(error.clone().into());
+            return Err(AppendError::Offline(error.clone()));
         }
         let candidates = validate::check(append, &self.config)?;
         if let Some(duplicate) = self.find_duplicate(append, &candidates)? {
@@ -208,9 +208,11 @@ impl Partition {
                 if let Some(producers) = &mut self.producers {
                     producers.take_back(staged.undo);
                 }
+                let is_offline = self.log.failure().is_some();
+                let refuse = if is_offline { AppendError::Offline } else { AppendError::Storage };
                 for number in staged.results {
                     if let Some(result) = results.get_mut(number) {
-                        *result = Err(error.clone().into());
+                        *result = Err(refuse(error.clone()));
                     }
                 }
             }

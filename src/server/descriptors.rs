@@ -1,0 +1,60 @@
+//! Descriptors: how many the process may have, and who gets how many of them.
+//!
+//! Files come first: a broker that has given its last descriptor to a client can neither append nor roll.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What is enough for everybody, where there is no limit.
+const PLENTY: u64 = 1 << 20;
+/// Files that storage keeps open at most.
+const FILES_MAX: usize = 1_024;
+/// Files that it keeps open at least.
+const FILES_MIN: usize = 16;
+/// For everything else: the poll, signals, listeners, health checks, and files that are open for a moment.
+const OTHERS: usize = 48;
+/// Connections that there may be in any case.
+const CONNECTIONS_MIN: usize = 8;
+
+/// Who gets how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Descriptors {
+    /// Files that storage keeps open.
+    pub(super) files: usize,
+    /// Connections of clients.
+    pub(super) connections: usize,
+}
+
+impl Descriptors {
+    /// Takes as many as the process may have, and shares them out.
+    pub(super) fn claim() -> Descriptors {
+        let limit = getrlimit(Resource::Nofile);
+        let most = limit.maximum.unwrap_or(PLENTY);
+        let raised = Rlimit { current: Some(most), maximum: limit.maximum };
+        let now = match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => most,
+            Err(_) => limit.current.unwrap_or(PLENTY),
+        };
+        Descriptors::share(usize::try_from(now).unwrap_or(usize::MAX))
+    }
+
+    /// A quarter is for files, as far as they need it.
+    fn share(limit: usize) -> Descriptors {
+        let files = (limit / 4).clamp(FILES_MIN, FILES_MAX);
+        let connections = limit.saturating_sub(files + OTHERS).max(CONNECTIONS_MIN);
+        Descriptors { files, connections }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_first() {
+        let cases =
+            [(64, 16, 8), (128, 32, 48), (1_024, 256, 720), (1 << 20, 1_024, (1 << 20) - 1_072)];
+        for (limit, files, connections) in cases {
+            assert_eq!(Descriptors::share(limit), Descriptors { files, connections });
+        }
+    }
+}
