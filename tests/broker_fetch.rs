@@ -100,14 +100,16 @@ fn unsynced_records_of_acks_all_are_not_seen() {
 }
 
 #[test]
-fn errors_answer_immediately_with_the_logs_ends() {
+fn errors_answer_immediately_and_say_nothing_of_the_log() {
     let mut h = with_records(2);
     let beyond = h.ask(fetch("t", 0, 3));
     let part = fetched(&beyond);
     assert_eq!(part.error_code, ErrorCode::OffsetOutOfRange.code());
-    assert_eq!((part.high_watermark, part.log_start_offset), (2, 0));
+    assert_eq!((part.high_watermark, part.log_start_offset), (-1, -1), "as Kafka has it");
+    assert_eq!(part.aborted_transactions, None);
     let unknown = h.ask(fetch("x", 0, 0));
     assert_eq!(fetched(&unknown).error_code, ErrorCode::UnknownTopicOrPartition.code());
+    assert_eq!(fetched(&unknown).aborted_transactions, Some(vec![]));
     let by_id = h.ask(FetchRequest { by_topic_id: true, ..fetch("", 0, 0) });
     assert_eq!(fetched(&by_id).error_code, ErrorCode::UnknownTopicId.code());
 }
@@ -115,7 +117,8 @@ fn errors_answer_immediately_with_the_logs_ends() {
 #[test]
 fn a_wrong_leader_epoch_has_its_name() {
     let mut h = with_records(1);
-    let cases = [(1, ErrorCode::UnknownLeaderEpoch), (0, ErrorCode::None), (-1, ErrorCode::None)];
+    let fine = [(0, ErrorCode::None), (-1, ErrorCode::None), (-2, ErrorCode::None)];
+    let cases = fine.into_iter().chain([(1, ErrorCode::UnknownLeaderEpoch)]);
     for (epoch, expected) in cases {
         let mut request = fetch("t", 0, 0);
         request.topics[0].partitions[0].current_leader_epoch = epoch;
@@ -124,9 +127,20 @@ fn a_wrong_leader_epoch_has_its_name() {
 }
 
 #[test]
+fn a_client_that_fetched_from_a_later_epoch_is_out_of_range() {
+    let mut h = with_records(1);
+    let mut request = fetch("t", 0, 0);
+    request.topics[0].partitions[0].last_fetched_epoch = 1;
+    let response = h.ask(request);
+    let part = fetched(&response);
+    assert_eq!(part.error_code, ErrorCode::OffsetOutOfRange.code());
+    assert_eq!(part.diverging_epoch.epoch, -1);
+}
+
+#[test]
 fn sessions_are_declined_and_unknown_ones_refused() {
     let mut h = with_records(1);
-    let cases = [(0, 0, 0), (0, -1, 0), (7, 1, 70), (0, 5, 71)];
+    let cases = [(0, 0, 0), (0, -1, 0), (7, 0, 0), (7, -1, 0), (7, 1, 70), (0, 5, 70)];
     for (session_id, session_epoch, expected) in cases {
         let request = FetchRequest { session_id, session_epoch, ..fetch("t", 0, 0) };
         let Response::Fetch(response) = h.ask(request) else { panic!() };

@@ -2,9 +2,11 @@
 
 mod support;
 
+use chronik::base::payload::Bytes;
 use chronik::broker::event::Event;
 use chronik::broker::options::{Durability, Options};
 use chronik::storage::job::{AppendError, Appended, Outcome, StorageError};
+use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
 use support::*;
@@ -221,4 +223,52 @@ fn a_disk_that_refuses_once_is_asked_again_and_one_that_failed_is_not() {
     };
     assert_eq!(refuse(AppendError::Storage(error.clone())), 0);
     assert_eq!(refuse(AppendError::Offline(error)), ErrorCode::KafkaStorageError.code());
+}
+
+#[test]
+fn one_whole_batch_is_taken_whatever_part_of_another_follows() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let with = |tail: &[u8]| {
+        let mut bytes = batch(1).to_vec();
+        bytes.extend_from_slice(tail);
+        Bytes::from_vec(bytes)
+    };
+    let whole = batch(1);
+    let part = whole.slice(0..whole.len() - 1).unwrap();
+    let cases = [
+        (with(&[0, 0, 0]), ErrorCode::None),
+        (with(&part), ErrorCode::None),
+        (with(&whole), ErrorCode::InvalidRecord),
+        (part, ErrorCode::InvalidRecord),
+        (whole.slice(0..10).unwrap(), ErrorCode::InvalidRecord),
+        (with(&[0; 30]), ErrorCode::CorruptMessage),
+    ];
+    for (number, (records, expected)) in cases.into_iter().enumerate() {
+        let response = h.ask(produce("t", 0, -1, records));
+        assert_eq!(produced(&response).error_code, expected.code(), "case {number}");
+    }
+    let fetched_records = h.ask(fetch("t", 0, 0));
+    assert_eq!(record_count(fetched(&fetched_records)), 2, "and nothing of the rest");
+}
+
+#[test]
+fn who_breaks_a_rule_of_the_log_learns_where_it_starts() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    for (error, expected) in [
+        (AppendError::Invalid("a rule"), 0),
+        (AppendError::SequenceGap, 0),
+        (AppendError::FencedProducer, 0),
+        (AppendError::TooLarge, -1),
+        (AppendError::Corrupt("a bit"), -1),
+    ] {
+        let id = h.send(produce("t", 0, 1, batch(1)));
+        let Some(Outcome::Appended { result, .. }) = h.outcomes.front_mut() else { panic!() };
+        *result = Err(error.clone());
+        h.settle();
+        let Some(Response::Produce(response)) = h.reply(id) else { panic!("no answer") };
+        let answer = &response.responses[0].partition_responses[0];
+        assert_eq!(answer.log_start_offset, expected, "{error:?}");
+    }
 }

@@ -56,7 +56,8 @@ fn every_key_of_kafka_has_a_row_of_its_type_and_default() {
         let kind = match key.kind {
             "BOOLEAN" => Kind::Boolean,
             "STRING" => Kind::Text,
-            "INT" | "SHORT" => Kind::Int,
+            "INT" => Kind::Int,
+            "SHORT" => Kind::Short,
             "LONG" => Kind::Long,
             "DOUBLE" => Kind::Double,
             "LIST" => Kind::List,
@@ -179,12 +180,7 @@ fn a_description_lists_who_had_a_say() {
         .iter()
         .map(|s| (s.name.as_str(), s.value.as_deref().unwrap(), s.source.number()))
         .collect();
-    let expected = [
-        ("retention.ms", "5", 1),
-        ("log.retention.minutes", "2", 4),
-        ("log.retention.hours", "168", 5),
-    ];
-    assert_eq!(says, expected);
+    assert_eq!(says, [("retention.ms", "5", 1), ("log.retention.minutes", "2", 4)]);
     assert_eq!((described.value.as_deref(), described.source), (Some("5"), Source::Topic));
     let described = settings.describe_topic(row, None);
     assert_eq!((described.value.as_deref(), described.source), (Some("120000"), Source::Broker));

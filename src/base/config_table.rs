@@ -27,6 +27,8 @@ pub enum Kind {
     Text = 2,
     /// A whole number of 32 bits.
     Int = 3,
+    /// A whole number of 16 bits.
+    Short = 4,
     /// A whole number of 64 bits.
     Long = 5,
     /// A fraction.
@@ -47,6 +49,7 @@ impl Kind {
             Kind::Boolean => 1,
             Kind::Text => 2,
             Kind::Int => 3,
+            Kind::Short => 4,
             Kind::Long => 5,
             Kind::Double => 6,
             Kind::List => 7,

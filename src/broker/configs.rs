@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::event::RequestId;
 use super::topic_table::TopicTable;
+use super::topics::check_name_alone;
 use crate::base::config_table::{Described, broker_rows, topic_rows};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
@@ -25,7 +26,7 @@ pub fn describe(
         let mut result = DescribeConfigsResponseResult {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
-            error_message: None,
+            error_message: Some(String::new()), // Kafka's way to say that nothing is wrong
             ..DescribeConfigsResponseResult::default()
         };
         match describe_resource(ctx, topics, resource) {
@@ -53,6 +54,7 @@ fn describe_resource(
     let name = resource.resource_name.as_str();
     match resource.resource_type {
         TOPIC => {
+            check_name_alone(name).map_err(|reason| (ErrorCode::InvalidTopicException, reason))?;
             let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("no topic {name:?}"));
             let topic = topics.get(name).ok_or_else(unknown)?;
             let own = |key: &str| topic.configs.get(key).map(String::as_str);

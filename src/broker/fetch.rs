@@ -337,21 +337,26 @@ impl Pending {
             Ok(found) => found,
             Err(error) => {
                 answer.error_code = error.code();
+                if matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition) {
+                    answer.aborted_transactions = Some(Vec::new());
+                }
                 return (answer, None);
             }
         };
-        answer.high_watermark = partition.high_watermark;
-        answer.last_stable_offset = partition.high_watermark;
-        answer.log_start_offset = partition.log_start;
         let high_watermark = partition.high_watermark;
         let visible_bytes = partition.visible_bytes;
         self.seen.push(Seen { partition: id, visible_bytes });
-        if let Some(diverging) = diverging(partition, part) {
-            answer.diverging_epoch = diverging;
+        let is_inside = (partition.log_start..=partition.end).contains(&part.fetch_offset);
+        // Like Kafka, no offsets beside the error: clients ask ListOffsets for them.
+        if !is_inside || part.last_fetched_epoch > leader_epoch {
+            answer.error_code = ErrorCode::OffsetOutOfRange.code();
             return (answer, None);
         }
-        if part.fetch_offset < partition.log_start || part.fetch_offset > partition.end {
-            answer.error_code = ErrorCode::OffsetOutOfRange.code();
+        answer.high_watermark = high_watermark;
+        answer.last_stable_offset = high_watermark;
+        answer.log_start_offset = partition.log_start;
+        if let Some(diverging) = diverging(partition, part) {
+            answer.diverging_epoch = diverging;
             return (answer, None);
         }
         let bytes_max = usize::try_from(part.partition_max_bytes).unwrap_or(0);
@@ -379,13 +384,9 @@ fn refuse(request: &FetchRequest) -> Option<ErrorCode> {
     if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
         return Some(ErrorCode::InvalidRequest); // there are no followers
     }
-    let opens_session = request.session_id == 0 && matches!(request.session_epoch, -1 | 0);
-    match request.session_id {
-        0 if opens_session => None,
-        0 => Some(ErrorCode::InvalidFetchSessionEpoch),
-        _ if request.session_epoch == -1 => None, // closes a session and fetches without one
-        _ => Some(ErrorCode::FetchSessionIdNotFound),
-    }
+    // Epochs -1 and 0 end what session there was and ask in full; the others go on with a session, and none is kept.
+    let is_full = matches!(request.session_epoch, -1 | 0);
+    (!is_full).then_some(ErrorCode::FetchSessionIdNotFound)
 }
 
 fn find<'t>(
@@ -402,11 +403,8 @@ fn find<'t>(
         None => return Err(ErrorCode::UnknownTopicOrPartition),
     };
     let partition = topic.partition(part.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    // As in Apache Kafka the topic's configuration counts, not the batches: clients that decode zstd ask in old versions.
-    if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
-        return Err(ErrorCode::UnsupportedCompressionType);
-    }
-    check_leader_epoch(part.current_leader_epoch, leader_epoch)?;
+    // Fetch takes every negative epoch for none; its siblings only -1.
+    check_leader_epoch(part.current_leader_epoch.max(-1), leader_epoch)?;
     // As Kafka has it: a client that does not know zstd may know it all the same, unless the topic insists.
     if topic.codec == Some(Codec::Zstd.number()) && !request.understands_zstd {
         return Err(ErrorCode::UnsupportedCompressionType);

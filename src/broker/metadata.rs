@@ -27,6 +27,8 @@ const TOPIC_OPERATIONS: i32 =
 const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 /// A question about the brokers, not the controllers (KIP-919).
 const ENDPOINT_BROKERS: i8 = 1;
+/// A question about the controllers.
+const ENDPOINT_CONTROLLERS: i8 = 2;
 
 /// Requests that wait for topics being created.
 #[derive(Debug, Default)]
@@ -52,6 +54,9 @@ impl Metadata {
         request: Box<MetadataRequest>,
     ) {
         let (id, client) = asked;
+        if !request.finds_by_id && request.topics.iter().flatten().any(needs_id) {
+            return ctx.reply(id, refuse_ids(&request));
+        }
         if request.allow_auto_topic_creation && ctx.options.auto_create_topics {
             for wanted in request.topics.iter().flatten() {
                 create_if_unknown(ctx, table, topics, wanted);
@@ -88,6 +93,25 @@ impl Metadata {
     /// A connection is gone.
     pub fn disconnected(&mut self, conn: ConnId) {
         self.pending.retain(|id, _| id.conn != conn);
+    }
+}
+
+/// Whether a topic is meant by its id, or by neither id nor name.
+fn needs_id(wanted: &MetadataRequestTopic) -> bool {
+    wanted.name.is_none() || !wanted.topic_id.is_zero()
+}
+
+/// Versions 10 and 11 have a place for ids, and Kafka refuses whoever uses it.
+fn refuse_ids(request: &MetadataRequest) -> MetadataResponse {
+    let topic = |wanted: &MetadataRequestTopic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(wanted.name.clone().unwrap_or_default()),
+        topic_id: wanted.topic_id,
+        ..MetadataResponseTopic::default()
+    };
+    MetadataResponse {
+        topics: request.topics.iter().flatten().map(topic).collect(),
+        ..MetadataResponse::default()
     }
 }
 
@@ -141,6 +165,7 @@ fn answer(
                 Ok(topic) => describe(topic),
                 Err(error) => MetadataResponseTopic {
                     error_code: error.code(),
+                    is_internal: wanted.name.as_deref().is_some_and(is_internal),
                     name: wanted.name.clone(),
                     topic_id: wanted.topic_id,
                     ..MetadataResponseTopic::default()
@@ -200,12 +225,14 @@ pub fn describe_cluster(
     client: &Client,
     request: &DescribeClusterRequest,
 ) {
-    let mut response = DescribeClusterResponse {
-        endpoint_type: request.endpoint_type,
-        ..DescribeClusterResponse::default()
-    };
+    let mut response = DescribeClusterResponse::default();
     if request.endpoint_type != ENDPOINT_BROKERS {
-        response.error_code = ErrorCode::MismatchedEndpointType.code();
+        let error = if request.endpoint_type == ENDPOINT_CONTROLLERS {
+            ErrorCode::MismatchedEndpointType
+        } else {
+            ErrorCode::UnsupportedEndpointType
+        };
+        response.error_code = error.code();
         response.error_message = Some("this is a broker, not a controller".into());
         return ctx.reply(id, response);
     }

@@ -235,13 +235,15 @@ impl Broker {
         let needs_sync = is_journal || state.produce.needs_sync(ticket);
         let partition = state.table.partition_mut(id);
         let mut moved = false;
+        let log_start = partition.as_ref().map_or(-1, |partition| partition.log_start);
         if let (Some(partition), Ok(appended)) = (partition, &result) {
             moved = partition.written(appended, ctx.journal.leader_epoch(), needs_sync);
         }
         if let Err(AppendError::Offline(error)) = &result {
             fail(&mut state.table, id, error);
         }
-        let is_unsynced = !is_journal && state.produce.appended(&mut ctx, ticket, &result);
+        let is_unsynced =
+            !is_journal && state.produce.appended(&mut ctx, ticket, log_start, &result);
         if is_unsynced && ctx.options.durability != Durability::Os {
             state.flusher.dirty(&ctx, id);
         }

@@ -65,12 +65,23 @@ impl Offsets {
         for wanted in &request.topics {
             let mut topic =
                 ListOffsetsResponseTopic { name: wanted.name.clone(), partitions: vec![] };
+            let mut counts = BTreeMap::<i32, usize>::new();
+            for part in &wanted.partitions {
+                *counts.entry(part.partition_index).or_default() += 1;
+            }
             for part in &wanted.partitions {
                 let blank = ListOffsetsResponsePartition {
                     partition_index: part.partition_index,
                     ..ListOffsetsResponsePartition::default()
                 };
-                match look(topics, &wanted.name, part, ctx.journal.leader_epoch()) {
+                let found = match counts.get_mut(&part.partition_index).map(std::mem::take) {
+                    Some(1) => {
+                        look(topics, request, &wanted.name, part, ctx.journal.leader_epoch())
+                    }
+                    Some(0) | None => continue, // has its error already
+                    Some(_) => Err(ErrorCode::InvalidRequest),
+                };
+                match found {
                     Ok(Found::Answer(answer)) => topic.partitions.push(answer),
                     Ok(Found::Query(query)) => {
                         places.push((response.topics.len(), topic.partitions.len()));
@@ -150,6 +161,7 @@ fn usable<'t>(
 
 fn look(
     topics: &TopicTable,
+    request: &ListOffsetsRequest,
     name: &str,
     part: &ListOffsetsRequestPartition,
     leader_epoch: i32,
@@ -163,18 +175,23 @@ fn look(
         ..ListOffsetsResponsePartition::default()
     };
     match part.timestamp {
+        special if special < request.special_timestamp_min => {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
         LATEST => {
             answer.offset = partition.high_watermark;
-            answer.leader_epoch = partition.last_epoch();
+            answer.leader_epoch = leader_epoch;
         }
         EARLIEST | EARLIEST_LOCAL => {
             answer.offset = partition.log_start;
-            answer.leader_epoch = partition.epoch_at(partition.log_start);
+            let is_empty = partition.log_start == partition.end;
+            answer.leader_epoch =
+                if is_empty { leader_epoch } else { partition.epoch_at(partition.log_start) };
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => {}
         MAX_TIMESTAMP => return Ok(query(TimeTarget::Largest)),
         time if time >= 0 => return Ok(query(TimeTarget::AtOrAfter(time))),
-        _ => return Err(ErrorCode::InvalidRequest),
+        _ => return Err(ErrorCode::UnsupportedVersion),
     }
     Ok(Found::Answer(answer))
 }

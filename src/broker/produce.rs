@@ -23,7 +23,8 @@ use super::partition::Partition;
 use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::Bytes;
-use crate::record::batch::BatchHeader;
+use crate::record::RecordError;
+use crate::record::batch::{BatchHeader, Prefix};
 use crate::record::compression::Codec;
 use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
 use crate::wire::error_code::ErrorCode;
@@ -148,7 +149,7 @@ impl Produce {
         let records = part.records.as_ref().and_then(|records| records.as_bytes());
         let records = records.filter(|records| !records.is_empty());
         let records = records.ok_or((ErrorCode::InvalidRecord, Some("there are no records")))?;
-        check_format(request, &records)?;
+        let records = check_format(request, records)?;
         Ok((topic, records))
     }
 
@@ -217,12 +218,16 @@ impl Produce {
         &mut self,
         ctx: &mut Context<'_>,
         ticket: Ticket,
+        log_start: Offset,
         result: &Result<Appended, AppendError>,
     ) -> bool {
         let Some(slot) = self.slots.remove(&ticket) else { return false };
         let appended = match result {
             Ok(appended) => appended,
             Err(error) => {
+                if breaks_a_rule(error) {
+                    self.show_log_start(slot, log_start);
+                }
                 self.refuse(ctx, slot, refusal_of(error));
                 return false;
             }
@@ -286,6 +291,14 @@ impl Produce {
             self.requests.range(RequestId::all_of(conn)).map(|(id, _)| *id).collect();
         for id in gone {
             self.requests.remove(&id);
+        }
+    }
+
+    /// Kafka says where the log begins also to those whose records break a rule.
+    fn show_log_start(&mut self, slot: Slot, log_start: Offset) {
+        let response = self.requests.get_mut(&slot.request).map(|pending| &mut pending.response);
+        if let Some(answer) = response.and_then(|response| answer_mut(response, slot)) {
+            answer.log_start_offset = log_start;
         }
     }
 
@@ -360,27 +373,47 @@ fn check_usable(partition: &Partition) -> Result<(), Refusal> {
     }
 }
 
-/// What the request's version promises about its records.
-fn check_format(request: &ProduceRequest, records: &Bytes) -> Result<(), Refusal> {
-    if is_old_format(records) {
+/// What the request's version promises about its records. Answers them without a last one that is not whole, which
+/// Kafka too passes over.
+fn check_format(request: &ProduceRequest, records: Bytes) -> Result<Bytes, Refusal> {
+    if is_old_format(&records) {
         let reason = "this version of Produce needs record format 2";
         let allowed = request.old_format_allowed;
-        return if allowed { Ok(()) } else { Err((ErrorCode::InvalidRecord, Some(reason))) };
+        return if allowed { Ok(records) } else { Err((ErrorCode::InvalidRecord, Some(reason))) };
     }
-    let header = BatchHeader::read(records)
+    let records = if request.old_format_allowed { records } else { only_batch(records)? };
+    let header = BatchHeader::read(&records)
         .map_err(|_| (ErrorCode::CorruptMessage, Some("no batch header")))?;
-    if header.size_in_bytes() < records.len() && !request.old_format_allowed {
-        let reason = "a partition takes exactly one batch per request";
-        return Err((ErrorCode::InvalidRecord, Some(reason)));
-    }
-    if codec_of(records) == Some(Codec::Zstd.number()) && !request.understands_zstd {
+    if codec_of(&records) == Some(Codec::Zstd.number()) && !request.understands_zstd {
         let reason = "zstd needs version 7 of Produce";
         return Err((ErrorCode::UnsupportedCompressionType, Some(reason)));
     }
     if header.is_transactional() {
         return Err((ErrorCode::InvalidTxnState, Some("transactions are not served")));
     }
-    Ok(())
+    Ok(records)
+}
+
+/// The one batch that a partition takes per request.
+fn only_batch(records: Bytes) -> Result<Bytes, Refusal> {
+    let none = (ErrorCode::InvalidRecord, Some("there is no whole batch"));
+    let size = whole_batch(&records)?.ok_or(none)?;
+    match whole_batch(records.get(size..).unwrap_or_default())? {
+        None => records.slice(0..size).ok_or(none),
+        Some(_) => {
+            let reason = "a partition takes exactly one batch per request";
+            Err((ErrorCode::InvalidRecord, Some(reason)))
+        }
+    }
+}
+
+/// The size of the batch that these bytes begin with; `None` if they end before it does.
+fn whole_batch(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    match Prefix::read(bytes) {
+        Ok(prefix) => Ok((prefix.size <= bytes.len()).then_some(prefix.size)),
+        Err(RecordError::Truncated) => Ok(None),
+        Err(_) => Err((ErrorCode::CorruptMessage, Some("no batch header"))),
+    }
 }
 
 /// Byte 16 of a batch and of a message alike.
@@ -394,6 +427,17 @@ fn codec_of(records: &[u8]) -> Option<u8> {
         return None;
     }
     records.get(22).map(|attributes| attributes & 7)
+}
+
+/// Whether records were refused for what they are in this log, not for their bytes or the disk.
+fn breaks_a_rule(error: &AppendError) -> bool {
+    matches!(
+        error,
+        AppendError::Invalid(_)
+            | AppendError::TimestampOutOfRange
+            | AppendError::SequenceGap
+            | AppendError::FencedProducer
+    )
 }
 
 fn refusal_of(error: &AppendError) -> Refusal {

@@ -48,6 +48,10 @@ impl ProducerIds {
             }
             None => {}
         }
+        // Without transactions a new number is all there is, but half a claim to an old one is an error.
+        if (request.producer_id == -1) != (request.producer_epoch == -1) {
+            return ctx.reply(id, refusal(ErrorCode::InvalidRequest));
+        }
         match self.take(ctx) {
             Some(producer_id) => {
                 let response =

@@ -38,6 +38,21 @@ pub fn check(key: &str, value: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// Whether values that depend on each other fit.
+///
+/// # Errors
+/// Why not.
+pub fn check_together(configs: &TopicConfigs, settings: &Settings) -> Result<(), String> {
+    let lag = |key| parse_int(&value_of(configs, settings, key).unwrap_or_default());
+    if lag("min.compaction.lag.ms")? > lag("max.compaction.lag.ms")? {
+        return Err("min.compaction.lag.ms is above max.compaction.lag.ms".to_owned());
+    }
+    if is_true(configs, settings, "remote.storage.enable") {
+        return Err("remote.storage.enable: there is no tiered storage".to_owned());
+    }
+    Ok(())
+}
+
 /// The effective value of a topic's key.
 #[must_use]
 pub fn value_of(configs: &TopicConfigs, settings: &Settings, key: &str) -> Option<String> {

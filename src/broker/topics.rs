@@ -13,7 +13,7 @@ use super::metadata_records::{config_tombstone, partition_tombstone, to_journal}
 use super::options::Options;
 use super::partition::PartitionState;
 use super::topic_configs::{self, TopicConfigs};
-use super::topic_table::{Topic, TopicTable, is_internal};
+use super::topic_table::{METADATA_TOPIC, Topic, TopicTable, is_internal};
 use crate::base::config_table::topic_rows;
 use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
 use crate::storage::job::{Job, Open, Opened, StorageError};
@@ -77,20 +77,24 @@ impl Topics {
     ) {
         let mut response = CreateTopicsResponse::default();
         let mut awaited = BTreeSet::new();
-        let mut names = BTreeMap::<&str, usize>::new();
+        let mut counts = BTreeMap::<&str, usize>::new();
         for wanted in &request.topics {
-            *names.entry(&wanted.name).or_default() += 1;
+            *counts.entry(&wanted.name).or_default() += 1;
         }
         for wanted in &request.topics {
-            let is_twice = names.get(wanted.name.as_str()).is_some_and(|count| *count > 1);
-            let planned = if is_twice {
-                Err((ErrorCode::InvalidRequest, "the topic is named twice in the request".into()))
-            } else {
-                plan(table, ctx.options, wanted)
+            let planned = match counts.get_mut(wanted.name.as_str()).map(std::mem::take) {
+                Some(1) => plan(table, ctx.options, wanted),
+                Some(0) | None => continue, // has its answer already
+                Some(_) => {
+                    let reason = "the topic is named twice in the request";
+                    Err((ErrorCode::InvalidRequest, reason.into()))
+                }
             };
             let made = planned.and_then(|plan| {
                 if request.validate_only {
-                    return Ok(describe(ctx.options, &wanted.name, TopicId::ZERO, &plan));
+                    // Like Kafka, an id that nothing will have.
+                    let id = ctx.random.topic_id();
+                    return Ok(describe(ctx.options, &wanted.name, id, &plan));
                 }
                 let id = self.make(ctx, table, &wanted.name, &plan)?;
                 awaited.insert(id);
@@ -222,11 +226,12 @@ impl Topics {
         let mut response = DeleteTopicsResponse::default();
         let mut awaited = BTreeSet::new();
         let mut position = Position::default();
-        for wanted in &request.topics {
+        for (wanted, admitted) in each_once(table, &request.topics) {
             let name = wanted.name.clone();
             let mut answer =
                 DeleteTopicsResponseTopic { name, topic_id: wanted.topic_id, ..Default::default() };
-            match self.remove(ctx, table, wanted) {
+            let removed = admitted.and_then(|()| self.remove(ctx, table, wanted));
+            match removed {
                 Ok((topic_id, name)) => {
                     awaited.insert(topic_id);
                     position = ctx.journal.end();
@@ -349,6 +354,40 @@ impl Topics {
     }
 }
 
+/// The topics that a deletion names, each once, with what is wrong with how it does that.
+fn each_once<'r>(
+    table: &TopicTable,
+    topics: &'r [DeleteTopicsRequestTopic],
+) -> Vec<(&'r DeleteTopicsRequestTopic, Result<(), Refusal>)> {
+    // By id where there is one, so that a name and the same topic's id are twice the same.
+    let key = |wanted: &'r DeleteTopicsRequestTopic| match wanted.name.as_deref() {
+        Some(name) if wanted.topic_id.is_zero() => match table.get(name) {
+            Some(topic) => (topic.id, None),
+            None => (TopicId::ZERO, Some(name)),
+        },
+        _ => (wanted.topic_id, None),
+    };
+    let mut counts = BTreeMap::<(TopicId, Option<&str>), usize>::new();
+    for wanted in topics {
+        *counts.entry(key(wanted)).or_default() += 1;
+    }
+    let mut once = Vec::new();
+    for wanted in topics {
+        let refuse = |reason: &str| Err((ErrorCode::InvalidRequest, reason.to_owned()));
+        let admitted = match (wanted.name.is_some(), !wanted.topic_id.is_zero()) {
+            (false, false) => refuse("a topic has neither name nor id"),
+            (true, true) => refuse("a topic has both name and id"),
+            _ => match counts.get_mut(&key(wanted)).map(std::mem::take) {
+                Some(1) => Ok(()),
+                Some(0) | None => continue, // has its answer already
+                Some(_) => refuse("a topic is named twice"),
+            },
+        };
+        once.push((wanted, admitted));
+    }
+    once
+}
+
 /// Records a change, and replays it at once.
 fn commit(
     ctx: &mut Context<'_>,
@@ -447,6 +486,20 @@ fn open_job(ticket: Ticket, partition: PartitionId, topic: &Topic) -> Job {
 /// # Errors
 /// Why not, in words.
 pub fn check_name(table: &TopicTable, name: &str) -> Result<(), String> {
+    check_name_alone(name)?;
+    match table.collides(name) {
+        Some(other) if *other.name != *name => {
+            Err(format!("the name differs from {:?} only in '.' and '_'", other.name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether any topic may have this name, whatever others there are.
+///
+/// # Errors
+/// Why not, in words.
+pub fn check_name_alone(name: &str) -> Result<(), String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() {
         return Err("a topic's name is not empty".into());
@@ -460,12 +513,7 @@ pub fn check_name(table: &TopicTable, name: &str) -> Result<(), String> {
     if !name.chars().all(is_legal) {
         return Err("a topic's name has only letters, digits, '.', '_' and '-'".into());
     }
-    match table.collides(name) {
-        Some(other) if *other.name != *name => {
-            Err(format!("the name differs from {:?} only in '.' and '_'", other.name))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Checks what a client wants, and fills in what it leaves open.
@@ -479,6 +527,9 @@ fn plan(
         return Err((ErrorCode::TopicAlreadyExists, format!("topic {name:?} exists")));
     }
     check_name(table, name).map_err(|reason| (ErrorCode::InvalidTopicException, reason))?;
+    if name == METADATA_TOPIC {
+        return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
+    }
     let partitions = planned_partitions(options, wanted)?;
     let mut configs = TopicConfigs::new();
     for config in &wanted.configs {
@@ -486,6 +537,8 @@ fn plan(
             .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
         configs.insert(config.name.clone(), config.value.clone().unwrap_or_default());
     }
+    topic_configs::check_together(&configs, &options.settings)
+        .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
     let partition_count = usize::try_from(partitions).unwrap_or(usize::MAX);
     let room = options.limits.partitions.saturating_sub(table.partition_count());
     if table.len() >= options.limits.topics || partition_count > room {
@@ -514,23 +567,20 @@ fn planned_partitions(
         }
         return Ok(count);
     }
-    match wanted.replication_factor {
-        -1 | 1 => {}
-        0 | ..=-2 => {
-            return refuse(
-                ErrorCode::InvalidReplicationFactor,
-                "the replication factor is at least 1",
-            );
+    match (wanted.replication_factor, wanted.num_partitions) {
+        (0 | ..=-2, _) => {
+            let reason = "the replication factor is at least 1";
+            refuse(ErrorCode::InvalidReplicationFactor, reason)
         }
-        _ => {
+        (_, 0 | ..=-2) => {
+            refuse(ErrorCode::InvalidPartitions, "a topic has at least one partition")
+        }
+        (2.., _) => {
             let reason = "the replication factor is at most 1: there is one broker";
-            return refuse(ErrorCode::InvalidReplicationFactor, reason);
+            refuse(ErrorCode::InvalidReplicationFactor, reason)
         }
-    }
-    match wanted.num_partitions {
-        -1 => Ok(options.partitions_default),
-        count if count >= 1 => Ok(count),
-        _ => refuse(ErrorCode::InvalidPartitions, "a topic has at least one partition"),
+        (_, -1) => Ok(options.partitions_default),
+        (_, count) => Ok(count),
     }
 }
 

@@ -11,7 +11,11 @@ pub fn handle(ctx: &mut Context<'_>, id: RequestId, request: &ApiVersionsRequest
     let is_other_cluster =
         request.cluster_id.as_ref().is_some_and(|cluster| *cluster != ctx.options.cluster_id);
     let is_other_broker = request.node_id >= 0 && request.node_id != ctx.options.node_id;
-    let error = if is_other_cluster || is_other_broker {
+    // The two belong together: one without the other says nothing.
+    let is_half = request.cluster_id.is_some() != (request.node_id >= 0);
+    let error = if is_half {
+        ErrorCode::InvalidRequest
+    } else if is_other_cluster || is_other_broker {
         ErrorCode::RebootstrapRequired
     } else {
         ErrorCode::None
@@ -19,7 +23,8 @@ pub fn handle(ctx: &mut Context<'_>, id: RequestId, request: &ApiVersionsRequest
     ctx.reply(id, answer(error));
 }
 
-/// The answer. With `UnsupportedVersion` it goes out in the form of version 0, whatever was asked in.
+/// The answer. With `UnsupportedVersion` it goes out in the form of version 0, whatever was asked in; any other error
+/// stands alone.
 #[must_use]
 pub fn answer(error: ErrorCode) -> ApiVersionsResponse {
     let served = |api: &ApiKey| ApiVersion {
@@ -27,9 +32,10 @@ pub fn answer(error: ErrorCode) -> ApiVersionsResponse {
         min_version: *api.versions().start(),
         max_version: *api.versions().end(),
     };
+    let is_told = matches!(error, ErrorCode::None | ErrorCode::UnsupportedVersion);
     ApiVersionsResponse {
         error_code: error.code(),
-        api_keys: ApiKey::ALL.iter().map(served).collect(),
+        api_keys: ApiKey::ALL.iter().filter(|_| is_told).map(served).collect(),
         ..ApiVersionsResponse::default()
     }
 }

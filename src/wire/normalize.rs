@@ -9,6 +9,8 @@ use super::messages::*;
 pub fn normalize_request(request: &mut Request, version: i16) {
     match request {
         Request::Produce(body) => {
+            // Kafka answers partition by partition, so a topic without any has no answer; also below.
+            body.topic_data.retain(|topic| !topic.partition_data.is_empty());
             body.old_format_allowed = version < 3;
             body.one_batch_per_partition = version >= 3;
             body.understands_zstd = version >= 7;
@@ -21,7 +23,19 @@ pub fn normalize_request(request: &mut Request, version: i16) {
                 body.topics = None;
             }
         }
-        Request::OffsetCommit(body) => body.by_topic_id = version >= 10,
+        Request::ListOffsets(body) => {
+            body.special_timestamp_min = match version {
+                ..7 => -2,
+                7 => -3,
+                8 => -4,
+                9..11 => -5,
+                11.. => -6,
+            };
+        }
+        Request::OffsetCommit(body) => {
+            body.topics.retain(|topic| !topic.partitions.is_empty());
+            body.by_topic_id = version >= 10;
+        }
         Request::OffsetFetch(body) => offset_fetch_request(body, version),
         Request::FindCoordinator(body) if version < 4 => {
             body.coordinator_keys = vec![std::mem::take(&mut body.key)];
@@ -47,6 +61,7 @@ pub fn normalize_request(request: &mut Request, version: i16) {
 }
 
 fn fetch_request(body: &mut FetchRequest, version: i16) {
+    body.topics.retain(|topic| !topic.partitions.is_empty());
     body.magic_max = match version {
         ..2 => 0,
         2..4 => 1,
@@ -91,7 +106,7 @@ pub fn normalize_response(response: &mut Response, version: i16) {
         Response::OffsetFetch(body) => offset_fetch_response(body, version),
         Response::FindCoordinator(body) if version < 4 => find_coordinator_response(body),
         Response::LeaveGroup(body) if version < 3 => leave_group_response(body),
-        Response::DescribeGroups(body) if version < 6 => describe_groups_response(body),
+        Response::DescribeGroups(body) => describe_groups_response(body, version),
         Response::ApiVersions(body) if version < 4 => {
             body.supported_features.retain(|feature| feature.min_version > 0);
         }
@@ -256,9 +271,15 @@ fn leave_group_response(body: &mut LeaveGroupResponse) {
     }
 }
 
-/// Before v6 a group that does not exist is one that is dead.
-fn describe_groups_response(body: &mut DescribeGroupsResponse) {
+/// Before v6 a group that does not exist is one that is dead, and everybody may do with it what they like.
+fn describe_groups_response(body: &mut DescribeGroupsResponse, version: i16) {
     for group in &mut body.groups {
+        if version >= 6 {
+            if group.error_code != 0 {
+                group.authorized_operations = i32::MIN;
+            }
+            continue;
+        }
         group.error_message = None;
         if group.error_code == ErrorCode::GroupIdNotFound.code() {
             group.error_code = 0;

@@ -38,9 +38,13 @@ def api_versions(side):
     side.call(
         "ApiVersions", 5, "of another cluster", ClientSoftwareName="d", ClientSoftwareVersion="1", ClusterId="x", NodeId=1
     )
-    side.call(
-        "ApiVersions", 5, "of another node", ClientSoftwareName="d", ClientSoftwareVersion="1", ClusterId=None, NodeId=7
-    )
+    for cluster, node in ((None, 7), (None, 1), ("x", -1), ("x", 7), (None, -1)):
+        body = dict(ClientSoftwareName="d", ClientSoftwareVersion="1", ClusterId=cluster, NodeId=node)
+        side.call("ApiVersions", 5, f"of cluster {cluster}, node {node}", **body)
+    cluster = side.ask("Metadata", Topics=[])["ClusterId"]
+    for node in (1, 7, -1):
+        body = dict(ClientSoftwareName="d", ClientSoftwareVersion="1", ClusterId=cluster, NodeId=node)
+        side.call("ApiVersions", 5, f"of this cluster, node {node}", **body)
 
 
 @case
@@ -94,8 +98,9 @@ def creation_by_metadata(side):
         side.call("Metadata", version, "created", Topics=[dict(Name=name)])
     for bad in ("", ".", "a b", LONG + "y"):
         side.call("Metadata", 4, f"does not create {bad[:20]!r}", Topics=[dict(Name=bad)])
-    for name in ("auto_v1", "__consumer_offsets", "__transaction_state"):
-        side.call("Metadata", 12, f"creates {name}", Topics=[dict(Name=name)], AllowAutoTopicCreation=True)
+    side.call("Metadata", 12, "creates auto_v1", Topics=[dict(Name="auto_v1")], AllowAutoTopicCreation=True)
+    for name in ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"):
+        side.call("Metadata", 12, f"of {name}", Topics=[dict(Name=name)], AllowAutoTopicCreation=False)
 
 
 @case
@@ -244,11 +249,13 @@ def broker_configs(side):
             answer = side.ask("DescribeConfigs", version, Resources=[broker], IncludeSynonyms=True)
             for one in answer["Results"][0]["Configs"]:
                 one.pop("Value")
+                one.pop("ConfigSource")  # the two were not started with the same settings
                 one.pop("Synonyms", None)
             side.note(f"DescribeConfigs v{version} {label}", answer)
-    one = dict(ResourceType=4, ResourceName="1", ConfigurationKeys=["log.segment.bytes", "num.partitions", "log.retention.ms", "log.retention.hours", "log.dirs", "delete.topic.enable", "default.replication.factor", "inter.broker.protocol.version", "ssl.key.password"])
-    answer = side.call("DescribeConfigs", 4, "some", Resources=[one], IncludeSynonyms=True)
-    del answer
+    keys = ["num.partitions", "log.retention.ms", "log.retention.hours", "delete.topic.enable"]
+    keys += ["default.replication.factor", "inter.broker.protocol.version", "ssl.key.password", "message.max.bytes"]
+    one = dict(ResourceType=4, ResourceName="1", ConfigurationKeys=keys)
+    side.call("DescribeConfigs", 4, "some", Resources=[one], IncludeSynonyms=True)
 
 
 @case

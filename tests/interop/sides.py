@@ -153,6 +153,7 @@ class Side:
         made = self.ask("CreateTopics", Topics=[wanted], timeoutMs=10000)["Topics"][0]
         assert made["ErrorCode"] == 0, made
         self.until(f"topic {name}", lambda: self.leads(name, partitions))
+        self.until(f"log of {name}", lambda: self.opened(name, partitions))
         self.symbols.setdefault("topic id", {})[made["TopicId"]] = f"the id of {name}"
         return made["TopicId"]
 
@@ -160,6 +161,11 @@ class Side:
         found = self.describe(name)
         online = [one for one in found["Partitions"] if one["ErrorCode"] == 0]
         return found["ErrorCode"] == 0 and len(online) == partitions
+
+    def opened(self, name, partitions):
+        parts = [dict(PartitionIndex=index, Timestamp=-1) for index in range(partitions)]
+        answer = self.ask("ListOffsets", ReplicaId=-1, Topics=[dict(Name=name, Partitions=parts)])
+        return all(part["ErrorCode"] == 0 for part in answer["Topics"][0]["Partitions"])
 
     def gone(self, name):
         self.until(f"no topic {name}", lambda: self.describe(name)["ErrorCode"] == 3)
@@ -198,8 +204,13 @@ def mask(side, value, key="", owner=None):
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, uuid.UUID):
-        return "zero" if value == ZERO else symbol(side, "topic id", value)
+        if value == ZERO:
+            return "zero"
+        name = (owner or {}).get("Name") or (owner or {}).get("Topic")
+        return symbol(side, "topic id", value, f"the id of {name}" if name else None)
     if key in TEXTS:
+        if owner and owner.get("ErrorCode"):
+            return "(a reason or none)"
         return value if not value else "some text"
     if key in IDENTITIES:
         return "a host"
@@ -209,6 +220,8 @@ def mask(side, value, key="", owner=None):
         return value if not value else "a cluster"
     if key in ("MemberId", "Leader") and isinstance(value, str):
         return member(side, value)
+    if key == "SessionId":
+        return value if not value else "a session"
     if key == "ProducerId":
         return value if value < 0 else symbol(side, "producer", value)
     if key in ("LogAppendTimeMs", "Timestamp") and value > 1_700_000_000_000:
@@ -216,10 +229,10 @@ def mask(side, value, key="", owner=None):
     return value
 
 
-def symbol(side, kind, value):
-    """A name for an identity, by the order of appearance."""
+def symbol(side, kind, value, name=None):
+    """A name for an identity, by the order of appearance if it has no better one."""
     known = side.symbols.setdefault(kind, {})
-    return known.setdefault(value, f"{kind} {len(known) + 1}")
+    return known.setdefault(value, name or f"{kind} {len(known) + 1}")
 
 
 def member(side, value):
@@ -295,7 +308,7 @@ def run(function, sides):
     found = []
     if problems:
         found.append(("-", "broke off", [problems.get(side.name, "went on") for side in sides]))
-    first, second = (side.transcript for side in sides)
+    first, second = (side.transcript for side in sides)  # Kafka, Chronik
     for (step, one), (other_step, other) in zip(first, second):
         if step != other_step:
             found.append((step, "step", [step, other_step]))
@@ -324,7 +337,7 @@ def differences(one, other, path):
 
 def keyed(items):
     """Elements by their name or key, where each has another."""
-    for key in ("Name", "ApiKey", "GroupId", "ResourceName"):
+    for key in ("Name", "Topic", "TopicId", "ApiKey", "GroupId", "ResourceName", "PartitionIndex", "Partition", "Index"):
         if items and all(isinstance(one, dict) and one.get(key) is not None for one in items):
             found = {one[key]: one for one in items}
             return found if len(found) == len(items) else None

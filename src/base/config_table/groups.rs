@@ -50,9 +50,9 @@ rows! { SHARE_GROUPS, Ignored,
     "share.coordinator.load.buffer.size": Int = "5242880", Check::AtLeast(1);
     "share.coordinator.snapshot.update.records.per.snapshot": Int = "500", Check::Between(0, 500);
     "share.coordinator.state.topic.compression.codec": Int = "0";
-    "share.coordinator.state.topic.min.isr": Int = "2", Check::AtLeast(1);
+    "share.coordinator.state.topic.min.isr": Short = "2", Check::AtLeast(1);
     "share.coordinator.state.topic.num.partitions": Int = "50", Check::AtLeast(1);
-    "share.coordinator.state.topic.replication.factor": Int = "3", Check::AtLeast(1);
+    "share.coordinator.state.topic.replication.factor": Short = "3", Check::AtLeast(1);
     "share.coordinator.state.topic.segment.bytes": Int = "104857600", Check::AtLeast(1);
     "share.coordinator.threads": Int = "1", Check::AtLeast(1);
     "share.coordinator.write.timeout.ms": Int = "5000", Check::AtLeast(1);
@@ -89,7 +89,7 @@ rows! { TRANSACTIONS, Ignored,
     "transaction.state.log.load.buffer.size": Int = "5242880", Check::AtLeast(1);
     "transaction.state.log.min.isr": Int = "2", Check::AtLeast(1);
     "transaction.state.log.num.partitions": Int = "50", Check::AtLeast(1);
-    "transaction.state.log.replication.factor": Int = "3", Check::AtLeast(1);
+    "transaction.state.log.replication.factor": Short = "3", Check::AtLeast(1);
     "transaction.state.log.segment.bytes": Int = "104857600", Check::AtLeast(1);
     "transaction.two.phase.commit.enable": Boolean = "false";
     "transactional.id.expiration.ms": Int = "604800000", Check::AtLeast(1);
@@ -106,7 +106,7 @@ rows! { GROUP_STATE, Ignored,
     "offsets.retention.check.interval.ms": Long = "600000", Check::AtLeast(1);
     "offsets.topic.compression.codec": Int = "0";
     "offsets.topic.num.partitions": Int = "50", Check::AtLeast(1);
-    "offsets.topic.replication.factor": Int = "3", Check::AtLeast(1);
+    "offsets.topic.replication.factor": Short = "3", Check::AtLeast(1);
     "offsets.topic.segment.bytes": Int = "104857600", Check::AtLeast(1);
 }
 

@@ -48,8 +48,8 @@ rows! { SASL, Ignored,
     "sasl.login.class": Class = null;
     "sasl.login.connect.timeout.ms": Int = null;
     "sasl.login.read.timeout.ms": Int = null;
-    "sasl.login.refresh.buffer.seconds": Int = "300";
-    "sasl.login.refresh.min.period.seconds": Int = "60";
+    "sasl.login.refresh.buffer.seconds": Short = "300";
+    "sasl.login.refresh.min.period.seconds": Short = "60";
     "sasl.login.refresh.window.factor": Double = "0.8";
     "sasl.login.refresh.window.jitter": Double = "0.05";
     "sasl.login.retry.backoff.max.ms": Long = "10000";

@@ -98,13 +98,14 @@ impl Settings {
     /// A topic's key, with the value that the topic sets, if it does.
     #[must_use]
     pub fn describe_topic(&self, row: &'static Row, own: Option<&str>) -> Described {
+        let own = own.map(str::trim);
         let mut synonyms = Vec::new();
         if let Some(value) = own {
             let (name, value) = (row.name.to_owned(), shown(row.kind, value));
             synonyms.push(Synonym { name, value, source: Source::Topic });
         }
         let keys: Vec<&str> = row.broker_keys.iter().map(|key| key.name).collect();
-        self.add_synonyms(&keys, &mut synonyms);
+        self.add_synonyms(&keys, keys.first().copied(), &mut synonyms);
         let value = own.map(str::to_owned).or_else(|| self.topic_default(row));
         describe(row, value, synonyms, false)
     }
@@ -113,12 +114,13 @@ impl Settings {
     #[must_use]
     pub fn describe_broker(&self, row: &'static Row) -> Described {
         let mut synonyms = Vec::new();
-        self.add_synonyms(&siblings(row.name), &mut synonyms);
+        self.add_synonyms(&siblings(row.name), Some(row.name), &mut synonyms);
         describe(row, self.get(row.name).map(str::to_owned), synonyms, true)
     }
 
-    /// Adds what was set under these names, then their defaults.
-    fn add_synonyms(&self, names: &[&str], to: &mut Vec<Synonym>) {
+    /// Adds what was set under these names, then their defaults; the latter, as in Kafka, only if the key that is asked
+    /// about is among all these.
+    fn add_synonyms(&self, names: &[&str], key: Option<&str>, to: &mut Vec<Synonym>) {
         let rows = || names.iter().filter_map(|name| broker_row(name));
         let synonym = |row: &Row, value: &str, source| {
             let (name, value) = (row.name.to_owned(), shown(row.kind, value));
@@ -127,7 +129,9 @@ impl Settings {
         to.extend(
             rows().filter_map(|row| Some(synonym(row, self.explicit(row.name)?, Source::Broker))),
         );
-        to.extend(rows().filter_map(|row| Some(synonym(row, row.default?, Source::Default))));
+        if key.is_some_and(|key| self.get(key).is_some()) {
+            to.extend(rows().filter_map(|row| Some(synonym(row, row.default?, Source::Default))));
+        }
     }
 }
 

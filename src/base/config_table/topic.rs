@@ -88,7 +88,7 @@ rows! { IGNORED, Ignored;
     /// Whether the topic is tiered. Ignored: there is no tiered storage.
     "remote.storage.enable": Boolean = "false";
     /// Bytes per partition beyond which old segments go; -1: no bound. Not acted on yet: nothing is removed.
-    "retention.bytes": Long = "-1", Check::AtLeast(-1); from "log.retention.bytes" * 1;
+    "retention.bytes": Long = "-1"; from "log.retention.bytes" * 1;
     /// Milliseconds after which records go; -1: never. Not acted on yet: nothing is removed.
     "retention.ms": Long = "604800000", Check::AtLeast(-1);
         from "log.retention.ms" * 1, "log.retention.minutes" * 60_000, "log.retention.hours" * 3_600_000;

@@ -54,6 +54,7 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
     match row.kind {
         Kind::Boolean => parse_bool(value).map(drop),
         Kind::Int => check_int(row.check, value, i64::from(i32::MIN), i64::from(i32::MAX)),
+        Kind::Short => check_int(row.check, value, i64::from(i16::MIN), i64::from(i16::MAX)),
         Kind::Long => check_int(row.check, value, i64::MIN, i64::MAX),
         Kind::Double => check_double(row.check, value),
         Kind::List => {

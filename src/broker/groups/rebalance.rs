@@ -327,7 +327,12 @@ impl Group {
 
 /// A JoinGroup's refusal.
 pub(super) fn join_error(error: ErrorCode, member_id: String) -> JoinGroupResponse {
-    JoinGroupResponse { error_code: error.code(), member_id, ..JoinGroupResponse::default() }
+    JoinGroupResponse {
+        error_code: error.code(),
+        member_id,
+        protocol_name: None,
+        ..JoinGroupResponse::default()
+    }
 }
 
 /// A SyncGroup's refusal.

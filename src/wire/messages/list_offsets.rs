@@ -18,6 +18,10 @@ message! {
         /// How long a search in tiered storage may take, in milliseconds (KIP-1075).
         [10.., ignorable] timeout_ms: i32;
     }
+    facts {
+        /// The lowest of the special timestamps that the version knows; -2 in v1, -6 in v11.
+        special_timestamp_min: i64 = -6;
+    }
 
     /// What is asked of one topic.
     pub struct ListOffsetsRequestTopic {

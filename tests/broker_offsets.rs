@@ -1,0 +1,67 @@
+//! ListOffsets and OffsetForLeaderEpoch: what is known of a log without reading it.
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+mod support;
+
+use chronik::wire::api::Response;
+use chronik::wire::error_code::ErrorCode;
+use chronik::wire::messages::*;
+use support::*;
+
+fn list(timestamps: &[(i32, i64)]) -> ListOffsetsRequest {
+    let part = |(partition_index, timestamp): &(i32, i64)| ListOffsetsRequestPartition {
+        partition_index: *partition_index,
+        timestamp: *timestamp,
+        ..ListOffsetsRequestPartition::default()
+    };
+    let topic = ListOffsetsRequestTopic {
+        name: "t".into(),
+        partitions: timestamps.iter().map(part).collect(),
+    };
+    ListOffsetsRequest { topics: vec![topic], ..ListOffsetsRequest::default() }
+}
+
+fn listed(response: Response) -> Vec<ListOffsetsResponsePartition> {
+    let Response::ListOffsets(response) = response else { panic!("another answer") };
+    response.topics[0].partitions.clone()
+}
+
+#[test]
+fn a_special_timestamp_that_the_version_does_not_know_is_unsupported() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    for (known_from, timestamp, expected) in [
+        (-2, -2, ErrorCode::None),
+        (-2, -3, ErrorCode::UnsupportedVersion),
+        (-3, -4, ErrorCode::UnsupportedVersion),
+        (-4, -4, ErrorCode::None),
+        (-5, -6, ErrorCode::UnsupportedVersion),
+        (-6, -6, ErrorCode::None),
+        (-6, -7, ErrorCode::UnsupportedVersion),
+    ] {
+        let request =
+            ListOffsetsRequest { special_timestamp_min: known_from, ..list(&[(0, timestamp)]) };
+        let code = listed(h.ask(request))[0].error_code;
+        assert_eq!(code, expected.code(), "{timestamp} where {known_from} is the last");
+    }
+}
+
+#[test]
+fn a_partition_that_is_named_twice_is_answered_once_with_an_error() {
+    let mut h = Harness::new();
+    h.create_topic("t", 2);
+    let answers = listed(h.ask(list(&[(0, -1), (1, -1), (0, -2)])));
+    let codes: Vec<(i32, i16)> =
+        answers.iter().map(|part| (part.partition_index, part.error_code)).collect();
+    assert_eq!(codes, [(0, ErrorCode::InvalidRequest.code()), (1, 0)]);
+}
+
+#[test]
+fn an_empty_log_has_the_leaders_epoch() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    for timestamp in [-1, -2, -4] {
+        let answer = &listed(h.ask(list(&[(0, timestamp)])))[0];
+        assert_eq!((answer.offset, answer.leader_epoch), (0, 0), "{timestamp}");
+    }
+}
