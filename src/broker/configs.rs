@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::event::RequestId;
+use super::topic_plan::check_name_alone;
 use super::topic_table::TopicTable;
-use super::topics::check_name_alone;
 use crate::base::config_table::{Described, broker_rows, topic_rows};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{

@@ -9,8 +9,9 @@ use super::context::Context;
 use super::event::{Client, RequestId};
 use super::journal::Position;
 use super::partition::{Partition, PartitionState};
+use super::topic_plan::check_name;
 use super::topic_table::{Topic, TopicTable, is_internal};
-use super::topics::{Topics, check_name};
+use super::topics::Topics;
 use crate::base::ids::{ConnId, TopicId};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{

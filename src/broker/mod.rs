@@ -27,6 +27,7 @@ pub mod producer_ids;
 pub mod random;
 mod recovery;
 pub mod topic_configs;
+pub mod topic_plan;
 pub mod topic_table;
 pub mod topics;
 pub mod versions;

@@ -13,24 +13,16 @@ use super::metadata_records::{config_tombstone, partition_tombstone, to_journal}
 use super::options::Options;
 use super::partition::PartitionState;
 use super::topic_configs::{self, TopicConfigs};
-use super::topic_table::{METADATA_TOPIC, Topic, TopicTable, is_internal};
-use crate::base::config_table::topic_rows;
+use super::topic_plan::{Plan, Refusal, TOPIC_RESOURCE, describe, plan, records_of};
+use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
 use crate::storage::job::{Job, Open, Opened, StorageError};
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::internal::metadata::{
-    ConfigRecord, MetadataRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
-};
+use crate::wire::messages::internal::metadata::{MetadataRecord, RemoveTopicRecord};
 use crate::wire::messages::{
-    CreateTopicsRequest, CreateTopicsRequestTopic, CreateTopicsResponse,
-    CreateTopicsResponseConfig, CreateTopicsResponseTopic, DeleteTopicsRequest,
-    DeleteTopicsRequestTopic, DeleteTopicsResponse, DeleteTopicsResponseTopic,
+    CreateTopicsRequest, CreateTopicsRequestTopic, CreateTopicsResponse, CreateTopicsResponseTopic,
+    DeleteTopicsRequest, DeleteTopicsRequestTopic, DeleteTopicsResponse, DeleteTopicsResponseTopic,
 };
-
-/// ConfigRecord's number for topics.
-const TOPIC_RESOURCE: i8 = 2;
-/// Most characters of a topic's name.
-const NAME_LEN_MAX: usize = 249;
 
 /// Topics on their way in and out.
 #[derive(Debug, Default)]
@@ -54,16 +46,6 @@ struct Deleting {
     awaited: BTreeSet<TopicId>,
     /// The journal's position after the commits were forgotten.
     position: Position,
-}
-
-/// Why a topic is refused, in words.
-type Refusal = (ErrorCode, String);
-
-/// What a topic is to be.
-#[derive(Debug)]
-struct Plan {
-    partitions: i32,
-    configs: TopicConfigs,
 }
 
 impl Topics {
@@ -444,34 +426,6 @@ pub fn replay(
     }
 }
 
-fn records_of(name: &str, topic_id: TopicId, plan: &Plan, node_id: i32) -> Vec<MetadataRecord> {
-    let topic = MetadataRecord::Topic(TopicRecord { name: name.to_owned(), topic_id });
-    let partition = |partition_id| {
-        MetadataRecord::Partition(PartitionRecord {
-            partition_id,
-            topic_id,
-            replicas: vec![node_id],
-            isr: vec![node_id],
-            leader: node_id,
-            leader_epoch: 0,
-            partition_epoch: 0,
-            ..PartitionRecord::default()
-        })
-    };
-    let config = |(key, value): (&String, &String)| {
-        MetadataRecord::Config(ConfigRecord {
-            resource_type: TOPIC_RESOURCE,
-            resource_name: name.to_owned(),
-            name: key.clone(),
-            value: Some(value.clone()),
-        })
-    };
-    let mut records = vec![topic];
-    records.extend((0..plan.partitions).map(partition));
-    records.extend(plan.configs.iter().map(config));
-    records
-}
-
 fn open_job(ticket: Ticket, partition: PartitionId, topic: &Topic) -> Job {
     Job::Open(Open {
         ticket,
@@ -479,137 +433,6 @@ fn open_job(ticket: Ticket, partition: PartitionId, topic: &Topic) -> Job {
         topic: Arc::clone(&topic.name),
         config: Arc::clone(&topic.log_config),
     })
-}
-
-/// Whether a topic may have this name.
-///
-/// # Errors
-/// Why not, in words.
-pub fn check_name(table: &TopicTable, name: &str) -> Result<(), String> {
-    check_name_alone(name)?;
-    match table.collides(name) {
-        Some(other) if *other.name != *name => {
-            Err(format!("the name differs from {:?} only in '.' and '_'", other.name))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether any topic may have this name, whatever others there are.
-///
-/// # Errors
-/// Why not, in words.
-pub fn check_name_alone(name: &str) -> Result<(), String> {
-    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() {
-        return Err("a topic's name is not empty".into());
-    }
-    if name == "." || name == ".." {
-        return Err("a topic is not named . or ..".into());
-    }
-    if name.len() > NAME_LEN_MAX {
-        return Err(format!("a topic's name has at most {NAME_LEN_MAX} characters"));
-    }
-    if !name.chars().all(is_legal) {
-        return Err("a topic's name has only letters, digits, '.', '_' and '-'".into());
-    }
-    Ok(())
-}
-
-/// Checks what a client wants, and fills in what it leaves open.
-fn plan(
-    table: &TopicTable,
-    options: &Options,
-    wanted: &CreateTopicsRequestTopic,
-) -> Result<Plan, Refusal> {
-    let name = wanted.name.as_str();
-    if table.get(name).is_some() || table.is_leaving(name) {
-        return Err((ErrorCode::TopicAlreadyExists, format!("topic {name:?} exists")));
-    }
-    check_name(table, name).map_err(|reason| (ErrorCode::InvalidTopicException, reason))?;
-    if name == METADATA_TOPIC {
-        return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
-    }
-    let partitions = planned_partitions(options, wanted)?;
-    let mut configs = TopicConfigs::new();
-    for config in &wanted.configs {
-        topic_configs::check(&config.name, config.value.as_deref())
-            .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
-        configs.insert(config.name.clone(), config.value.clone().unwrap_or_default());
-    }
-    topic_configs::check_together(&configs, &options.settings)
-        .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
-    let partition_count = usize::try_from(partitions).unwrap_or(usize::MAX);
-    let room = options.limits.partitions.saturating_sub(table.partition_count());
-    if table.len() >= options.limits.topics || partition_count > room {
-        return Err((ErrorCode::PolicyViolation, "the broker holds no more topics".into()));
-    }
-    Ok(Plan { partitions, configs })
-}
-
-fn planned_partitions(
-    options: &Options,
-    wanted: &CreateTopicsRequestTopic,
-) -> Result<i32, Refusal> {
-    let refuse = |error, reason: &str| Err((error, reason.to_owned()));
-    if !wanted.assignments.is_empty() {
-        if wanted.num_partitions != -1 || wanted.replication_factor != -1 {
-            let reason = "with assignments, partitions and replication factor must be -1";
-            return refuse(ErrorCode::InvalidRequest, reason);
-        }
-        let mut indexes: Vec<i32> = wanted.assignments.iter().map(|a| a.partition_index).collect();
-        indexes.sort_unstable();
-        let count = i32::try_from(indexes.len()).unwrap_or(i32::MAX);
-        let are_ours = wanted.assignments.iter().all(|a| a.broker_ids == [options.node_id]);
-        if !indexes.iter().copied().eq(0..count) || !are_ours {
-            let reason = "partitions must be 0 to n-1, each on this one broker";
-            return refuse(ErrorCode::InvalidReplicaAssignment, reason);
-        }
-        return Ok(count);
-    }
-    match (wanted.replication_factor, wanted.num_partitions) {
-        (0 | ..=-2, _) => {
-            let reason = "the replication factor is at least 1";
-            refuse(ErrorCode::InvalidReplicationFactor, reason)
-        }
-        (_, 0 | ..=-2) => {
-            refuse(ErrorCode::InvalidPartitions, "a topic has at least one partition")
-        }
-        (2.., _) => {
-            let reason = "the replication factor is at most 1: there is one broker";
-            refuse(ErrorCode::InvalidReplicationFactor, reason)
-        }
-        (_, -1) => Ok(options.partitions_default),
-        (_, count) => Ok(count),
-    }
-}
-
-fn describe(
-    options: &Options,
-    name: &str,
-    topic_id: TopicId,
-    plan: &Plan,
-) -> CreateTopicsResponseTopic {
-    let config = |row| {
-        let own = |key: &str| plan.configs.get(key).map(String::as_str);
-        let described = options.settings.describe_topic(row, own(row.name));
-        CreateTopicsResponseConfig {
-            name: row.name.to_owned(),
-            value: described.value,
-            read_only: described.read_only,
-            config_source: described.source.number(),
-            is_sensitive: row.is_sensitive(),
-        }
-    };
-    CreateTopicsResponseTopic {
-        name: name.to_owned(),
-        topic_id,
-        error_message: None,
-        num_partitions: plan.partitions,
-        replication_factor: 1,
-        configs: Some(topic_rows().map(config).collect()),
-        ..CreateTopicsResponseTopic::default()
-    }
 }
 
 fn refused(name: &str, (error, reason): Refusal) -> CreateTopicsResponseTopic {
