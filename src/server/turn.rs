@@ -16,7 +16,7 @@ use crate::base::payload::Bytes;
 use crate::base::time::Now;
 use crate::broker::event::Event;
 use crate::net::{CloseReason, Gate, NetEvent, Options as NetOptions, Protocol};
-use crate::storage::job::{Job, Outcome, StorageError};
+use crate::storage::job::{AppendError, Job, Outcome, StorageError};
 
 /// A turn that begins later than this after its time was held up by something outside.
 const LATENESS: Duration = Duration::from_secs(1);
@@ -215,11 +215,12 @@ impl Server {
     }
 }
 
-/// A partition that cannot be opened or moved away says why once; clients only see that it is offline.
+/// What the disk refused, and why: clients only see that it did.
 pub(super) fn failure_of(outcome: &Outcome) -> Option<&StorageError> {
     match outcome {
         Outcome::Opened { result: Err(error), .. }
-        | Outcome::Removed { result: Err(error), .. } => Some(error),
+        | Outcome::Removed { result: Err(error), .. }
+        | Outcome::Appended { result: Err(AppendError::Storage(error)), .. } => Some(error),
         _ => None,
     }
 }

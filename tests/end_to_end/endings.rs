@@ -264,12 +264,13 @@ fn a_crash_while_topics_come_and_go_leaves_what_was_answered_and_nothing_half() 
         for name in &there {
             assert_eq!(client.produce(name, -1, batch(b"x")), client.end_of(name) - 1);
         }
-        super::process::until("directories are those of the topics", || {
-            let names = dir.names();
-            let own = names.iter().filter(|name| name.starts_with('r') && name.contains('-'));
-            let own: Vec<&String> = own.filter(|name| !name.starts_with("replication-")).collect();
-            let own: Vec<_> = own.iter().filter(|name| !name.starts_with("recovery-")).collect();
-            own.len() == there.len() * 2 && there.iter().all(|t| names.contains(&format!("{t}-1")))
+        let mut expected: Vec<String> =
+            there.iter().flat_map(|name| [format!("{name}-0"), format!("{name}-1")]).collect();
+        expected.sort();
+        super::process::until_none(|| {
+            let mut own = dir.names();
+            own.retain(|name| name[1..].starts_with(|c: char| c.is_ascii_digit()));
+            (own != expected).then(|| format!("{own:?} instead of {expected:?}"))
         });
         assert_eq!(broker.process.lines_with("ERROR").len(), 0, "{:#?}", broker.process.lines());
         kept = there;

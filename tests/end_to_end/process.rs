@@ -256,9 +256,15 @@ impl EachRefStr for Vec<String> {
 /// Asks again until it is so.
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    until_none(|| (!is_so()).then(|| what.to_owned()));
+}
+
+/// Asks again until nothing is missing.
+#[track_caller]
+pub(crate) fn until_none(mut missing: impl FnMut() -> Option<String>) {
     let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
+    while let Some(what) = missing() {
         assert!(Instant::now() < deadline, "never: {what}");
-        thread::yield_now();
+        thread::park_timeout(Duration::from_millis(2));
     }
 }
