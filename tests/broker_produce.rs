@@ -253,11 +253,12 @@ fn one_whole_batch_is_taken_whatever_part_of_another_follows() {
 }
 
 #[test]
-fn who_breaks_a_rule_of_the_log_learns_where_it_starts() {
+fn who_breaks_a_rule_of_the_log_learns_where_it_starts_and_which_record_did() {
     let mut h = Harness::new();
     h.create_topic("t", 1);
     for (error, expected) in [
         (AppendError::Invalid("a rule"), 0),
+        (AppendError::Keyless(vec![1, 2]), 0),
         (AppendError::SequenceGap, 0),
         (AppendError::FencedProducer, 0),
         (AppendError::TooLarge, -1),
@@ -270,5 +271,8 @@ fn who_breaks_a_rule_of_the_log_learns_where_it_starts() {
         let Some(Response::Produce(response)) = h.reply(id) else { panic!("no answer") };
         let answer = &response.responses[0].partition_responses[0];
         assert_eq!(answer.log_start_offset, expected, "{error:?}");
+        let places: Vec<i32> = answer.record_errors.iter().map(|e| e.batch_index).collect();
+        let blamed = if let AppendError::Keyless(places) = error { places } else { vec![] };
+        assert_eq!(places, blamed);
     }
 }

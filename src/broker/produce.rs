@@ -30,11 +30,14 @@ use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
     ProduceRequest, ProduceRequestPartition, ProduceResponse, ProduceResponsePartition,
-    ProduceResponseTopic,
+    ProduceResponseRecordError, ProduceResponseTopic,
 };
 
 /// Most bytes that records may take when they are decompressed in order to be converted.
 const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
+
+/// What is wrong with a record that has no key.
+const KEYLESS: &str = "a compacted topic takes no record without a key";
 
 /// Everything that is being produced.
 #[derive(Debug, Default)]
@@ -225,8 +228,10 @@ impl Produce {
         let appended = match result {
             Ok(appended) => appended,
             Err(error) => {
-                if breaks_a_rule(error) {
-                    self.show_log_start(slot, log_start);
+                if let Some(answer) = self.answer_mut(slot).filter(|_| breaks_a_rule(error)) {
+                    // Kafka says it also to those whose records break a rule.
+                    answer.log_start_offset = log_start;
+                    answer.record_errors = record_errors(error);
                 }
                 self.refuse(ctx, slot, refusal_of(error));
                 return false;
@@ -294,12 +299,8 @@ impl Produce {
         }
     }
 
-    /// Kafka says where the log begins also to those whose records break a rule.
-    fn show_log_start(&mut self, slot: Slot, log_start: Offset) {
-        let response = self.requests.get_mut(&slot.request).map(|pending| &mut pending.response);
-        if let Some(answer) = response.and_then(|response| answer_mut(response, slot)) {
-            answer.log_start_offset = log_start;
-        }
+    fn answer_mut(&mut self, slot: Slot) -> Option<&mut ProduceResponsePartition> {
+        answer_mut(&mut self.requests.get_mut(&slot.request)?.response, slot)
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {
@@ -434,10 +435,21 @@ fn breaks_a_rule(error: &AppendError) -> bool {
     matches!(
         error,
         AppendError::Invalid(_)
+            | AppendError::Keyless(_)
             | AppendError::TimestampOutOfRange
             | AppendError::SequenceGap
             | AppendError::FencedProducer
     )
+}
+
+/// Which records of the batch are to blame, where that is known (KIP-467).
+fn record_errors(error: &AppendError) -> Vec<ProduceResponseRecordError> {
+    let AppendError::Keyless(places) = error else { return Vec::new() };
+    let error = |place: &i32| ProduceResponseRecordError {
+        batch_index: *place,
+        batch_index_error_message: Some(KEYLESS.to_owned()),
+    };
+    places.iter().map(error).collect()
 }
 
 fn refusal_of(error: &AppendError) -> Refusal {
@@ -448,6 +460,7 @@ fn refusal_of(error: &AppendError) -> Refusal {
         }
         AppendError::Corrupt(reason) => (ErrorCode::CorruptMessage, Some(reason)),
         AppendError::Invalid(reason) => (ErrorCode::InvalidRecord, Some(reason)),
+        AppendError::Keyless(_) => (ErrorCode::InvalidRecord, Some(KEYLESS)),
         AppendError::TooLarge => {
             (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"))
         }

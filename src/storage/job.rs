@@ -318,6 +318,8 @@ pub enum AppendError {
     Corrupt(&'static str),
     /// They are whole but break a rule.
     Invalid(&'static str),
+    /// Records without a key, for a compacted topic: the places of the first of them in their batch.
+    Keyless(Vec<i32>),
     /// Larger than `max.message.bytes`.
     TooLarge,
     /// A timestamp is too far from the broker's time.

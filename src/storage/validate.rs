@@ -11,6 +11,9 @@ use crate::record::{NO_TIMESTAMP, RecordError, TimestampType};
 /// Most bytes that the records of one batch may take when they have to be decompressed.
 pub(super) const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Most records without a key that an answer names.
+const KEYLESS_MAX: usize = 1000;
+
 /// A batch that may be appended.
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -105,16 +108,17 @@ fn check_keys(header: &BatchHeader, bytes: &[u8]) -> Result<(), AppendError> {
         return Ok(());
     }
     let reader = RecordReader::open(bytes, DECOMPRESSED_BYTES_MAX).map_err(refuse)?;
-    let mut keyless = false;
+    let mut places = 0..;
+    let mut keyless = Vec::new();
     let look = |record: &crate::record::records::Record<'_>| {
-        keyless |= record.key.is_none();
+        let place = places.next();
+        if record.key.is_none() && keyless.len() < KEYLESS_MAX {
+            keyless.extend(place);
+        }
         Ok::<(), RecordError>(())
     };
     reader.for_each(look).map_err(refuse)?;
-    if keyless {
-        return Err(AppendError::Invalid("a compacted topic takes no record without a key"));
-    }
-    Ok(())
+    if keyless.is_empty() { Ok(()) } else { Err(AppendError::Keyless(keyless)) }
 }
 
 /// A batch as it goes to the disk: its header stamped, the rest of its bytes as they came.
