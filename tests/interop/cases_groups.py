@@ -156,8 +156,8 @@ def errors_without_a_group(side):
         bad.join("no protocols", protocols=())
         bad.join("no protocol type", kind="")
         bad.join("negative session", session=-1)
-        bad.join("rebalance timeout 0", rebalance=0)
         bad.describe("after all that")
+        Group(side, f"hasty.v{version}", version).join("rebalance timeout 0", rebalance=0)
 
 
 @case
