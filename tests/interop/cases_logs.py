@@ -437,3 +437,31 @@ def leader_epochs(side):
             side.call("OffsetForLeaderEpoch", version, f"{step} unknown topic", Topics=names)
             side.call("OffsetForLeaderEpoch", version, f"{step} none", Topics=[])
         side.write("epochs", batch([b"a", b"b"]))
+
+
+@case
+def deleted_topics(side):
+    log = Log(side, "gone")
+    side.write("gone", batch([b"a"]))
+    body = dict(MaxWaitMs=2000, MinBytes=1, MaxBytes=1000)
+    by_id = [dict(TopicId=log.id, Partitions=[log.part(1)])]
+    by_name = [dict(Topic="gone", Partitions=[log.part(1)])]
+    side.send("Fetch", 18, link="by id", Topics=by_id, **body)
+    side.send("Fetch", 12, link="by name", Topics=by_name, **body)
+    side.ask("DeleteTopics", 5, TopicNames=["gone"], TimeoutMs=10000)
+    for link in ("by id", "by name"):
+        # Which error it is, depends in Kafka on how far the deletion has come.
+        part = side.link(link).receive()["Responses"][0]["Partitions"][0]
+        side.note(f"waiting {link} is told", part["ErrorCode"] != 0)
+    side.gone("gone")
+    for step in ("gone", "made anew"):
+        log.fetch(f"by id, {step}", log.part(0), version=18, wait=0)
+        log.produce(f"by id, {step}", batch([b"b"]), 13)
+        if step == "gone":
+            log.fetch("by name, gone", log.part(0), version=12, wait=0)
+            log.produce("by name, gone", batch([b"b"]), 12)
+            log.offsets("gone", LATEST)
+            log.epoch("gone", 0)
+            side.topic("gone")
+    log.offsets("made anew", LATEST)
+    log.fetch("by name, made anew", log.part(0), version=12)
