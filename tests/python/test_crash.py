@@ -191,7 +191,8 @@ def test_what_was_acknowledged_survives_kill_9_once_and_in_order():
             before = once.count()
             wait_until(lambda: once.count() > before, "records are acknowledged again", 20)
             time.sleep(chance.uniform(0.05, 0.6))
-            broker.kill()
+            # Now and then a clean stop, in the middle of the load too.
+            broker.terminate() if turn % 5 == 4 else broker.kill()
             committed = dict(committer.acknowledged)
             broker.start()
             check_commits(broker, committed, f"round {turn}")
@@ -214,6 +215,78 @@ def test_what_was_acknowledged_survives_kill_9_once_and_in_order():
         check_single(broker, single)
         check_commits(broker, committer.acknowledged, "the end")
         print(f"{once.sent} once, {plain.sent} plain, {single.tried} single records; commits {committer.acknowledged}")
+
+
+class Topics(threading.Thread):
+    """Creates and deletes topics; knows which must be there, must be gone, and may be either."""
+
+    def __init__(self, broker, before=None):
+        super().__init__(daemon=True)
+        self.broker = broker
+        self.there, self.gone, self.open = (before.there, before.gone, before.open) if before else (set(), set(), set())
+        self.count = before.count if before else 0
+        self.stopping = False
+        self.start()
+
+    def run(self):
+        while not self.stopping:
+            try:
+                with Connection(self.broker.port, 5.0) as connection:
+                    while not self.stopping:
+                        self.step(connection)
+            except (OSError, AssertionError):
+                time.sleep(0.01)
+
+    def step(self, connection):
+        name = f"topic-{self.count}"
+        self.count += 1
+        self.open.add(name)
+        connection.create_topic(name, 2)
+        self.settle(name, self.there)
+        if len(self.there) < 10:
+            return
+        old = min(self.there, key=lambda known: int(known.rsplit("-", 1)[1]))
+        self.there.discard(old)
+        self.open.add(old)
+        answer = connection.call("DeleteTopics", names=[old], timeout_ms=5000)
+        assert answer["topics"][0]["error"] == 0, answer
+        self.settle(old, self.gone)
+
+    def settle(self, name, known):
+        self.open.discard(name)
+        known.add(name)
+
+
+def test_topics_are_created_and_deleted_for_good_through_kill_9():
+    seed = int(os.environ.get("CHRONIK_CRASH_SEED", random.randrange(2**32)))
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    with Broker() as broker:
+        topics = Topics(broker)
+        for turn in range(max(ROUNDS // 3, 3)):
+            before = topics.count
+            wait_until(lambda: topics.count >= before + 3, "topics come and go", 20)
+            time.sleep(chance.uniform(0.0, 0.2))
+            broker.kill()
+            topics.stopping = True
+            topics.join()
+            broker.start()
+            check_topics(broker, topics, f"round {turn}")
+            topics = Topics(broker, topics)
+        topics.stopping = True
+        topics.join()
+        broker.restart()
+        check_topics(broker, topics, "the end")
+        folders = {name.rsplit("-", 1)[0] for name in os.listdir(broker.data) if name.startswith("topic-")}
+        assert not folders & topics.gone, "files of deleted topics"
+        print(f"{topics.count} topics, {len(topics.gone)} deleted, {len(topics.open)} unknown")
+
+
+def check_topics(broker, topics, when):
+    with Connection(broker.port) as connection:
+        found = {topic["name"] for topic in connection.metadata(None)["topics"]}
+    assert topics.there <= found, f"{when}: lost {topics.there - found}"
+    assert not topics.gone & found, f"{when}: back again {topics.gone & found}"
 
 
 def check_commits(broker, acknowledged, when):

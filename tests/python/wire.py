@@ -213,6 +213,12 @@ APIS = {
         ],
         [("throttle_ms", "i32"), ("topics", [("name", "string"), ("error", "i16"), ("message", "string")])],
     ),
+    "DeleteTopics": (
+        20,
+        1,
+        [("names", [(None, "string")]), ("timeout_ms", "i32")],
+        [("throttle_ms", "i32"), ("topics", [("name", "string"), ("error", "i16")])],
+    ),
 }
 
 
