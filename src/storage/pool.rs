@@ -260,6 +260,8 @@ impl Storage {
         removed: &[TopicId],
     ) -> Result<(), StorageError> {
         let fs = &*self.files.fs;
+        let names: HashSet<(&str, i32)> =
+            known.iter().map(|(partition, topic)| (&**topic, partition.index)).collect();
         let known: HashSet<(&str, PartitionId)> =
             known.iter().map(|(partition, topic)| (&**topic, *partition)).collect();
         let remembered = &self.remembered.manifest;
@@ -279,7 +281,12 @@ impl Storage {
             if told.contains(&(topic, index)) {
                 continue;
             }
-            let id = recovery::owner(fs, &dir)?.unwrap_or_default();
+            let owner = recovery::owner(fs, &dir)?;
+            if owner.is_none() && names.contains(&(topic, index)) {
+                // A crash came before it said whose it is: opening it makes up for that.
+                continue;
+            }
+            let id = owner.unwrap_or_default();
             if known.contains(&(topic, PartitionId { topic: id, index })) {
                 continue;
             }

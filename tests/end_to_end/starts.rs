@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::client::Client;
+use super::client::{Client, batch};
 use super::process::{Broker, Dir, EachRefStr, Process, arguments};
 
 /// Runs a broker that cannot start. Answers its exit code and all that it says.
@@ -121,4 +121,24 @@ fn a_directory_that_nobody_knows_is_set_aside() {
     broker.stop();
     let broker = Broker::start(&dir);
     assert_eq!(broker.process.lines_with("stray").len(), 0, "once is enough");
+}
+
+#[test]
+fn a_directory_that_does_not_say_whose_it_is_belongs_to_the_topic_of_its_name() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 2);
+    client.produce("t", -1, batch(b"kept"));
+    broker.kill();
+    // As after a crash between the making of a directory and the first file in it, or after damage to that file.
+    let (full, empty) = (dir.data().join("t-0"), dir.data().join("t-1"));
+    fs::remove_file(full.join("partition.metadata")).unwrap();
+    fs::remove_dir_all(&empty).unwrap();
+    fs::create_dir(&empty).unwrap();
+    let broker = Broker::start(&dir);
+    assert_eq!(Client::connect(broker.kafka).end_of("t"), 1);
+    assert!(!dir.names().iter().any(|name| name.ends_with("-stray")));
+    assert!(full.join("partition.metadata").exists() && empty.join("partition.metadata").exists());
+    broker.stop();
 }
