@@ -72,6 +72,7 @@ fn what_is_wrong_with_a_topic_has_its_name() {
         ("", 1, 1, ErrorCode::InvalidTopicException),
         ("..", 1, 1, ErrorCode::InvalidTopicException),
         ("a/b", 1, 1, ErrorCode::InvalidTopicException),
+        ("chronik-marks", 1, 1, ErrorCode::InvalidTopicException),
         (long.as_str(), 1, 1, ErrorCode::InvalidTopicException),
         ("t", 0, 1, ErrorCode::InvalidPartitions),
         ("t", 1, 3, ErrorCode::InvalidReplicationFactor),

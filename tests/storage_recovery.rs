@@ -278,6 +278,18 @@ fn the_scan_begins_at_the_durable_mark() {
 }
 
 #[test]
+fn a_directory_named_like_a_file_of_marks_is_no_reason_not_to_start() {
+    let dir = TempDir::new();
+    Bench::start(&dir.0).stop();
+    std::fs::create_dir(dir.0.join("chronik-marks-7")).unwrap();
+    for _ in 0..2 {
+        Bench::start(&dir.0).stop();
+    }
+    drop(Bench::start(&dir.0));
+    assert!(dir.0.join("chronik-marks-7").exists());
+}
+
+#[test]
 fn a_damaged_manifest_makes_the_start_an_unclean_one() {
     let p = partition(1);
     let dir = TempDir::new();

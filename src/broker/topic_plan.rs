@@ -5,6 +5,7 @@ use super::topic_configs::{self, TopicConfigs};
 use super::topic_table::{METADATA_TOPIC, TopicTable};
 use crate::base::config_table::topic_rows;
 use crate::base::ids::TopicId;
+use crate::storage::job::TOPIC_NAME_TAKEN;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::metadata::{
     ConfigRecord, MetadataRecord, PartitionRecord, TopicRecord,
@@ -53,6 +54,9 @@ pub fn check_name_alone(name: &str) -> Result<(), String> {
     }
     if name == "." || name == ".." {
         return Err("a topic is not named . or ..".into());
+    }
+    if name == TOPIC_NAME_TAKEN {
+        return Err("the name is taken by files of the broker".into());
     }
     if name.len() > NAME_LEN_MAX {
         return Err(format!("a topic's name has at most {NAME_LEN_MAX} characters"));

@@ -13,6 +13,9 @@ use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::{Bytes, FileRange, Payload};
 use crate::base::time::WallMs;
 
+/// The one name that no topic may have: its partitions' directories would be named like the files of durable marks.
+pub const TOPIC_NAME_TAKEN: &str = "chronik-marks";
+
 /// How a partition's log is kept: the part of a topic's configuration that storage acts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {

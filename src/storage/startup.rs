@@ -141,7 +141,7 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
     let manifest = read_manifest(fs, data_dir)?;
     let clean = new || manifest.is_some();
     let stopped_at = manifest.as_ref().map(|manifest| manifest.stopped_at);
-    let mut remembered = remember(fs, data_dir, &entries_of(fs, data_dir)?, manifest)?;
+    let mut remembered = remember(fs, data_dir, manifest)?;
     if !clean && remembered.marks.len() > SYNC_ALL_FROM {
         // The syncs of the tails to come have nothing left to wait for.
         remembered.synced = fs.sync_all(data_dir).is_ok();
@@ -163,8 +163,15 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
     Ok(OpenedDir { started, lock, remembered, marks })
 }
 
-fn entries_of(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError> {
-    Ok(fs.read_dir(data_dir)?.into_iter().map(|entry| entry.name).collect())
+/// The names of the files of marks.
+fn marks_files(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError> {
+    let is_marks_file = |name: &str| {
+        name.strip_prefix(marks::FILE_NAME_PREFIX)
+            .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    let entries = fs.read_dir(data_dir)?.into_iter();
+    let files = entries.filter(|entry| !entry.is_dir && is_marks_file(&entry.name));
+    Ok(files.map(|entry| entry.name).collect())
 }
 
 /// Makes a directory and those above it.
@@ -248,7 +255,6 @@ fn read_manifest(fs: &dyn Fs, data_dir: &Path) -> Result<Option<Manifest>, Start
 fn remember(
     fs: &dyn Fs,
     data_dir: &Path,
-    names: &[String],
     manifest: Option<Manifest>,
 ) -> Result<Remembered, StartError> {
     if let Some(manifest) = manifest {
@@ -259,7 +265,7 @@ fn remember(
     }
     let (mut read, mut damaged) = (0usize, 0usize);
     let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
-    for name in names.iter().filter(|name| is_marks_file(name)) {
+    for name in marks_files(fs, data_dir)? {
         let path = data_dir.join(name);
         let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { continue };
         match MarksFile::decode(&bytes) {
@@ -284,11 +290,6 @@ fn remember(
     }
     let marks_whole = read > 0 && damaged == 0;
     Ok(Remembered { marks: found, marks_whole, ..Remembered::default() })
-}
-
-fn is_marks_file(name: &str) -> bool {
-    name.strip_prefix(marks::FILE_NAME_PREFIX)
-        .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 fn mark_of(entry: &ManifestPartition) -> Mark {
@@ -329,7 +330,7 @@ fn write_marks(
         written.push(Marks::new(&files, path, file.marks.into_keys())?);
     }
     fs.sync_dir(data_dir)?;
-    for name in entries_of(fs, data_dir)?.iter().filter(|name| is_marks_file(name)) {
+    for name in marks_files(fs, data_dir)? {
         let number =
             name.strip_prefix(marks::FILE_NAME_PREFIX).and_then(|n| n.parse::<usize>().ok());
         if number.is_none_or(|number| number >= writer_count) {
