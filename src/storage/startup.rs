@@ -122,9 +122,11 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
         }
         Err(error) => return Err(error.into()),
     };
-    let known = read_meta(options)?;
+    // A directory that is refused is left as it is, without even a lock; what counts is read under the lock.
+    read_meta(options)?;
     let lock_path = data_dir.join(LOCK);
     let lock = fs.try_lock(&lock_path)?.ok_or(StartError::Locked(lock_path))?;
+    let known = read_meta(options)?;
     let new = known.is_none();
     if new
         && entries
