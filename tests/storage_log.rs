@@ -428,6 +428,31 @@ fn directories_nobody_knows_are_kept_aside_and_removed_ones_go() {
 }
 
 #[test]
+fn no_directory_kept_aside_replaces_another() {
+    let dir = TempDir::new();
+    let long = "x".repeat(249);
+    std::fs::create_dir(dir.0.join("photos-delete")).unwrap();
+    for round in 1..=2 {
+        let bench = Bench::start(&dir.0);
+        for index in 0..3 {
+            let p = PartitionId { topic: topic(1), index };
+            bench.storage.submit(open_named(&bench, p, &long, config()));
+            bench.append(p, batch(0, 5)).unwrap();
+        }
+        bench.stop();
+        let bench = Bench::start(&dir.0);
+        bench.storage.sort_out_directories(&[], &[]).unwrap();
+        bench.stop();
+        let stray = names(&dir.0, "-stray");
+        assert_eq!(stray.len(), 3 * round, "{stray:?}");
+        for name in stray {
+            assert!(dir.0.join(name).join("00000000000000000000.log").exists());
+        }
+    }
+    assert!(dir.0.join("photos-delete").exists(), "nobody renamed it so here");
+}
+
+#[test]
 fn the_journal_is_replayed_in_order() {
     let dir = TempDir::new();
     let p = partition(1);

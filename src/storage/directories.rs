@@ -25,7 +25,14 @@ pub(super) fn parse(name: &str) -> Option<(&str, i32)> {
     Some((topic, index))
 }
 
-/// Renames a partition's directory as Kafka does: `<name>.<id><suffix>`. The parent is not synced.
+/// Whether a directory was renamed here to be unlinked.
+pub(super) fn is_leaving(name: &str) -> bool {
+    let is_id = |part: &str| part.len() == 32 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    name.strip_suffix(DELETE_SUFFIX).is_some_and(|rest| rest.split('.').skip(1).any(is_id))
+}
+
+/// Renames a partition's directory as Kafka does, `<topic>-<partition>.<id><suffix>`, with as much of the topic's name as
+/// there is room for. What has that name already stays, and the new one is numbered. The parent is not synced.
 pub(super) fn set_aside(
     fs: &dyn Fs,
     data_dir: &Path,
@@ -33,17 +40,25 @@ pub(super) fn set_aside(
     id: TopicId,
     suffix: &str,
 ) -> Result<PathBuf, StorageError> {
-    let id: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let room = NAME_BYTES_MAX.saturating_sub(id.len() + suffix.len() + 1);
-    // Topics' names are ASCII.
-    let name = name.get(..room.min(name.len())).unwrap_or_default();
-    let target = data_dir.join(format!("{name}.{id}{suffix}"));
-    if fs.read_dir(&target).is_ok() {
-        remove_tree(fs, &target)?;
+    let (topic, index) = parse(&name).unwrap_or((&name, 0));
+    let id: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    for number in 0u32.. {
+        let number = if number == 0 { String::new() } else { format!(".{number}") };
+        let end = format!("-{index}.{id}{number}{suffix}");
+        let room = NAME_BYTES_MAX.saturating_sub(end.len()).min(topic.len());
+        // Topics' names are ASCII.
+        let target = data_dir.join(format!("{}{end}", topic.get(..room).unwrap_or_default()));
+        match fs.read_dir(&target) {
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => {
+                fs.rename(dir, &target)?;
+                return Ok(target);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    fs.rename(dir, &target)?;
-    Ok(target)
+    Err(StorageError::content("rename", dir, "there is no name left for it"))
 }
 
 /// Unlinks a directory and all that is in it. That it is gone already is no error.

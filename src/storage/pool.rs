@@ -273,7 +273,7 @@ impl Storage {
         let mut renamed = false;
         for entry in fs.read_dir(&self.data_dir)?.into_iter().filter(|entry| entry.is_dir) {
             let dir = self.data_dir.join(&entry.name);
-            if entry.name.ends_with(directories::DELETE_SUFFIX) {
+            if directories::is_leaving(&entry.name) {
                 let _ = self.to_readers.send(ReadCommand::RemoveTree(dir));
                 continue;
             }
@@ -292,6 +292,7 @@ impl Storage {
             }
             renamed = true;
             if removed.contains(&id) {
+            lock(&self.touched).insert(PartitionId { topic: id, index });
                 let suffix = directories::DELETE_SUFFIX;
                 let gone = directories::set_aside(fs, &self.data_dir, &dir, id, suffix)?;
                 let _ = self.to_readers.send(ReadCommand::RemoveTree(gone));
