@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chronik::storage::job::{AppendError, Job, Open, Outcome};
+use chronik::base::ids::PartitionId;
+use chronik::storage::job::{AppendError, Job, LogConfig, Open, Outcome};
 use chronik::storage::pool::{Options, StartError};
 
 #[path = "support/faulty_fs.rs"]
@@ -100,6 +101,18 @@ fn a_write_that_cannot_be_undone_takes_the_partition_offline() {
     assert!(bench.storage.shutdown(NOW).is_err());
     let bench = Bench::start(&dir.0);
     assert_eq!(bench.open(p, config()).log_end, 1, "the half batch is cut");
+}
+
+#[test]
+fn a_stop_whose_last_directory_sync_fails_is_not_a_clean_one() {
+    let dir = TempDir::new();
+    let (bench, faults) = start(&dir.0);
+    let ticket = bench.submit(partition(1), batch(0, 1), false);
+    bench.appended(ticket).unwrap();
+    "topic-0".clone_into(&mut faults.path.lock().unwrap());
+    faults.sync_dir.store(true, Ordering::SeqCst);
+    assert!(bench.storage.shutdown(NOW).is_err());
+    assert!(!Bench::start(&dir.0).started.clean);
 }
 
 #[test]

@@ -187,14 +187,17 @@ impl Syncer {
     }
 
     fn sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {
+        let synced = self.try_sync_files(work);
+        self.stats.syncs_failed.add(u64::from(synced.is_err()));
+        synced
+    }
+
+    fn try_sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {
         for dirty in &work.files {
             let begun = now();
             let result = dirty.file.sync_data();
             self.stats.sync.observe(now().saturating_duration_since(begun));
-            if let Err(error) = result {
-                self.stats.syncs_failed.increment();
-                return Err(StorageError::io("sync", &dirty.path, &error));
-            }
+            result.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
         }
         if work.names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
     }

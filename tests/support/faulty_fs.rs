@@ -16,6 +16,8 @@ pub(crate) struct Faults {
     /// Files whose path contains this.
     pub(crate) path: Mutex<String>,
     pub(crate) sync: AtomicBool,
+    pub(crate) sync_dir: AtomicBool,
+    pub(crate) open: AtomicBool,
     /// Bytes of a write that still succeed; then the disk is full.
     pub(crate) room: AtomicU64,
     pub(crate) full: AtomicBool,
@@ -95,8 +97,24 @@ impl File for FaultyFile {
     }
 }
 
+impl FaultyFs {
+    fn refuse(
+        &self,
+        flag: &AtomicBool,
+        action: &'static str,
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let matches = || path.display().to_string().contains(&*self.faults.path.lock().unwrap());
+        if flag.load(Ordering::SeqCst) && matches() {
+            return Err(StorageError::io(action, path, &io::Error::from_raw_os_error(5)));
+        }
+        Ok(())
+    }
+}
+
 impl Fs for FaultyFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
+        self.refuse(&self.faults.open, "open", path)?;
         let real = self.real.open(path, mode)?;
         let path = path.display().to_string();
         Ok(Arc::new(FaultyFile { real, faults: Arc::clone(&self.faults), path }))
@@ -123,6 +141,7 @@ impl Fs for FaultyFs {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<(), StorageError> {
+        self.refuse(&self.faults.sync_dir, "sync", path)?;
         self.real.sync_dir(path)
     }
 
