@@ -116,6 +116,27 @@ fn a_stop_whose_last_directory_sync_fails_is_not_a_clean_one() {
 }
 
 #[test]
+fn a_disk_that_stays_full_uses_up_no_descriptors() {
+    let dir = TempDir::new();
+    let (bench, faults) = start(&dir.0);
+    let p = PartitionId { index: 1, ..partition(1) };
+    bench.open(p, LogConfig { segment_bytes: 600, ..config() });
+    bench.append(p, batch(0, 20)).unwrap();
+    ".snapshot".clone_into(&mut faults.path.lock().unwrap());
+    faults.full.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        assert!(bench.append(p, batch(0, 20)).is_err(), "no new segment can be begun");
+    }
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let open: Vec<PathBuf> = open.filter(|path| path.starts_with(&dir.0)).collect();
+    assert!(open.len() < 12, "{open:?}");
+    faults.full.store(false, Ordering::SeqCst);
+    assert_eq!(bench.append(p, batch(0, 20)).unwrap().base_offset, 20);
+    bench.stop();
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let dir = TempDir::new();
     let bench = Bench::start(&dir.0);

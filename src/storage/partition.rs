@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
-use super::fs::{File, OpenMode, replace_file, write_full};
+use super::fs::{OpenMode, replace_file, write_full};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
 use super::log::Log;
 use super::manifest::ManifestPartition;
@@ -133,9 +133,10 @@ impl Partition {
         !self.dirty.is_empty() || self.names_dirty
     }
 
-    fn note_dirty(&mut self, path: PathBuf, file: Arc<dyn File>) {
-        if !self.dirty.iter().any(|dirty| Arc::ptr_eq(&dirty.file, &file)) {
-            self.dirty.push(Dirty { path, file });
+    /// One descriptor for each file: the first, which learns of every error since.
+    fn note_dirty(&mut self, new: Dirty) {
+        if !self.dirty.iter().any(|dirty| dirty.path == new.path) {
+            self.dirty.push(new);
         }
     }
 
@@ -174,7 +175,7 @@ impl Partition {
             return Ok(());
         }
         match self.active.close_indexes(&self.files) {
-            Ok(written) => self.dirty.extend(written),
+            Ok(written) => written.into_iter().for_each(|file| self.note_dirty(file)),
             Err(ReadError::Storage(error)) => return Err(error),
             Err(_) => log::warn!("{} is damaged", self.active.log().path().display()),
         }
@@ -208,7 +209,7 @@ impl Partition {
         let path = self.log.dir.join(name);
         let file = self.files.fs.open(&path, OpenMode::Truncate)?;
         write_full(&*file, content, 0).map_err(|e| StorageError::io("write", &path, &e))?;
-        self.note_dirty(path, file);
+        self.note_dirty(Dirty { path, file });
         Ok(())
     }
 

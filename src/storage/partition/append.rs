@@ -10,6 +10,7 @@ use crate::storage::fs::{File, as_u64, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
 use crate::storage::producers::{Producers, Undo};
 use crate::storage::scan::Met;
+use crate::storage::segment::Dirty;
 use crate::storage::validate::{self, Candidate, Stamped};
 
 /// Kafka's positions are signed 32-bit numbers.
@@ -238,7 +239,7 @@ impl Partition {
         }
         let path = self.active.log().path();
         let Err(error) = write_slices(&*file, &mut slices, size) else {
-            self.note_dirty(path.to_owned(), file);
+            self.note_dirty(Dirty { path: path.to_owned(), file });
             return Ok(());
         };
         let error = StorageError::io("write", path, &error);
