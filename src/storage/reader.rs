@@ -148,6 +148,10 @@ impl Reader {
                 break;
             }
         }
+        // The paths may be those of a new topic of the same name by now.
+        if log.is_removed() {
+            return Err(ReadError::UnknownPartition);
+        }
         Ok(payloads)
     }
 
@@ -250,10 +254,11 @@ impl Reader {
 
     fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
         let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
-        match query.target {
+        let found = match query.target {
             TimeTarget::AtOrAfter(timestamp) => self.first_at_or_after(&log, timestamp, query.end),
             TimeTarget::Largest => self.first_largest(&log, query.end),
-        }
+        };
+        if log.is_removed() { Err(ReadError::UnknownPartition) } else { found }
     }
 
     fn first_at_or_after(
