@@ -137,6 +137,22 @@ fn a_disk_that_stays_full_uses_up_no_descriptors() {
 }
 
 #[test]
+fn what_is_kept_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new();
+    let data_dir = dir.0.join("data");
+    let bench = Bench::start(&data_dir);
+    bench.open(partition(1), config());
+    bench.append(partition(1), batch(0, 1)).unwrap();
+    bench.stop();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data_dir), mode(&data_dir.join("topic-0"))), (0o700, 0o700));
+    for path in content(&data_dir).keys() {
+        assert_eq!(mode(path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let dir = TempDir::new();
     let bench = Bench::start(&dir.0);

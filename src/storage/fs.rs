@@ -314,7 +314,7 @@ fn because<'a>(
 impl Fs for RealFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
         let mut options = fs::OpenOptions::new();
-        options.read(true).mode(0o640);
+        options.read(true).mode(0o600);
         match mode {
             OpenMode::Read => &mut options,
             OpenMode::Write => options.write(true),
@@ -326,7 +326,7 @@ impl Fs for RealFs {
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), StorageError> {
-        fs::DirBuilder::new().mode(0o750).create(path).map_err(because("create directory", path))
+        fs::DirBuilder::new().mode(0o700).create(path).map_err(because("create directory", path))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
@@ -373,7 +373,7 @@ impl Fs for RealFs {
         let Some(name) = HeldName::take(path) else { return Ok(None) };
         let mut options = fs::OpenOptions::new();
         let file =
-            options.read(true).write(true).create(true).truncate(false).mode(0o640).open(path);
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(because("open", path))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new((file, name)))),
