@@ -137,6 +137,61 @@ fn a_disk_that_stays_full_uses_up_no_descriptors() {
 }
 
 #[test]
+fn a_partition_that_could_not_be_opened_keeps_its_mark() {
+    let (dir, image) = (TempDir::new(), TempDir::new());
+    let p = partition(1);
+    {
+        let bench = Bench::start(&dir.0);
+        bench.open(p, config());
+        for first in 0..10 {
+            bench.append(p, batch(first, 1)).unwrap();
+        }
+        bench.stop();
+    }
+    // A crash after a start: the marks stand at the end.
+    let bench = Bench::start(&dir.0);
+    copy_dir(&dir.0, &image.0);
+    bench.stop();
+    let fs = FaultyFs::default();
+    let faults = Arc::clone(&fs.faults);
+    let bench = Bench::start_on(&image.0, Arc::new(fs));
+    ".log".clone_into(&mut faults.path.lock().unwrap());
+    faults.open.store(true, Ordering::SeqCst);
+    assert!(bench.try_open(p, config()).is_err());
+    faults.open.store(false, Ordering::SeqCst);
+    assert!(bench.storage.shutdown(NOW).is_err(), "nobody knows what is in it");
+    let path = image.0.join("topic-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[batch(0, 1).len() * 5 + 65] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let bench = Bench::start(&image.0);
+    assert_eq!(bench.open(p, config()).log_end, 10, "damage below the mark cuts nothing");
+}
+
+#[test]
+fn a_partition_that_could_not_be_opened_can_be_removed() {
+    let dir = TempDir::new();
+    let p = partition(1);
+    std::fs::create_dir(dir.0.join("topic-0")).unwrap();
+    let metadata = format!("version: 0\ntopic_id: {}", p.topic);
+    std::fs::write(dir.0.join("topic-0/partition.metadata"), metadata).unwrap();
+    std::fs::create_dir(dir.0.join("topic-0/00000000000000000000.log")).unwrap();
+    let meta = "version=1\ncluster.id=x\nnode.id=0\nchronik.format=1\n";
+    std::fs::write(dir.0.join("meta.properties"), meta).unwrap();
+    let bench = Bench::start(&dir.0);
+    assert!(bench.try_open(p, config()).is_err());
+    let ticket = bench.ticket();
+    bench.storage.submit(Job::Remove { ticket, partition: p });
+    let removed = bench.wait(|outcome| match outcome {
+        Outcome::Removed { ticket: t, result, .. } if *t == ticket => Some(result.clone()),
+        _ => None,
+    });
+    removed.unwrap();
+    assert_eq!(bench.open(partition(2), config()).log_end, 0, "the name is free");
+    bench.stop();
+}
+
+#[test]
 fn what_is_kept_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();

@@ -278,6 +278,38 @@ fn the_scan_begins_at_the_durable_mark() {
 }
 
 #[test]
+fn a_mark_beyond_a_log_that_lost_its_end_cuts_nothing_that_is_written_later() {
+    let p = partition(1);
+    let (dir, image) = (TempDir::new(), TempDir::new());
+    {
+        let bench = Bench::start(&dir.0);
+        bench.open(p, config());
+        for first in 0..10 {
+            bench.append(p, batch(first, 1)).unwrap();
+        }
+        bench.stop();
+    }
+    // A crash after a start: the mark stands at the end.
+    let bench = Bench::start(&dir.0);
+    copy_dir(&dir.0, &image.0);
+    bench.stop();
+    let path = log_file(&image.0, 0);
+    cut(&path, batch(0, 1).len() as u64 * 5);
+    let again = TempDir::new();
+    {
+        let (bench, opened) = reopened(&image.0, config());
+        assert_eq!(opened.log_end, 5);
+        for _ in 0..3 {
+            bench.append(p, batch(0, 100)).unwrap();
+        }
+        copy_dir(&image.0, &again.0);
+    }
+    let (bench, opened) = reopened(&again.0, config());
+    assert_eq!(opened.log_end, 305);
+    assert_eq!(offsets(&bench, p).len(), 8);
+}
+
+#[test]
 fn a_directory_named_like_a_file_of_marks_is_no_reason_not_to_start() {
     let dir = TempDir::new();
     Bench::start(&dir.0).stop();

@@ -15,6 +15,7 @@ use super::fs::{OpenMode, replace_file, write_full};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
 use super::log::Log;
 use super::manifest::ManifestPartition;
+use super::marks::Mark;
 use super::producers::Producers;
 use super::segment::{Dirty, Segment};
 use super::snapshot::ProducerSnapshot;
@@ -228,6 +229,18 @@ impl Partition {
             }
         };
         Ok(self.producers.insert(producers))
+    }
+
+    /// The mark of a partition that is on the disk as a whole.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            round: 0,
+            partition: self.log.partition,
+            log_start: self.log_start,
+            end: self.end,
+            segment_base: self.active.base(),
+            segment_bytes: self.active.size(),
+        }
     }
 
     /// Hands over what has to be synced. The caller sees to it that it is, in order.

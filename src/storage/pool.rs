@@ -9,7 +9,7 @@
 //! A partition belongs to one writer for the life of the process. Every queue is unbounded: what may be in them is
 //! bounded by the budgets of those who submit. A thread with nothing to do is blocked on its queue.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -153,7 +153,8 @@ impl Storage {
             stats: Arc::clone(&self.stats),
             syncer: to_syncer,
             readers: self.to_readers.clone(),
-            partitions: std::collections::BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            unopened: BTreeMap::new(),
         };
         let (commands, jobs) = channel();
         let handle = spawn(format!("writer-{number}"), move || writer.run(&jobs))?;
@@ -291,8 +292,8 @@ impl Storage {
                 continue;
             }
             renamed = true;
-            if removed.contains(&id) {
             lock(&self.touched).insert(PartitionId { topic: id, index });
+            if removed.contains(&id) {
                 let suffix = directories::DELETE_SUFFIX;
                 let gone = directories::set_aside(fs, &self.data_dir, &dir, id, suffix)?;
                 let _ = self.to_readers.send(ReadCommand::RemoveTree(gone));

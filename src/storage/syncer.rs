@@ -23,6 +23,8 @@ const MARKS_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum SyncCommand {
     /// Syncs, and reports unless nobody waits.
     Work(SyncWork),
+    /// A partition's files do not reach as far as its mark said. The mark is right before anything is appended.
+    Lower(Mark),
     /// A partition is gone.
     Forget(PartitionId),
     /// Nothing follows.
@@ -141,6 +143,10 @@ impl Syncer {
         for command in batch {
             match command {
                 SyncCommand::Work(work) => works.add(work),
+                SyncCommand::Lower(mark) => {
+                    self.marks.note(mark);
+                    self.marks.write();
+                }
                 SyncCommand::Forget(partition) => forgotten.push(partition),
                 SyncCommand::Stop => stop = true,
             }

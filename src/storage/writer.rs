@@ -4,7 +4,7 @@
 //! its syncer, and reports all outcomes at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, RwLock};
 
@@ -16,7 +16,7 @@ use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::outcomes::Outcomes;
-use super::partition::{Partition, dir_of};
+use super::partition::{Found, Partition, dir_of};
 use super::reader::ReadCommand;
 use super::recovery;
 use super::syncer::SyncCommand;
@@ -84,6 +84,8 @@ pub(super) struct Writer {
     pub(super) syncer: Sender<SyncCommand>,
     pub(super) readers: Sender<ReadCommand>,
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
+    /// Directories that could not be opened.
+    pub(super) unopened: BTreeMap<PartitionId, PathBuf>,
 }
 
 /// What a clean stop of one writer leaves for the manifest.
@@ -257,58 +259,77 @@ impl Writer {
     }
 
     fn open(&mut self, open: &Open) -> Result<Opened, StorageError> {
-        if let Some(known) = self.partitions.get(&open.partition) {
+        let id = open.partition;
+        if let Some(known) = self.partitions.get(&id) {
             return Ok(known.opened());
         }
-        let id = open.partition;
         let dir = dir_of(&self.data_dir, &open.topic, id.index);
-        let (fs, config) = (&*self.files.fs, &*open.config);
-        let found = match self.remembered.manifest.get(&id) {
-            Some(manifest) if *manifest.topic == *open.topic => {
-                recovery::from_manifest(&dir, manifest, config)
-            }
-            _ => {
-                let mark = self.remembered.marks.get(&id);
-                let known = recovery::Known {
-                    mark,
-                    marks_whole: self.remembered.marks_whole,
-                    synced: self.remembered.synced,
-                };
-                match recovery::examine(&self.files, &dir, id.topic, &known, config)? {
-                    Some(found) => found,
-                    None => recovery::create(fs, &self.data_dir, &dir, id.topic)?,
-                }
-            }
-        };
+        let found = self.find(open, &dir).inspect_err(|_| {
+            self.unopened.insert(id, dir.clone());
+        })?;
+        self.unopened.remove(&id);
         let (topic, config) = (Arc::clone(&open.topic), Arc::clone(&open.config));
         let partition = Partition::new(id, topic, dir, config, Arc::clone(&self.files), found);
+        if let Some(mark) = self.remembered.marks.get(&id) {
+            let end = partition.mark();
+            if end.end < mark.end {
+                let _ = self.syncer.send(SyncCommand::Lower(end));
+            }
+        }
         let opened = partition.opened();
         self.registry.insert(Arc::clone(&partition.log));
         self.partitions.insert(id, partition);
         Ok(opened)
     }
 
+    /// What the partition's directory holds; makes the directory if there is none.
+    fn find(&self, open: &Open, dir: &Path) -> Result<Found, StorageError> {
+        let (id, config) = (open.partition, &*open.config);
+        if let Some(manifest) = self.remembered.manifest.get(&id) {
+            if *manifest.topic == *open.topic {
+                return Ok(recovery::from_manifest(dir, manifest, config));
+            }
+        }
+        let mark = self.remembered.marks.get(&id);
+        let known = recovery::Known {
+            mark,
+            marks_whole: self.remembered.marks_whole,
+            synced: self.remembered.synced,
+        };
+        let found = recovery::examine(&self.files, dir, id.topic, &known, config)?;
+        match found {
+            Some(found) => Ok(found),
+            None => recovery::create(&*self.files.fs, &self.data_dir, dir, id.topic),
+        }
+    }
+
     /// Renames the directory durably; the readers unlink it when they have time.
     fn remove(&mut self, id: PartitionId) -> Result<(), StorageError> {
-        let Some(partition) = self.partitions.remove(&id) else { return Ok(()) };
-        partition.log.remove();
-        self.registry.remove(id);
-        let _ = self.syncer.send(SyncCommand::Forget(id));
-        let gone = super::directories::set_aside(
-            &*self.files.fs,
-            &self.data_dir,
-            &partition.log.dir,
-            id.topic,
-            super::directories::DELETE_SUFFIX,
-        )?;
-        self.files.fs.sync_dir(&self.data_dir)?;
+        let fs = &*self.files.fs;
+        let dir = if let Some(partition) = self.partitions.remove(&id) {
+            partition.log.remove();
+            self.registry.remove(id);
+            let _ = self.syncer.send(SyncCommand::Forget(id));
+            partition.log.dir.clone()
+        } else {
+            match self.unopened.remove(&id) {
+                Some(dir) if recovery::owner(fs, &dir)? == Some(id.topic) => dir,
+                _ => return Ok(()),
+            }
+        };
+        let suffix = super::directories::DELETE_SUFFIX;
+        let gone = super::directories::set_aside(fs, &self.data_dir, &dir, id.topic, suffix)?;
+        fs.sync_dir(&self.data_dir)?;
         let _ = self.readers.send(ReadCommand::RemoveTree(gone));
         Ok(())
     }
 
     /// Closes all partitions; the syncer has everything when this returns.
     fn close(mut self) -> Closed {
-        let mut closed = Closed { partitions: Vec::new(), clean: true };
+        // The manifest could not say what is in a partition that holds records and was never opened.
+        let known = |id| self.remembered.marks.contains_key(id);
+        let clean = !self.unopened.keys().any(known);
+        let mut closed = Closed { partitions: Vec::new(), clean };
         for partition in self.partitions.values_mut() {
             match partition.close() {
                 Ok(()) => closed.partitions.push(partition.manifest()),
