@@ -228,6 +228,33 @@ fn producers_are_known_after_a_crash() {
 }
 
 #[test]
+fn producers_are_known_after_a_crash_that_tore_what_goes_with_a_snapshot() {
+    let p = partition(1);
+    let small = || LogConfig { segment_bytes: 500, ..config() };
+    for count in 8..13 {
+        let send = |bench: &Bench, number: i32| {
+            bench.append(p, batch_with(0, 2, idempotent(42, 1, number * 2))).unwrap()
+        };
+        let (_dir, image) = crashed(|bench| {
+            bench.open(p, small());
+            for number in 0..count {
+                send(bench, number);
+            }
+        });
+        for entry in std::fs::read_dir(image.0.join("topic-0")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|kind| kind == "batches") {
+                cut(&path, 7);
+            }
+        }
+        let (bench, _) = reopened(&image.0, small());
+        for number in count - 5..count {
+            assert!(send(&bench, number).duplicate, "{number} of {count}");
+        }
+    }
+}
+
+#[test]
 fn a_torn_batch_is_forgotten_by_its_producer_too() {
     let p = partition(1);
     let (_dir, image) = crashed(|bench| {

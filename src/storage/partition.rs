@@ -190,11 +190,11 @@ impl Partition {
             return Ok(());
         }
         let (snapshot, earlier) = self.producers()?.to_snapshot();
-        let name = ProducerSnapshot::file_name(self.end);
-        self.write_beside(&name, &snapshot.encode())?;
+        // First what goes with it: a snapshot that is there is complete.
         if !earlier.batches.is_empty() {
             self.write_beside(&EarlierBatches::file_name(self.end), &earlier.encode())?;
         }
+        self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
         self.names_dirty = true;
         self.snapshots.push(self.end);
         while self.snapshots.len() > 2 {

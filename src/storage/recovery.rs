@@ -216,8 +216,19 @@ fn read_snapshot(
             return Ok(None);
         }
     };
-    let beside = read_file(fs, &dir.join(EarlierBatches::file_name(offset)), SMALL_FILE_MAX)?;
-    let earlier = beside.and_then(|bytes| EarlierBatches::decode(&bytes).ok()).unwrap_or_default();
+    let path = dir.join(EarlierBatches::file_name(offset));
+    let earlier = match read_file(fs, &path, SMALL_FILE_MAX)? {
+        Some(bytes) => EarlierBatches::decode(&bytes),
+        // Kafka writes none.
+        None => Ok(EarlierBatches::default()),
+    };
+    let earlier = match earlier {
+        Ok(earlier) => earlier,
+        Err(error) => {
+            log::warn!("{}: {error}", path.display());
+            return Ok(None);
+        }
+    };
     Ok(Some(Producers::from_snapshot(&snapshot, &earlier)))
 }
 
