@@ -18,6 +18,8 @@ use crate::base::payload::RangeFile;
 
 /// Entries in memory at which they go to the file.
 const KEPT_MAX: usize = 512;
+/// Most bytes of an index that are read at once; whatever lies behind them is found by walking over the log.
+const LOADED_MAX: usize = 64 << 20;
 /// Entries that stay in memory then.
 const KEPT_AFTER: usize = 128;
 
@@ -238,7 +240,7 @@ impl<'a> IndexFile<'a> {
     /// All whole entries, up to the first that does not rise: what lies behind it is not an index.
     pub(super) fn load<E: Entry>(&self) -> Result<Vec<E>, StorageError> {
         let io = |error| StorageError::io("read", self.path, &error);
-        let size = usize::try_from(self.file.size().map_err(io)?).unwrap_or(0);
+        let size = usize::try_from(self.file.size().map_err(io)?).unwrap_or(0).min(LOADED_MAX);
         let mut bytes = vec![0; size];
         let range: &dyn RangeFile = &*self.file;
         let read = read_full(range, &mut bytes, 0).map_err(io)?;

@@ -250,16 +250,40 @@ impl Tail<'_> {
     }
 }
 
-/// Whether a good batch begins anywhere in these bytes.
+/// Whether a good batch begins anywhere in these bytes. Bytes made to look like many long batches are taken for one
+/// rather than all looked at.
 fn holds_whole_batch(bytes: &[u8]) -> bool {
     const MAGIC_AT: usize = 16;
-    let begins = |at: &usize| {
-        let rest = bytes.get(*at..).unwrap_or_default();
+    const PASSES_MAX: usize = 8;
+    let mut patience = bytes.len().saturating_mul(PASSES_MAX);
+    let mut begins = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
         let Ok(header) = BatchHeader::read(rest) else { return false };
-        header.base_offset >= 0
-            && rest.get(..header.size_in_bytes()).is_some_and(|batch| verify_crc(batch).is_ok())
+        let Some(batch) = rest.get(..header.size_in_bytes()) else { return false };
+        let Some(left) = patience.checked_sub(batch.len()) else { return true };
+        patience = left;
+        header.base_offset >= 0 && verify_crc(batch).is_ok()
     };
     let candidates = bytes.iter().enumerate().filter(|(_, byte)| **byte == 2);
-    let starts = candidates.filter_map(|(at, _)| at.checked_sub(MAGIC_AT));
-    bytes.len() >= HEADER_SIZE && starts.filter(begins).take(1).count() > 0
+    let mut starts = candidates.filter_map(|(at, _)| at.checked_sub(MAGIC_AT));
+    bytes.len() >= HEADER_SIZE && starts.any(&mut begins)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_made_to_look_like_many_long_batches_do_not_hold_up_the_start() {
+        // At every position a header whose batch takes half of the bytes that follow.
+        let len: usize = 4 << 20;
+        let mut bytes = vec![0; len];
+        for at in (0..len / 2).step_by(17) {
+            let length = u32::try_from(len / 2 - 12).unwrap();
+            bytes[at + 8..at + 12].copy_from_slice(&length.to_be_bytes());
+            bytes[at + 16] = 2;
+        }
+        assert!(holds_whole_batch(&bytes), "it is kept, for want of time");
+        assert!(!holds_whole_batch(&[2; 4096]));
+    }
 }
