@@ -3,8 +3,8 @@
 
 usage: python3 tests/python/integration/test_all_fixes.py      or pytest on this file
 
-It asks the broker on localhost:9092 (HTTP on 9644) where one listens, otherwise it starts one of its own. The points
-that restart or watch the process need its own broker always. Only kafka-python is needed beside Python, and where
+As a program it asks the broker on localhost:9092 (HTTP on 9644) where one listens, otherwise it starts one of its own,
+as it does under pytest. The points that restart or watch the process need its own broker always. Only kafka-python is needed beside Python, and where
 even that is missing, its points are left out with a word.
 """
 
@@ -35,14 +35,15 @@ CORE_APIS = [0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 22, 23, 3
 
 
 class Target:
-    """The broker under test: one at the usual address, or our own."""
+    """The broker under test: one at the usual address if it is wanted and there, or our own."""
 
-    def __init__(self):
+    def __init__(self, usual):
         self.own = None
+        self.usual = usual
         self.port, self.http_port = 9092, 9644
 
     def __enter__(self):
-        if not _listens(self.port):
+        if not (self.usual and _listens(self.port)):
             self.own = Broker(log="debug").start()
             self.port, self.http_port = self.own.port, self.own.http_port
         return self
@@ -342,7 +343,7 @@ if pytest:
 
     @pytest.fixture(scope="module")
     def target():
-        with Target() as started:
+        with Target(usual=False) as started:
             yield started
 
 
@@ -350,7 +351,7 @@ def main():
     logging.basicConfig(level=logging.CRITICAL)
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
     failed = 0
-    with Target() as target:
+    with Target(usual=True) as target:
         print(f"asking {'our own broker' if target.own else 'the broker'} on port {target.port}")
         for name, test in tests:
             title = name[len("test_") :].replace("_", " ")
