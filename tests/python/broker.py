@@ -59,7 +59,7 @@ class Broker:
 
     def __init__(self, options=(), log="info", env=None, directory=None):
         self.options = list(options)
-        self.log_level = log
+        self.log_level = os.environ.get("CHRONIK_TEST_LOG", log)
         self.env = dict(env or {})
         self.home = directory or tempfile.mkdtemp(prefix="chronik-test-")
         self.data = os.path.join(self.home, "data")
