@@ -50,6 +50,8 @@ struct Line {
     held: Option<Bytes>,
     /// Why nothing more is read: a frame that cannot be answered. The replies before it leave first.
     refusal: Option<String>,
+    /// The end of input stands behind what was not read yet: nothing may be waited for any more.
+    ending: bool,
     /// Nothing more will come: when everything is answered, the connection closes.
     ended: bool,
 }
@@ -131,6 +133,7 @@ impl Sequencer {
             asked: VecDeque::new(),
             held: None,
             refusal: None,
+            ending: false,
             ended: false,
         };
         self.lines.insert(conn, line);
@@ -191,6 +194,19 @@ impl Sequencer {
     fn find(&mut self, id: RequestId) -> Option<&mut Asked> {
         let line = self.lines.get_mut(&id.conn)?;
         line.asked.iter_mut().find(|asked| asked.about.sequence == id.sequence)
+    }
+
+    /// This connection's end of input is on its way, behind what was not read yet.
+    pub(super) fn ending(&mut self, conn: ConnId) {
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.ending = true;
+        }
+    }
+
+    /// Whether what this connection asks may not wait, because its end of input is on its way.
+    #[must_use]
+    pub(super) fn is_ending(&self, conn: ConnId) -> bool {
+        self.lines.get(&conn).is_some_and(|line| line.ending)
     }
 
     /// Nothing more will come from this connection.

@@ -114,11 +114,10 @@ impl Server {
                     self.warn_of_peer(format_args!("refused a connection from {peer}: {reason}"));
                 }
                 NetEvent::InputEnded { conn } => {
+                    self.sequencer.ending(conn);
                     self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
                 }
                 NetEvent::InputDrained { conn } => {
-                    // What was sent together with the end of input was asked after `InputEnded`.
-                    self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
                     self.sequencer.ended(conn);
                     self.routes.ended(conn, &mut self.net);
                     self.send_what_is_ready(conn, now);
@@ -190,7 +189,12 @@ impl Server {
         let sequencer = &mut self.sequencer;
         let step = catch_unwind(AssertUnwindSafe(|| sequencer.frame(conn, frame, now.mono)));
         match step {
-            Ok(Step::Ask(event)) => self.broker.handle(event, now, &mut self.effects),
+            Ok(Step::Ask(event)) => {
+                self.broker.handle(event, now, &mut self.effects);
+                if self.sequencer.is_ending(conn) {
+                    self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
+                }
+            }
             Ok(Step::Hold) => self.net.pause(conn, Gate::Order),
             Ok(Step::Answered) => self.send_what_is_ready(conn, now),
             Ok(Step::Refuse(reason)) => self.refuse(conn, reason),
