@@ -31,6 +31,9 @@ const PIPELINED_MAX: usize = 256;
 /// Most bytes of a request that carries neither records nor the state of a group: it only asks, and each of its
 /// bytes may be answered with many.
 const QUESTION_BYTES_MAX: usize = 2 << 20;
+/// Most bytes of a request that carries what a group keeps: no record of a generation may be larger, and positions
+/// of every partition take less.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// The connections that speak Kafka.
 #[derive(Debug, Default)]
@@ -268,8 +271,9 @@ impl Line {
         if !api.versions().contains(&prefix.version) {
             return self.refuse_version(api, prefix, now, frame.len());
         }
-        if frame.len() > QUESTION_BYTES_MAX && !carries_data(api) {
-            let reason = format!("{api} of {} bytes, {QUESTION_BYTES_MAX} allowed", frame.len());
+        let bytes_max = bytes_max(api);
+        if frame.len() > bytes_max {
+            let reason = format!("{api} of {} bytes, {bytes_max} allowed", frame.len());
             return Step::Refuse(reason);
         }
         match decode(&frame, api, prefix) {
@@ -350,9 +354,13 @@ impl Line {
     }
 }
 
-/// Whether a request brings what is kept: records, metadata and shares of members, positions.
-fn carries_data(api: ApiKey) -> bool {
-    matches!(api, ApiKey::Produce | ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::OffsetCommit)
+/// How large a request may be. Only records may be as large as a frame.
+fn bytes_max(api: ApiKey) -> usize {
+    match api {
+        ApiKey::Produce => usize::MAX,
+        ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::OffsetCommit => GROUP_BYTES_MAX,
+        _ => QUESTION_BYTES_MAX,
+    }
 }
 
 /// Reads a request. ApiVersions is answered even if it does not parse: a client that is not understood must at least
