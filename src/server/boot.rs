@@ -344,6 +344,7 @@ fn broker_options(config: &Config, started: &Started) -> Options {
             partitions: broker.limits.partitions,
             groups: broker.limits.groups,
             members: broker.limits.members,
+            group_bytes: config.net.memory_bytes / 2,
             fetch_bytes: broker.fetch_bytes_max,
             converted_fetch_bytes: config.net.memory_bytes / 16,
             waiting_fetch_bytes: config.net.memory_bytes / 8,
