@@ -345,6 +345,7 @@ fn broker_options(config: &Config, started: &Started) -> Options {
             groups: broker.limits.groups,
             members: broker.limits.members,
             group_bytes: config.net.memory_bytes / 2,
+            described_bytes: config.net.memory_bytes / 8,
             fetch_bytes: broker.fetch_bytes_max,
             converted_fetch_bytes: config.net.memory_bytes / 16,
             waiting_fetch_bytes: config.net.memory_bytes / 8,
