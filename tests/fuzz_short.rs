@@ -216,7 +216,7 @@ fn targets() -> Vec<Target> {
         target("batches", &records, batches, |len| 4 * len + CODEC_MEMORY + 3 * ROOM),
         target("message_set", &records, message_sets, |len| 4 * len + CODEC_MEMORY + 3 * ROOM),
         target("convert", &records, conversions, |len| 8 * len + 2 * CODEC_MEMORY + 8 * ROOM),
-        target("storage_files", &files, storage_file, |len| 32 * len + 64 * 1024),
+        target("storage_files", &files, storage_file, |len| 128 * len + 64 * 1024),
         target("http", &http_heads(), http, |len| 4 * len + 16 * 1024),
         target("config", &config_texts(), config, |len| 64 * len + 16 * 1024),
         Target {

@@ -17,9 +17,13 @@ use crate::base::time::Now;
 use crate::broker::event::Event;
 use crate::net::{CloseReason, Gate, NetEvent, Options as NetOptions, Protocol};
 use crate::storage::job::{AppendError, Job, Outcome, StorageError};
+use crate::wire::api::Request;
 
 /// A turn that begins later than this after its time was held up by something outside.
 const LATENESS: Duration = Duration::from_secs(1);
+
+/// Bytes of requests other than produces after which what was answered leaves before more is asked.
+const QUESTIONS_BYTES: usize = 256 << 10;
 
 impl Server {
     /// Sleeps until there is something to do, and does it.
@@ -37,7 +41,14 @@ impl Server {
         self.net_events(now);
         while let Some(conn) = self.net.next_runnable() {
             self.serve(conn, now);
+            if self.questions_bytes > QUESTIONS_BYTES {
+                // Answers may be many times as large as their questions: they do not pile up until the turn's end.
+                self.questions_bytes = 0;
+                self.carry_out(now)?;
+                self.net.flush(now.mono);
+            }
         }
+        self.questions_bytes = 0;
         self.net.expire(now.mono);
         self.broker.tick(now, &mut self.effects);
         self.carry_out(now)?;
@@ -186,10 +197,14 @@ impl Server {
     /// One frame of a connection. A panic in it is that connection's, nobody else's.
     pub(super) fn frame(&mut self, conn: ConnId, frame: Bytes, now: Now) {
         log::trace!(target: "chronik::wire", "connection {conn}: {} bytes in", frame.len());
+        let bytes = frame.len();
         let sequencer = &mut self.sequencer;
         let step = catch_unwind(AssertUnwindSafe(|| sequencer.frame(conn, frame, now.mono)));
         match step {
             Ok(Step::Ask(event)) => {
+                if !matches!(&event, Event::Request { request: Request::Produce(_), .. }) {
+                    self.questions_bytes += bytes;
+                }
                 self.broker.handle(event, now, &mut self.effects);
                 if self.sequencer.is_ending(conn) {
                     self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
