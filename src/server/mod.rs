@@ -65,7 +65,7 @@ struct Server {
     /// Log lines that a peer can cause.
     peer_lines: RateLimit,
     shutdown: Shutdown,
-    /// Bytes of requests other than produces whose answers have not left yet.
+    /// Bytes of requests, without their records, whose answers have not left yet.
     questions_bytes: usize,
     /// Reused from turn to turn.
     effects: Vec<Effect>,

@@ -22,8 +22,10 @@ use crate::wire::api::Request;
 /// A turn that begins later than this after its time was held up by something outside.
 const LATENESS: Duration = Duration::from_secs(1);
 
-/// Bytes of requests other than produces after which what was answered leaves before more is asked.
+/// Bytes of requests, without their records, after which what was answered leaves before more is asked.
 const QUESTIONS_BYTES: usize = 256 << 10;
+/// What naming a partition takes in a request, in bytes.
+const PARTITION_BYTES: usize = 8;
 
 impl Server {
     /// Sleeps until there is something to do, and does it.
@@ -190,6 +192,9 @@ impl Server {
                 Some(frame) => self.frame(conn, frame, now),
                 None => break,
             }
+            if self.questions_bytes > QUESTIONS_BYTES {
+                break;
+            }
         }
         self.net.end_turn(conn, now.mono);
     }
@@ -202,9 +207,7 @@ impl Server {
         let step = catch_unwind(AssertUnwindSafe(|| sequencer.frame(conn, frame, now.mono)));
         match step {
             Ok(Step::Ask(event)) => {
-                if !matches!(&event, Event::Request { request: Request::Produce(_), .. }) {
-                    self.questions_bytes += bytes;
-                }
+                self.questions_bytes += question_bytes(&event, bytes);
                 self.broker.handle(event, now, &mut self.effects);
                 if self.sequencer.is_ending(conn) {
                     self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
@@ -231,6 +234,17 @@ impl Server {
         if let Some(suppressed) = self.peer_lines.admit(now, self.metrics.log_lines_dropped) {
             log::warn!("{line}{suppressed}");
         }
+    }
+}
+
+/// How much of a request of so many bytes is answered in kind: all but the records.
+fn question_bytes(event: &Event, bytes: usize) -> usize {
+    match event {
+        Event::Request { request: Request::Produce(body), .. } => {
+            let partitions = body.topic_data.iter().map(|topic| topic.partition_data.len());
+            partitions.sum::<usize>() * PARTITION_BYTES
+        }
+        _ => bytes,
     }
 }
 
