@@ -10,6 +10,10 @@
     clippy::print_stdout,
     reason = "tests may"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads fixtures, writes files and measures time"
+)]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
