@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash smoke minimal static install
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash fuzz smoke minimal static install
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ footprint: build ## print size, memory and start times
 crash: build ## kill -9 under load, CHRONIK_CRASH_ROUNDS times (500)
 	tests/support/venv.sh suite
 	CHRONIK_BIN=$(RELEASE_BIN) CHRONIK_CRASH_ROUNDS=$${CHRONIK_CRASH_ROUNDS:-500} $(PYTEST) -s tests/python/test_crash.py
+
+fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_FUZZ_SECONDS (300) long
+	cargo build --bin chronik
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" tools/fuzz/fuzz --seconds $${CHRONIK_FUZZ_SECONDS:-300}
+	CHRONIK_FUZZ_EXECS=$${CHRONIK_FUZZ_EXECS:-200000} cargo test --test fuzz_short -- --nocapture
 
 smoke: ## start a broker, produce, consume, stop: the quickest sign of life
 	tests/support/venv.sh suite

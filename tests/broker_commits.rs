@@ -541,3 +541,17 @@ fn a_commit_of_a_connection_that_is_gone_is_forgotten() {
     h.release_syncs();
     assert!(h.is_answered(stays) && !h.is_answered(gone));
 }
+
+#[test]
+fn a_commit_beyond_what_all_groups_may_keep_is_refused_and_those_that_are_kept_move_on() {
+    let limits = Limits { group_bytes: 5_000, ..Limits::default() };
+    let mut h = Harness::with(Options { limits, ..Options::default() });
+    h.create_topic("t", 100);
+    let stored = (0..100).map(|index| h.commits(commit("t", index, 1)));
+    let stored: Vec<bool> = stored.map(|error| error == ErrorCode::None).collect();
+    let count = stored.iter().filter(|stored| **stored).count();
+    assert!(stored[..count].iter().all(|stored| *stored) && (10..50).contains(&count), "{count}");
+    assert_eq!(h.commits(commit("t", 99, 1)), ErrorCode::InvalidCommitOffsetSize);
+    assert_eq!(h.commits(commit("t", 0, 2)), ErrorCode::None, "it takes no more than before");
+    h.broker.check_invariants().unwrap();
+}

@@ -733,6 +733,29 @@ fn limits_on_groups_and_members_have_their_names() {
 }
 
 #[test]
+fn what_all_groups_keep_is_bounded_and_who_needs_no_more_stays() {
+    let limits = Limits { group_bytes: 20_000, ..Limits::default() };
+    let mut h = Harness::with(Options { limits, ..Options::default() });
+    let says = |member: &str, group: &str, bytes: usize| {
+        let metadata = Bytes::from_vec(vec![7; bytes]);
+        let protocols = vec![JoinGroupRequestProtocol { name: "range".into(), metadata }];
+        JoinGroupRequest { group_id: group.into(), protocols, ..old_join(member) }
+    };
+    let first = h.asks_to_join(says("", "g", 8_000));
+    assert_eq!(first.error_code, 0);
+    let full = ErrorCode::GroupMaxSizeReached.code();
+    assert_eq!(h.asks_to_join(says("", "other", 12_000)).error_code, full);
+    assert_eq!(h.asks_to_join(says(&first.member_id, "g", 30_000)).error_code, full);
+    assert_eq!(h.asks_to_join(says(&first.member_id, "g", 7_999)).error_code, 0);
+    let share = "x".repeat(15_000);
+    let synced = h.asks_to_sync(sync(2, &first.member_id, &[(&first.member_id, &share)]));
+    assert_eq!(synced.error_code, full);
+    assert_eq!(h.asks_to_join(says(&first.member_id, "g", 10)).error_code, 0);
+    assert_eq!(h.asks_to_join(says("", "other", 12_000)).error_code, 0, "there is room again");
+    h.broker.check_invariants().unwrap();
+}
+
+#[test]
 fn an_initial_delay_collects_members_and_grows_with_them() {
     let groups = GroupOptions { initial_rebalance_delay_ms: 3_000, ..GroupOptions::default() };
     let mut h = Harness::with(Options { groups, ..Options::default() });

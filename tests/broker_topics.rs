@@ -4,6 +4,7 @@
 mod support;
 
 use chronik::base::ids::TopicId;
+use chronik::broker::options::{Limits, Options};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
@@ -464,4 +465,24 @@ fn what_others_made_or_deleted_is_told_only_when_it_is_durable() {
     assert!(!h.is_answered(gone) && !h.is_answered(unknown));
     h.release_syncs();
     assert!(h.is_answered(gone) && h.is_answered(unknown));
+}
+
+#[test]
+fn configurations_beyond_what_one_answer_may_hold_are_refused_by_name() {
+    let limits = Limits { described_bytes: 8_000, ..Limits::default() };
+    let mut h = Harness::with(Options { limits, ..Options::default() });
+    let names: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
+    names.iter().for_each(|name| h.create_topic(name, 1));
+    let resource = |name: &String| DescribeConfigsRequestResource {
+        resource_type: 2,
+        resource_name: name.clone(),
+        ..DescribeConfigsRequestResource::default()
+    };
+    let resources = names.iter().map(resource).collect();
+    let request = DescribeConfigsRequest { resources, ..DescribeConfigsRequest::default() };
+    let Response::DescribeConfigs(answer) = h.ask(request) else { panic!() };
+    let (told, refused) = answer.results.split_at(2);
+    assert!(told.iter().all(|result| result.error_code == 0 && !result.configs.is_empty()));
+    let invalid = ErrorCode::InvalidRequest.code();
+    assert!(refused[2..].iter().all(|r| r.error_code == invalid && r.configs.is_empty()));
 }

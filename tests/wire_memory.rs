@@ -44,7 +44,24 @@ fn no_request_takes_much_more_memory_than_its_bytes() {
             }
         }
     }
+    let crowd = crowd();
+    assert!(RequestFrame::decode(&crowd).is_err());
+    let peak = peak_of(&crowd);
+    assert!(peak < 12 << 20, "{peak} bytes for {} that name partitions", crowd.len());
     println!("worst: {:.1} times the frame, {}", worst.0, worst.1);
+}
+
+/// A produce of 16 MiB that names partitions and brings no records.
+fn crowd() -> Bytes {
+    let mut frame =
+        b"\0\0\0\x03\0\0\0\x01\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\x01\0\x01t".to_vec();
+    let count: u32 = 2 << 20;
+    frame.extend(count.to_be_bytes());
+    (0..count).for_each(|index| {
+        frame.extend(index.to_be_bytes());
+        frame.extend((-1_i32).to_be_bytes());
+    });
+    Bytes::from_vec(frame)
 }
 
 fn newest_and_oldest() -> Vec<Vector> {

@@ -15,6 +15,10 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 
+const TOO_MUCH: &str = "this is more than one answer may hold: ask for fewer at a time";
+/// What a configuration or a synonym takes beside its texts, in bytes.
+const ENTRY_BYTES: usize = 64;
+
 /// A client asks for configurations.
 pub fn describe(
     ctx: &mut Context<'_>,
@@ -22,6 +26,7 @@ pub fn describe(
     id: RequestId,
     request: &DescribeConfigsRequest,
 ) {
+    let mut room = ctx.options.limits.described_bytes;
     let results = request.resources.iter().map(|resource| {
         let mut result = DescribeConfigsResponseResult {
             resource_type: resource.resource_type,
@@ -29,10 +34,15 @@ pub fn describe(
             error_message: Some(String::new()), // Kafka's way to say that nothing is wrong
             ..DescribeConfigsResponseResult::default()
         };
-        match describe_resource(ctx, topics, resource) {
+        let described = match room {
+            0 => Err((ErrorCode::InvalidRequest, TOO_MUCH.to_owned())),
+            _ => describe_resource(ctx, topics, resource),
+        };
+        match described {
             Ok(described) => {
                 let shown = described.into_iter().filter(|d| is_wanted(resource, d.row.name));
                 result.configs = shown.map(|config| answer(request, config)).collect();
+                room = room.saturating_sub(result.configs.iter().map(bytes_of).sum());
             }
             Err((error, reason)) => {
                 result.error_code = error.code();
@@ -43,6 +53,17 @@ pub fn describe(
     });
     let results = results.collect();
     ctx.reply(id, DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() });
+}
+
+/// What a configuration takes in the answer, in bytes.
+fn bytes_of(config: &DescribeConfigsResponseConfig) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let synonym = |s: &DescribeConfigsResponseSynonym| ENTRY_BYTES + s.name.len() + text(&s.value);
+    ENTRY_BYTES
+        + config.name.len()
+        + text(&config.value)
+        + text(&config.documentation)
+        + config.synonyms.iter().map(synonym).sum::<usize>()
 }
 
 fn describe_resource(

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use crate::wire::api::Request;
-use crate::wire::messages::OffsetFetchRequestGroup;
+use crate::wire::messages::{
+    ListOffsetsRequestPartition, ListOffsetsRequestTopic, OffsetFetchRequestGroup,
+};
 
 /// Leaves the first of what is the same.
 pub(super) fn ask_once(request: &mut Request) {
@@ -19,6 +21,8 @@ pub(super) fn ask_once(request: &mut Request) {
         Request::DescribeConfigs(body) => {
             keep_first(&mut body.resources, |r| (r.resource_type, r.resource_name.clone()));
         }
+        Request::FindCoordinator(body) => keep_first(&mut body.coordinator_keys, String::clone),
+        Request::ListOffsets(body) => name_partitions_once(&mut body.topics),
         Request::DescribeGroups(body) => keep_first(&mut body.groups, String::clone),
         Request::OffsetFetch(body) => {
             keep_first(&mut body.groups, |group| group.group_id.clone());
@@ -33,6 +37,18 @@ fn ask_group_once(group: &mut OffsetFetchRequestGroup) {
     keep_first(topics, |topic| (topic.name.clone(), topic.topic_id));
     for topic in topics {
         keep_first(&mut topic.partition_indexes, |index| *index);
+    }
+}
+
+/// A topic that is named again is asked about other partitions: each search by time may read from the disk. What one
+/// naming repeats is the handler's to refuse.
+fn name_partitions_once(topics: &mut [ListOffsetsRequestTopic]) {
+    let mut seen = BTreeSet::<(String, i32)>::new();
+    for topic in topics {
+        let name = |part: &ListOffsetsRequestPartition| (topic.name.clone(), part.partition_index);
+        let named: Vec<(String, i32)> = topic.partitions.iter().map(name).collect();
+        topic.partitions.retain(|part| !seen.contains(&(topic.name.clone(), part.partition_index)));
+        seen.extend(named);
     }
 }
 

@@ -81,6 +81,11 @@ pub struct Limits {
     pub groups: usize,
     /// Members of all groups.
     pub members: usize,
+    /// Bytes of what all groups keep: names, what members say and are given, commits. Members beyond it are refused
+    /// with GROUP_MAX_SIZE_REACHED, commits with INVALID_COMMIT_OFFSET_SIZE.
+    pub group_bytes: usize,
+    /// Bytes of configurations in one answer; what is asked for beyond is refused with INVALID_REQUEST.
+    pub described_bytes: usize,
     /// Bytes of records in one answer to a fetch (`fetch.max.bytes`).
     pub fetch_bytes: usize,
     /// The same where the records must be converted for an old client, and so lie in memory.
@@ -96,6 +101,8 @@ impl Default for Limits {
             partitions: 20_000,
             groups: 10_000,
             members: 50_000,
+            group_bytes: 32 << 20,
+            described_bytes: 8 << 20,
             fetch_bytes: 55 << 20,
             converted_fetch_bytes: 4 << 20,
             waiting_fetch_bytes: 8 << 20,

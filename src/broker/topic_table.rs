@@ -72,6 +72,8 @@ pub struct TopicTable {
     plain_names: BTreeMap<String, Arc<str>>,
     /// Names that are not free yet: the topic is deleted, its directories are not yet out of the way.
     leaving: BTreeMap<TopicId, Arc<str>>,
+    /// The same, to be found by name.
+    leaving_names: BTreeSet<Arc<str>>,
     /// Topics that the journal says were deleted, and whose directories may still be there.
     removed: BTreeSet<TopicId>,
     partition_count: usize,
@@ -102,26 +104,30 @@ impl TopicTable {
         let topic = self.topics.remove(&name)?;
         self.plain_names.remove(&plain(&name));
         self.partition_count -= topic.partitions.len();
+        self.leaving_names.insert(Arc::clone(&name));
         self.leaving.insert(id, name);
         Some(topic)
     }
 
     /// The directories of a deleted topic are out of the way.
     pub fn name_is_free(&mut self, id: TopicId) {
-        self.leaving.remove(&id);
+        if let Some(name) = self.leaving.remove(&id) {
+            self.leaving_names.remove(&name);
+        }
         self.removed.remove(&id);
     }
 
     /// The directories of all topics that were deleted before the start are out of the way.
     pub fn names_are_free(&mut self) {
         self.leaving.clear();
+        self.leaving_names.clear();
         self.removed.clear();
     }
 
     /// Whether a deleted topic's directories are still in the way of this name.
     #[must_use]
     pub fn is_leaving(&self, name: &str) -> bool {
-        self.leaving.values().any(|leaving| &**leaving == name)
+        self.leaving_names.contains(name)
     }
 
     /// Topics that were deleted and may have left directories behind.

@@ -26,6 +26,7 @@ impl Reactor {
         }
         self.acceptor.forget(connection.peer);
         self.stats.closed += 1;
+        self.outboxes_memory -= connection.outbox.memory();
         self.events.push_back(NetEvent::Closed { conn, reason });
         // Its descriptor and its leases return before anybody is told of the room they leave.
         drop(connection);

@@ -27,6 +27,8 @@ pub struct Options {
     pub frame_bytes_max: usize,
     /// Unsent bytes of one connection above which no further frame of it is served.
     pub outbox_bytes_max: usize,
+    /// Unsent bytes in memory of all connections together. Beyond it the largest outbox is closed.
+    pub outboxes_bytes_max: usize,
     /// How long a connection may say nothing while nothing is owed to it.
     pub idle_timeout: Duration,
     /// How long a frame may stand half read. Within it something must arrive, and from the second such
@@ -63,6 +65,7 @@ impl Options {
             connections_per_address_max: 1_000,
             frame_bytes_max: 16 * 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
+            outboxes_bytes_max: 32 * 1024 * 1024,
             idle_timeout: Duration::from_secs(600),
             half_frame_timeout: Duration::from_secs(30),
             stuck_timeout: Duration::from_secs(30),

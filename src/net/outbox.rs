@@ -19,6 +19,10 @@ pub(super) struct Outbox {
     /// Bytes of the first part that have been sent, if that part is in memory.
     sent: usize,
     len: usize,
+    /// Bytes of memory of the parts that were queued in memory, whole until they are sent.
+    memory: usize,
+    /// Whether the first part was read from the disk since: that is bounded for each connection.
+    is_warm: bool,
     /// How many bytes of the first part somebody reads for us from the disk.
     cold: Option<usize>,
     /// Bytes sent since the beginning.
@@ -55,6 +59,7 @@ impl Outbox {
     pub(super) fn push(&mut self, part: Payload) {
         if !part.is_empty() {
             self.len += part.len();
+            self.memory += memory_of(&part);
             self.parts.push_back(part);
         }
     }
@@ -62,6 +67,11 @@ impl Outbox {
     /// Bytes not sent yet.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes of memory that replies hold.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -85,6 +95,7 @@ impl Outbox {
         let warm = bytes.len();
         self.skip(warm);
         self.len += warm;
+        self.is_warm = true;
         self.parts.push_front(Payload::Bytes(bytes));
         Ok(())
     }
@@ -200,6 +211,9 @@ impl Outbox {
             }
             bytes -= left;
             self.sent = 0;
+            if !std::mem::take(&mut self.is_warm) {
+                self.memory = self.memory.saturating_sub(memory_of(part));
+            }
             self.parts.pop_front();
         }
         if self.parts.capacity() > PARTS_PER_WRITE {
@@ -213,10 +227,22 @@ impl Outbox {
         if sum.checked_sub(self.sent) != Some(self.len) {
             return Err(format!("outbox counts {}, holds {sum} less {}", self.len, self.sent));
         }
+        let memory =
+            self.parts.iter().skip(usize::from(self.is_warm)).map(memory_of).sum::<usize>();
+        if memory != self.memory {
+            return Err(format!("outbox counts {} in memory, holds {memory}", self.memory));
+        }
         if self.cold.is_some() && !matches!(self.parts.front(), Some(Payload::File(_))) {
             return Err(String::from("a cold read without its range"));
         }
         Ok(())
+    }
+}
+
+fn memory_of(part: &Payload) -> usize {
+    match part {
+        Payload::Bytes(bytes) => bytes.len(),
+        Payload::File(_) => 0,
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Reactor {
     turn_left: Option<usize>,
     /// Connections whose outbox is to be looked at by the next flush.
     pub(super) flush_queue: Vec<ConnId>,
+    /// Bytes of memory in all outboxes.
+    pub(super) outboxes_memory: usize,
     pub(super) deadlines: Deadlines<DueKey>,
     pub(super) events: VecDeque<NetEvent>,
     /// Shared by all small reads; lent to one connection at a time.
@@ -109,6 +111,7 @@ impl Reactor {
             run_queue: VecDeque::new(),
             turn_left: None,
             flush_queue: Vec::new(),
+            outboxes_memory: 0,
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],

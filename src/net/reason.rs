@@ -16,6 +16,8 @@ pub enum CloseReason {
     HalfFrame,
     /// The peer took none of the bytes waiting for it for too long.
     StuckOutbox,
+    /// The replies that wait for their readers take too much memory, and this peer's take most of it.
+    OutboxesFull,
     /// A frame announced a length of zero.
     ZeroLength,
     /// A frame announced this negative length.
@@ -73,6 +75,9 @@ impl fmt::Display for CloseReason {
             CloseReason::Idle => f.write_str("idle for too long"),
             CloseReason::HalfFrame => f.write_str("a request stopped arriving half way"),
             CloseReason::StuckOutbox => f.write_str("the client does not read its replies"),
+            CloseReason::OutboxesFull => {
+                f.write_str("replies that nobody reads take too much memory, and its own the most")
+            }
             CloseReason::ZeroLength => f.write_str("not a request: it announces zero bytes"),
             CloseReason::NegativeLength(bytes) => {
                 write!(f, "not a request: it announces a negative length ({bytes})")

@@ -18,9 +18,11 @@ impl Reactor {
         let Some(connection) = self.connections.get_mut(conn).filter(|c| c.is_serving()) else {
             return;
         };
+        let before = connection.outbox.memory();
         for part in parts {
             connection.outbox.push(part);
         }
+        self.outboxes_memory += connection.outbox.memory() - before;
         if connection.outbox.len() > self.options.outbox_bytes_max {
             connection.gates.close(Gate::Outbox);
             self.deadlines.remove(DueKey::HalfFrame(conn));
@@ -64,6 +66,17 @@ impl Reactor {
             // Keeps the allocation.
             self.flush_queue = queue;
         }
+        self.relieve();
+    }
+
+    /// Closes those who leave most unread while all outboxes together take too much memory. After a flush: what the
+    /// kernel takes, nobody is blamed for.
+    fn relieve(&mut self) {
+        while self.outboxes_memory > self.options.outboxes_bytes_max {
+            let largest = self.connections.iter().max_by_key(|c| c.outbox.memory());
+            let Some(conn) = largest.map(|connection| connection.id) else { return };
+            self.close(conn, CloseReason::OutboxesFull);
+        }
     }
 
     pub(super) fn flush_one(&mut self, conn: ConnId, now: Mono) {
@@ -72,7 +85,9 @@ impl Reactor {
         };
         if connection.is_due() {
             let before = connection.outbox.total;
+            let memory = connection.outbox.memory();
             let result = connection.outbox.flush(&mut connection.stream, &mut self.file_buffer);
+            self.outboxes_memory -= memory - connection.outbox.memory();
             let written = connection.outbox.total - before;
             if written > 0 {
                 connection.active = now;

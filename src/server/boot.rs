@@ -90,6 +90,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         listeners,
         metrics,
         peer_lines: RateLimit::new(PEER_LINES_PER_SECOND),
+        questions_bytes: 0,
         shutdown: Shutdown::default(),
         effects: Vec::new(),
         outcomes: Vec::new(),
@@ -289,6 +290,7 @@ fn net_options(config: &Config, descriptors: Descriptors, pools: &[Arc<Pool>; 3]
     options.connections_per_address_max = config.net.connections_per_address_max;
     options.frame_bytes_max = config.net.frame_bytes_max;
     options.idle_timeout = config.net.idle_max;
+    options.outboxes_bytes_max = config.net.memory_bytes / 2;
     options
 }
 
@@ -344,6 +346,8 @@ fn broker_options(config: &Config, started: &Started) -> Options {
             partitions: broker.limits.partitions,
             groups: broker.limits.groups,
             members: broker.limits.members,
+            group_bytes: config.net.memory_bytes / 2,
+            described_bytes: config.net.memory_bytes / 8,
             fetch_bytes: broker.fetch_bytes_max,
             converted_fetch_bytes: config.net.memory_bytes / 16,
             waiting_fetch_bytes: config.net.memory_bytes / 8,

@@ -65,6 +65,8 @@ struct Server {
     /// Log lines that a peer can cause.
     peer_lines: RateLimit,
     shutdown: Shutdown,
+    /// Bytes of requests, without their records, whose answers have not left yet.
+    questions_bytes: usize,
     /// Reused from turn to turn.
     effects: Vec<Effect>,
     outcomes: Vec<Outcome>,

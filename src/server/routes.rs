@@ -25,6 +25,9 @@ use crate::net::{CloseReason, Reactor};
 /// Most series of partitions, groups and commits in one scrape.
 const SERIES_MAX: usize = 20_000;
 
+/// Most scrapes at a time: each holds its figures until its client has read them.
+const SCRAPES_MAX: usize = 8;
+
 /// The connections that speak HTTP.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
@@ -49,6 +52,10 @@ impl Routes {
 
     pub(super) fn is_http(&self, conn: ConnId) -> bool {
         self.connections.contains_key(&conn)
+    }
+
+    fn scrapes(&self) -> usize {
+        self.connections.values().filter(|scrape| scrape.is_some()).count()
     }
 
     /// The client will send nothing more.
@@ -95,6 +102,9 @@ impl Server {
             "/readyz" | "/ready" => health(request, &self.components(true)),
             "/version" => {
                 text(request, Status::Ok, concat!("chronik ", env!("CARGO_PKG_VERSION"), "\n"))
+            }
+            "/metrics" | "/public_metrics" if self.routes.scrapes() >= SCRAPES_MAX => {
+                text(request, Status::ServiceUnavailable, "too many scrapes at a time\n")
             }
             "/metrics" | "/public_metrics" => return self.scrape(conn, request, now),
             _ => text(request, Status::NotFound, "no such page\n"),

@@ -31,6 +31,9 @@ const PIPELINED_MAX: usize = 256;
 /// Most bytes of a request that carries neither records nor the state of a group: it only asks, and each of its
 /// bytes may be answered with many.
 const QUESTION_BYTES_MAX: usize = 2 << 20;
+/// Most bytes of a request that carries what a group keeps: no record of a generation may be larger, and positions
+/// of every partition take less.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// The connections that speak Kafka.
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ struct Line {
     held: Option<Bytes>,
     /// Why nothing more is read: a frame that cannot be answered. The replies before it leave first.
     refusal: Option<String>,
+    /// The end of input stands behind what was not read yet: nothing may be waited for any more.
+    ending: bool,
     /// Nothing more will come: when everything is answered, the connection closes.
     ended: bool,
 }
@@ -131,6 +136,7 @@ impl Sequencer {
             asked: VecDeque::new(),
             held: None,
             refusal: None,
+            ending: false,
             ended: false,
         };
         self.lines.insert(conn, line);
@@ -193,6 +199,19 @@ impl Sequencer {
         line.asked.iter_mut().find(|asked| asked.about.sequence == id.sequence)
     }
 
+    /// This connection's end of input is on its way, behind what was not read yet.
+    pub(super) fn ending(&mut self, conn: ConnId) {
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.ending = true;
+        }
+    }
+
+    /// Whether what this connection asks may not wait, because its end of input is on its way.
+    #[must_use]
+    pub(super) fn is_ending(&self, conn: ConnId) -> bool {
+        self.lines.get(&conn).is_some_and(|line| line.ending)
+    }
+
     /// Nothing more will come from this connection.
     pub(super) fn ended(&mut self, conn: ConnId) {
         if let Some(line) = self.lines.get_mut(&conn) {
@@ -252,8 +271,9 @@ impl Line {
         if !api.versions().contains(&prefix.version) {
             return self.refuse_version(api, prefix, now, frame.len());
         }
-        if frame.len() > QUESTION_BYTES_MAX && !carries_data(api) {
-            let reason = format!("{api} of {} bytes, {QUESTION_BYTES_MAX} allowed", frame.len());
+        let bytes_max = bytes_max(api);
+        if frame.len() > bytes_max {
+            let reason = format!("{api} of {} bytes, {bytes_max} allowed", frame.len());
             return Step::Refuse(reason);
         }
         match decode(&frame, api, prefix) {
@@ -334,9 +354,13 @@ impl Line {
     }
 }
 
-/// Whether a request brings what is kept: records, metadata and shares of members, positions.
-fn carries_data(api: ApiKey) -> bool {
-    matches!(api, ApiKey::Produce | ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::OffsetCommit)
+/// How large a request may be. Only records may be as large as a frame.
+fn bytes_max(api: ApiKey) -> usize {
+    match api {
+        ApiKey::Produce => usize::MAX,
+        ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::OffsetCommit => GROUP_BYTES_MAX,
+        _ => QUESTION_BYTES_MAX,
+    }
 }
 
 /// Reads a request. ApiVersions is answered even if it does not parse: a client that is not understood must at least

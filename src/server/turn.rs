@@ -17,9 +17,15 @@ use crate::base::time::Now;
 use crate::broker::event::Event;
 use crate::net::{CloseReason, Gate, NetEvent, Options as NetOptions, Protocol};
 use crate::storage::job::{AppendError, Job, Outcome, StorageError};
+use crate::wire::api::Request;
 
 /// A turn that begins later than this after its time was held up by something outside.
 const LATENESS: Duration = Duration::from_secs(1);
+
+/// Bytes of requests, without their records, after which what was answered leaves before more is asked.
+const QUESTIONS_BYTES: usize = 256 << 10;
+/// What naming a partition takes in a request, in bytes.
+const PARTITION_BYTES: usize = 8;
 
 impl Server {
     /// Sleeps until there is something to do, and does it.
@@ -37,7 +43,14 @@ impl Server {
         self.net_events(now);
         while let Some(conn) = self.net.next_runnable() {
             self.serve(conn, now);
+            if self.questions_bytes > QUESTIONS_BYTES {
+                // Answers may be many times as large as their questions: they do not pile up until the turn's end.
+                self.questions_bytes = 0;
+                self.carry_out(now)?;
+                self.net.flush(now.mono);
+            }
         }
+        self.questions_bytes = 0;
         self.net.expire(now.mono);
         self.broker.tick(now, &mut self.effects);
         self.carry_out(now)?;
@@ -114,11 +127,10 @@ impl Server {
                     self.warn_of_peer(format_args!("refused a connection from {peer}: {reason}"));
                 }
                 NetEvent::InputEnded { conn } => {
+                    self.sequencer.ending(conn);
                     self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
                 }
                 NetEvent::InputDrained { conn } => {
-                    // What was sent together with the end of input was asked after `InputEnded`.
-                    self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
                     self.sequencer.ended(conn);
                     self.routes.ended(conn, &mut self.net);
                     self.send_what_is_ready(conn, now);
@@ -180,6 +192,9 @@ impl Server {
                 Some(frame) => self.frame(conn, frame, now),
                 None => break,
             }
+            if self.questions_bytes > QUESTIONS_BYTES {
+                break;
+            }
         }
         self.net.end_turn(conn, now.mono);
     }
@@ -187,10 +202,17 @@ impl Server {
     /// One frame of a connection. A panic in it is that connection's, nobody else's.
     pub(super) fn frame(&mut self, conn: ConnId, frame: Bytes, now: Now) {
         log::trace!(target: "chronik::wire", "connection {conn}: {} bytes in", frame.len());
+        let bytes = frame.len();
         let sequencer = &mut self.sequencer;
         let step = catch_unwind(AssertUnwindSafe(|| sequencer.frame(conn, frame, now.mono)));
         match step {
-            Ok(Step::Ask(event)) => self.broker.handle(event, now, &mut self.effects),
+            Ok(Step::Ask(event)) => {
+                self.questions_bytes += question_bytes(&event, bytes);
+                self.broker.handle(event, now, &mut self.effects);
+                if self.sequencer.is_ending(conn) {
+                    self.broker.handle(Event::InputEnded(conn), now, &mut self.effects);
+                }
+            }
             Ok(Step::Hold) => self.net.pause(conn, Gate::Order),
             Ok(Step::Answered) => self.send_what_is_ready(conn, now),
             Ok(Step::Refuse(reason)) => self.refuse(conn, reason),
@@ -212,6 +234,17 @@ impl Server {
         if let Some(suppressed) = self.peer_lines.admit(now, self.metrics.log_lines_dropped) {
             log::warn!("{line}{suppressed}");
         }
+    }
+}
+
+/// How much of a request of so many bytes is answered in kind: all but the records.
+fn question_bytes(event: &Event, bytes: usize) -> usize {
+    match event {
+        Event::Request { request: Request::Produce(body), .. } => {
+            let partitions = body.topic_data.iter().map(|topic| topic.partition_data.len());
+            partitions.sum::<usize>() * PARTITION_BYTES
+        }
+        _ => bytes,
     }
 }
 

@@ -245,7 +245,7 @@ impl RequestFrame {
     /// # Errors
     /// If the bytes are not a request that is served.
     pub fn decode_plain(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
-        let mut r = Reader::new(frame, 0, false);
+        let mut r = Reader::of_peer(frame, 0, false);
         RequestFrame::read(&mut r).map_err(|error| error.at_byte(r.position()))
     }
 

@@ -15,6 +15,10 @@ const UNKNOWN_TAGS_MAX: u32 = 64;
 const MEMORY_FACTOR: usize = 8;
 const MEMORY_ALLOWANCE: usize = 256 * 1024;
 
+/// And no more than this where a peer sent the frame: room for every partition that a broker can have, and for a
+/// bounded answer, which is made of larger elements.
+const PEER_MEMORY_MAX: usize = 6 << 20;
+
 /// How much an array takes before its elements have arrived, in bytes.
 const FIRST_CAPACITY: usize = 4096;
 
@@ -38,6 +42,13 @@ impl<'a> Reader<'a> {
         let end = frame.len();
         let memory = end.saturating_mul(MEMORY_FACTOR).saturating_add(MEMORY_ALLOWANCE);
         Reader { frame, position: 0, end, version, flexible, memory }
+    }
+
+    /// As [`Reader::new`], of a frame that anybody may have sent.
+    #[must_use]
+    pub fn of_peer(frame: &'a Bytes, version: i16, flexible: bool) -> Reader<'a> {
+        let reader = Reader::new(frame, version, flexible);
+        Reader { memory: reader.memory.min(PEER_MEMORY_MAX), ..reader }
     }
 
     /// The version of the message that is read.

@@ -268,3 +268,20 @@ fn whatever_is_pipelined_is_answered_in_order_however_it_is_cut() {
     }
     broker.stop();
 }
+
+#[test]
+fn nothing_that_was_asked_before_the_end_of_input_is_waited_for() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 1);
+    let began = Instant::now();
+    // The end of input stands behind all of them, where it is read last.
+    let waits = (0..5).map(|_| Request::from(fetch("t", 0, 600_000))).collect();
+    let last = client.send_all(waits, 11);
+    client.end_input();
+    let answered: Vec<i32> = (0..5).map(|_| client.receive(ApiKey::Fetch, 11).0).collect();
+    assert_eq!(answered, (last - 4..=last).collect::<Vec<i32>>());
+    assert_eq!(client.rest(), b"");
+    assert!(began.elapsed() < Duration::from_secs(10), "a fetch was waited for");
+}

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use chronik::base::payload::{Bytes, Payload};
-use chronik::net::{CloseReason, Gate};
+use chronik::net::{CloseReason, Gate, Options};
 
-use super::harness::{FakeFile, Rig, framed, options, pattern, read_all, reply};
+use super::harness::{FakeFile, Rig, framed, options, pattern, read_all, read_frame, reply};
 
 #[test]
 fn who_never_reads_is_not_served_and_then_closed() {
@@ -28,6 +28,24 @@ fn who_never_reads_is_not_served_and_then_closed() {
     rig.pass(Duration::from_secs(1));
     rig.pass(Duration::from_secs(30));
     assert_eq!(rig.reason(conn), Some(&CloseReason::StuckOutbox));
+}
+
+#[test]
+fn replies_that_nobody_reads_are_bounded_together_and_the_largest_goes_first() {
+    let mut rig = Rig::new(Options { outboxes_bytes_max: 50_000_000, ..options() });
+    rig.serve = Box::new(move |net, conn, frame| {
+        net.send(conn, reply(&pattern(frame.len() * 100_000, 1)));
+    });
+    let mut clients: Vec<_> = (0..4).map(|_| rig.client()).collect();
+    for (client, size) in clients.iter_mut().zip([200, 250, 180]) {
+        client.write_all(&framed(&pattern(size, 2))).unwrap();
+        rig.settle();
+    }
+    assert_eq!(rig.reason(rig.opened[1]), Some(&CloseReason::OutboxesFull));
+    clients[3].write_all(&framed(b"s")).unwrap();
+    rig.settle();
+    assert_eq!(read_frame(&mut clients[3]).len(), 100_000);
+    assert!(!rig.closed.iter().any(|(conn, _)| *conn == rig.opened[3]));
 }
 
 #[test]

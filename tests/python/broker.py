@@ -133,15 +133,17 @@ class Broker:
             raise AssertionError(f"the broker ended with {code} at start:\n{self.log_text()[-2000:]}")
         if self.kafka:
             return _answers_api_versions(self.port)
-        found = READY.search(self.log_text()[self.log_start :])
+        found = READY.search(self.log_text(self.log_start))
         if not found:
             return False
         self.port = int(found.group(2))
         self.http_port = int(found.group(4)) if found.group(4) else None
         return True
 
-    def log_text(self):
+    def log_text(self, start=0):
+        """What it has logged, from this byte on."""
         with open(self.log_path, "rb") as log:
+            log.seek(start)
             return log.read().decode("utf-8", "replace")
 
     def terminate(self, seconds=2.0):

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Groups;
 use super::records::GroupRecord;
-use super::shared::{Call, Timer};
+use super::shared::{Call, Shared, Timer};
 use super::state::{Group, State};
 use crate::base::ids::{Offset, TopicId};
 use crate::base::time::WallMs;
@@ -40,6 +40,15 @@ pub(super) struct Commit {
     pub(super) topic: TopicId,
 }
 
+/// What a position takes beside its note, in bytes.
+const COMMIT_BYTES: usize = 128;
+
+impl Commit {
+    fn bytes(&self) -> usize {
+        COMMIT_BYTES + self.metadata.len()
+    }
+}
+
 /// The positions of one group, by topic and partition.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
@@ -55,6 +64,11 @@ impl Commits {
     /// Topics by name, and their partitions.
     pub(super) fn topics(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Commit>)> {
         self.topics.iter()
+    }
+
+    /// What they take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.iter().map(|(_, _, commit)| commit.bytes()).sum()
     }
 
     /// All of them, in order.
@@ -79,6 +93,7 @@ impl Commits {
     /// Takes over a record.
     pub(super) fn replay(
         &mut self,
+        shared: &mut Shared,
         topic: &Arc<str>,
         partition: i32,
         value: Option<OffsetCommitValue>,
@@ -92,9 +107,13 @@ impl Commits {
                 expires_at: Some(value.expire_timestamp).filter(|at| *at >= 0),
                 topic: value.topic_id,
             };
-            self.topics.entry(Arc::clone(topic)).or_default().insert(partition, commit);
+            let after = commit.bytes();
+            let partitions = self.topics.entry(Arc::clone(topic)).or_default();
+            let before = partitions.insert(partition, commit);
+            shared.weigh(before.as_ref().map_or(0, Commit::bytes), after);
         } else if let Some(partitions) = self.topics.get_mut(topic) {
-            partitions.remove(&partition);
+            let before = partitions.remove(&partition);
+            shared.weigh(before.as_ref().map_or(0, Commit::bytes), 0);
             if partitions.is_empty() {
                 self.topics.remove(topic);
             }
@@ -245,6 +264,11 @@ impl Group {
         if metadata.len() > length_max && metadata.encode_utf16().count() > length_max {
             return Err(ErrorCode::OffsetMetadataTooLarge);
         }
+        let before = self.commits.get(&topic.name, partition.partition_index);
+        let (before, after) = (before.map_or(0, Commit::bytes), COMMIT_BYTES + metadata.len());
+        if !call.shared.has_room(before, after, call.ctx.options.limits.group_bytes) {
+            return Err(ErrorCode::InvalidCommitOffsetSize);
+        }
         let now = call.ctx.now.wall;
         let committed_at =
             if partition.commit_timestamp < 0 { now } else { partition.commit_timestamp };
@@ -275,7 +299,7 @@ impl Group {
         let (topic, replayed) = (Arc::clone(topic), value.clone());
         let record = GroupRecord::Commit { group, topic: Arc::clone(&topic), partition, value };
         self.position = call.append(&record)?;
-        self.commits.replay(&topic, partition, replayed);
+        self.commits.replay(call.shared, &topic, partition, replayed);
         Ok(())
     }
 

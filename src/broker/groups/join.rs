@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Groups;
 use super::rebalance::join_error;
 use super::shared::{Call, MemberNumber, Timer};
-use super::state::{Group, Member, State};
+use super::state::{Group, Member, State, protocol_bytes};
 use crate::base::payload::Bytes;
 use crate::base::time::Mono;
 use crate::broker::context::Context;
@@ -87,6 +87,9 @@ impl Group {
             }
             return Err(ErrorCode::GroupMaxSizeReached);
         }
+        if !self.has_room_for(call, join, known) {
+            return Err(ErrorCode::GroupMaxSizeReached);
+        }
         if !self.supports(&request.protocol_type, &request.protocols) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
@@ -116,6 +119,25 @@ impl Group {
                 member.is_some() || self.members.len() < size_max
             }
         }
+    }
+
+    /// Whether all groups together have room for what the member says. The name is counted where it is not known.
+    fn has_room_for(
+        &self,
+        call: &Call<'_, '_>,
+        join: Join<'_>,
+        known: Option<MemberNumber>,
+    ) -> bool {
+        let instance = join.request.group_instance_id.as_deref();
+        let known = known.or_else(|| self.instances.get(instance?).copied());
+        let member = known.and_then(|number| self.members.get(&number));
+        let names = join.client.id.as_deref().map_or(0, str::len) + instance.map_or(0, str::len);
+        let says = protocol_bytes(&join.request.protocols);
+        let (before, after) = match member {
+            Some(member) => (protocol_bytes(&member.protocols), says),
+            None => (0, says + names),
+        };
+        call.shared.has_room(before, after, call.ctx.options.limits.group_bytes)
     }
 
     fn join_first(&mut self, call: &mut Call<'_, '_>, join: Join<'_>) -> Result<(), ErrorCode> {
@@ -203,7 +225,7 @@ impl Group {
             member.rebalance_timeout_ms = rebalance_timeout_ms(request);
             member.session_timeout_ms = request.session_timeout_ms;
         }
-        self.set_protocols(number, own_protocols(request));
+        self.set_protocols(call.shared, number, own_protocols(request));
         self.await_join(call, number, join.id);
     }
 
@@ -218,11 +240,11 @@ impl Group {
     ) -> Result<(), ErrorCode> {
         let leader_before = self.leader_id();
         self.fence(call, number);
-        self.rename(number, id);
-        if let Some(member) = self.members.get_mut(&number) {
+        self.rename(call.shared, number, id);
+        self.change(call.shared, number, |member| {
             member.client_id = join.client.id.clone().unwrap_or_default();
             member.client_host = format!("/{}", join.client.host).into();
-        }
+        });
         self.update(call, join, number);
         self.heard(call, number);
         match self.state {

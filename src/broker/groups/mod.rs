@@ -5,7 +5,7 @@
 //! replaying such a record.
 //!
 //! More groups than the limit allows are refused with COORDINATOR_NOT_AVAILABLE, which clients try again; more
-//! members than the limit allows with GROUP_MAX_SIZE_REACHED.
+//! members than the limit allows with GROUP_MAX_SIZE_REACHED. What all groups keep together has a limit in bytes, too.
 
 mod commits;
 mod describe;
@@ -105,7 +105,7 @@ impl Groups {
             }
             GroupRecord::Commit { group: name, topic, partition, value } => {
                 let group = entry(&mut self.groups, &mut self.names, &mut self.shared, &name);
-                group.commits.replay(&topic, partition, value);
+                group.commits.replay(&mut self.shared, &topic, partition, value);
                 if group.is_nothing() {
                     self.remove(&name);
                 }
@@ -232,6 +232,9 @@ impl Groups {
         if members != self.shared.member_count {
             return Err("the count of members of all groups is wrong".to_owned());
         }
+        if self.groups.values().map(Group::bytes).sum::<usize>() != self.shared.bytes {
+            return Err("the bytes that all groups keep are counted wrong".to_owned());
+        }
         if waiting != self.shared.waiting.len() {
             return Err("the requests that wait are not those of the members".to_owned());
         }
@@ -247,7 +250,9 @@ impl Groups {
     /// If there are as many as there may be.
     fn create(&mut self, ctx: &Context<'_>, name: &str) -> Result<(), ErrorCode> {
         if !self.groups.contains_key(name) {
-            if self.groups.len() >= ctx.options.limits.groups {
+            let limits = &ctx.options.limits;
+            let has_room = self.shared.has_room(0, name.len(), limits.group_bytes);
+            if self.groups.len() >= limits.groups || !has_room {
                 return Err(ErrorCode::CoordinatorNotAvailable);
             }
             let shared = &mut self.shared;
@@ -281,6 +286,7 @@ impl Groups {
         for number in members.copied().collect::<Vec<_>>() {
             group.take(&mut self.shared, number);
         }
+        self.shared.weigh(group.own_bytes() + group.commits.bytes(), 0);
         let number = group.number;
         for timer in [Timer::Join(number), Timer::Sync(number), Timer::Expiry(number)] {
             self.shared.timers.remove(timer);
@@ -300,6 +306,8 @@ fn entry<'g>(
     groups.entry(Arc::clone(&name)).or_insert_with(|| {
         let number = shared.next_group();
         names.insert(number, Arc::clone(&name));
-        Group::new(name, number)
+        let group = Group::new(name, number);
+        shared.weigh(0, group.own_bytes());
+        group
     })
 }

@@ -251,7 +251,8 @@ impl Group {
             metadata: member.metadata(&protocol),
         };
         let is_leader = self.leader == Some(number);
-        let members = self.members.values().filter(|_| is_leader).map(member).collect();
+        // Nobody else's answer may cost a walk over the members: everybody gets one.
+        let members = if is_leader { self.members.values().map(member).collect() } else { vec![] };
         let id = self.members.get(&number).map(|member| member.id.to_string());
         JoinGroupResponse {
             generation_id: self.generation,

@@ -42,12 +42,25 @@ pub(super) struct Shared {
     pub(super) waiting: BTreeMap<RequestId, (GroupNumber, MemberNumber)>,
     /// Members and pending members of all groups.
     pub(super) member_count: usize,
+    /// Bytes of what all groups keep.
+    pub(super) bytes: usize,
     /// When the wall clock was first seen to be right.
     pub(super) clock_sane_since: Option<WallMs>,
     last_number: u64,
 }
 
 impl Shared {
+    /// What took `before` bytes takes `after`.
+    pub(super) fn weigh(&mut self, before: usize, after: usize) {
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(after);
+    }
+
+    /// Whether there is room for what took `before` bytes and is to take `after`. Who needs no more than before is
+    /// never refused.
+    pub(super) fn has_room(&self, before: usize, after: usize, bytes_max: usize) -> bool {
+        after <= before || self.bytes.saturating_sub(before).saturating_add(after) <= bytes_max
+    }
+
     /// A number for a new member.
     pub(super) fn next_member(&mut self) -> MemberNumber {
         self.last_number += 1;

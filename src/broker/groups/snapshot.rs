@@ -71,7 +71,7 @@ impl Group {
         let number = known.unwrap_or_else(|| shared.next_member());
         let supported =
             JoinGroupRequestProtocol { name: protocol.to_owned(), metadata: value.subscription };
-        let Some(member) = self.members.get_mut(&number) else {
+        let Some(member) = self.members.get(&number) else {
             let rebalance_timeout_ms = match value.rebalance_timeout {
                 ..0 => value.session_timeout,
                 timeout => timeout,
@@ -94,9 +94,10 @@ impl Group {
             };
             return self.insert(shared, number, member);
         };
-        member.assignment = value.assignment;
-        if member.metadata(protocol) != supported.metadata {
-            self.set_protocols(number, vec![supported]);
+        let is_other = member.metadata(protocol) != supported.metadata;
+        self.change(shared, number, |member| member.assignment = value.assignment);
+        if is_other {
+            self.set_protocols(shared, number, vec![supported]);
         }
     }
 }

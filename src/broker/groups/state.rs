@@ -84,7 +84,29 @@ pub(super) struct Member {
     pub(super) expires: Mono,
 }
 
+/// What a group, a member or a protocol takes beside its texts, in bytes.
+const GROUP_BYTES: usize = 512;
+const MEMBER_BYTES: usize = 256;
+const PROTOCOL_BYTES: usize = 64;
+
+/// What these protocols take, in bytes.
+pub(super) fn protocol_bytes(protocols: &[JoinGroupRequestProtocol]) -> usize {
+    protocols.iter().map(|p| PROTOCOL_BYTES + p.name.len() + p.metadata.len()).sum()
+}
+
 impl Member {
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |instance| instance.len());
+        MEMBER_BYTES
+            + self.id.len()
+            + instance
+            + self.client_id.len()
+            + self.client_host.len()
+            + protocol_bytes(&self.protocols)
+            + self.assignment.len()
+    }
+
     /// What it tells the leader under this protocol.
     pub(super) fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|supported| supported.name == protocol);
@@ -153,6 +175,31 @@ impl Group {
             commits: Commits::default(),
             position: Position::default(),
             recorded: false,
+        }
+    }
+
+    /// What it takes without members and commits, in bytes.
+    pub(super) fn own_bytes(&self) -> usize {
+        GROUP_BYTES + self.name.len()
+    }
+
+    /// All that it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let members: usize = self.members.values().map(Member::bytes).sum();
+        self.own_bytes() + members + self.commits.bytes()
+    }
+
+    /// Changes what a member says or is given.
+    pub(super) fn change(
+        &mut self,
+        shared: &mut Shared,
+        number: MemberNumber,
+        change: impl FnOnce(&mut Member),
+    ) {
+        if let Some(member) = self.members.get_mut(&number) {
+            let before = member.bytes();
+            change(member);
+            shared.weigh(before, member.bytes());
         }
     }
 
@@ -244,6 +291,7 @@ impl Group {
         if self.pending.remove(&number).is_none() {
             shared.member_count += 1;
         }
+        shared.weigh(0, member.bytes());
         self.ids.insert(Arc::clone(&member.id), number);
         if let Some(instance) = &member.instance {
             self.instances.insert(Arc::clone(instance), number);
@@ -262,6 +310,7 @@ impl Group {
         }
         let member = self.members.remove(&number)?;
         shared.member_count -= 1;
+        shared.weigh(member.bytes(), 0);
         self.ids.remove(&member.id);
         if let Some(instance) = &member.instance {
             self.instances.remove(instance);
@@ -279,24 +328,34 @@ impl Group {
     }
 
     /// Gives a static member, which started anew, its new id. Answers the old one.
-    pub(super) fn rename(&mut self, number: MemberNumber, id: Arc<str>) -> Option<Arc<str>> {
-        let member = self.members.get_mut(&number)?;
-        let old = std::mem::replace(&mut member.id, Arc::clone(&id));
-        self.ids.remove(&old);
+    pub(super) fn rename(
+        &mut self,
+        shared: &mut Shared,
+        number: MemberNumber,
+        id: Arc<str>,
+    ) -> Option<Arc<str>> {
+        let mut old = None;
+        self.change(shared, number, |member| {
+            old = Some(std::mem::replace(&mut member.id, Arc::clone(&id)));
+        });
+        self.ids.remove(old.as_ref()?);
         self.ids.insert(id, number);
-        Some(old)
+        old
     }
 
     /// Replaces what a member supports.
     pub(super) fn set_protocols(
         &mut self,
+        shared: &mut Shared,
         number: MemberNumber,
         protocols: Vec<JoinGroupRequestProtocol>,
     ) {
-        let Some(member) = self.members.get_mut(&number) else { return };
-        let before = member.protocol_names();
-        member.protocols = protocols;
-        let after = member.protocol_names();
+        let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
+        self.change(shared, number, |member| {
+            before = member.protocol_names();
+            member.protocols = protocols;
+            after = member.protocol_names();
+        });
         self.count(before, false);
         self.count(after, true);
     }

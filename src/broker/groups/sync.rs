@@ -120,7 +120,13 @@ impl Group {
             // A copy: what the request shares with its frame would keep the frame in memory.
             share.map_or_else(|| nothing.clone(), |share| Bytes::from(&***share))
         });
-        let result = self.record(call, value);
+        let before: usize = self.members.values().map(|member| member.assignment.len()).sum();
+        let after = value.members.iter().map(|member| member.assignment.len()).sum();
+        let result = if call.shared.has_room(before, after, call.ctx.options.limits.group_bytes) {
+            self.record(call, value)
+        } else {
+            Err(ErrorCode::GroupMaxSizeReached)
+        };
         let numbers: Vec<MemberNumber> = self.members.keys().copied().collect();
         for number in numbers {
             let response = match result {
