@@ -222,7 +222,7 @@ fn targets() -> Vec<Target> {
         target("convert", &records, conversions, |len| 8 * len + 2 * CODEC_MEMORY + 8 * ROOM),
         target("storage_files", &files, storage_file, |len| 128 * len + 64 * 1024),
         target("http", &http_heads(), http, |len| 4 * len + 16 * 1024),
-        target("config", &config_texts(), config, |len| 64 * len + 16 * 1024),
+        target("config", &config_texts(), config, |len| 128 * len + 16 * 1024),
         Target {
             is_slow: true,
             ..target("dump_log", &files, dump_log, |len| 64 * len + (16 << 20))
