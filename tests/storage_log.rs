@@ -527,3 +527,23 @@ fn names(dir: &std::path::Path, suffix: &str) -> Vec<String> {
     names.sort();
     names
 }
+
+/// A directory that moves away under its sync is no disk that fails.
+#[test]
+fn removing_partitions_while_they_are_synced_leaves_a_clean_stop() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    for number in 1..=60 {
+        let p = partition(number);
+        bench.open(p, config());
+        bench.submit(p, batch(0, 1), true);
+        let ticket = bench.ticket();
+        bench.storage.submit(Job::Remove { ticket, partition: p });
+        bench.wait(|outcome| match outcome {
+            Outcome::Removed { ticket: t, .. } => (*t == ticket).then_some(()),
+            _ => None,
+        });
+    }
+    bench.stop();
+    assert!(Bench::start(&dir.0).started.clean);
+}
