@@ -282,7 +282,7 @@ impl RequestFrame {
     pub fn encode_plain(&self) -> Result<Vec<Payload>, EncodeError> {
         let api = self.request.api();
         let flexible = api.is_flexible(self.version);
-        let mut w = Writer::new(self.version, false);
+        let mut w = Writer::frame(self.version, false);
         w.i16(api.key());
         w.i16(self.version);
         w.i32(self.correlation_id);
@@ -327,7 +327,7 @@ pub fn encode_response_plain(
     correlation_id: i32,
 ) -> Result<Vec<Payload>, EncodeError> {
     let api = response.api();
-    let mut w = Writer::new(version, api.response_header_is_flexible(version));
+    let mut w = Writer::frame(version, api.response_header_is_flexible(version));
     w.i32(correlation_id);
     w.tagged(&mut Vec::new())?;
     w.switch(version, api.is_flexible(version));

@@ -8,6 +8,9 @@ use crate::base::payload::{Bytes, Payload};
 
 type Result<T> = std::result::Result<T, EncodeError>;
 
+/// A frame begins with its length.
+const LENGTH_BYTES: usize = 4;
+
 /// Writes one message of one version.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -19,10 +22,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty frame.
+    /// An empty message.
     #[must_use]
     pub fn new(version: i16, flexible: bool) -> Writer {
         Writer { version, flexible, ..Writer::default() }
+    }
+
+    /// An empty frame that keeps a place for its own length, for [`Writer::into_frame`].
+    #[must_use]
+    pub fn frame(version: i16, flexible: bool) -> Writer {
+        Writer { out: vec![0; LENGTH_BYTES], ..Writer::new(version, flexible) }
     }
 
     /// The version of the message that is written.
@@ -53,21 +62,20 @@ impl Writer {
         (self.parts, len)
     }
 
-    /// What was written, with its length in four bytes before it: a frame as it goes out.
+    /// What was written after [`Writer::frame`], its length in the place kept for it: a frame as it goes out.
     ///
     /// # Errors
     /// If it is longer than a frame may be.
     pub fn into_frame(self) -> Result<Vec<Payload>> {
         let (mut parts, len) = self.into_parts();
+        let len = len.saturating_sub(LENGTH_BYTES);
         let len = i32::try_from(len).map_err(|_| EncodeError::new("longer than a frame may be"))?;
-        match parts.first_mut() {
-            Some(Payload::Bytes(first)) => {
-                let mut head = Vec::with_capacity(first.len() + 4);
-                head.extend_from_slice(&len.to_be_bytes());
-                head.extend_from_slice(first);
-                *first = Bytes::from_vec(head);
+        if let Some(Payload::Bytes(first)) = parts.first_mut() {
+            let mut bytes = std::mem::take(first).into_vec();
+            if let Some(place) = bytes.get_mut(..LENGTH_BYTES) {
+                place.copy_from_slice(&len.to_be_bytes());
             }
-            _ => parts.insert(0, Payload::Bytes(Bytes::from_vec(len.to_be_bytes().to_vec()))),
+            *first = Bytes::from_vec(bytes);
         }
         Ok(parts)
     }
