@@ -35,11 +35,6 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Adds a number of bytes.
-    pub fn add_bytes(&self, bytes: usize) {
-        self.add(u64::try_from(bytes).unwrap_or(u64::MAX));
-    }
-
     /// Raises it to what somebody else has counted.
     pub fn raise_to(&self, count: u64) {
         self.0.fetch_max(count, Ordering::Relaxed);

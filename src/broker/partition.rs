@@ -124,12 +124,6 @@ impl Partition {
         self.synced < self.end
     }
 
-    /// The newest leader epoch that has records, or -1.
-    #[must_use]
-    pub fn last_epoch(&self) -> i32 {
-        self.epochs.last().map_or(-1, |(epoch, _)| *epoch)
-    }
-
     /// The leader epoch of the record at `offset`, or -1.
     #[must_use]
     pub fn epoch_at(&self, offset: Offset) -> i32 {

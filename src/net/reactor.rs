@@ -341,12 +341,6 @@ impl Reactor {
         }
     }
 
-    /// Whether the connection still exists.
-    #[must_use]
-    pub fn is_open(&self, conn: ConnId) -> bool {
-        self.connections.get(conn).is_some()
-    }
-
     /// The peer's address.
     #[must_use]
     pub fn peer(&self, conn: ConnId) -> Option<SocketAddr> {

@@ -173,19 +173,6 @@ impl BatchBuilder {
         self.options.base_offset.checked_add(after).ok_or(RecordError::BadOffset)
     }
 
-    /// Ends the batch at this offset, although its last records are gone: compaction leaves such batches. To be
-    /// called after the last record.
-    ///
-    /// # Errors
-    /// [`RecordError::BadOffset`] if a record lies beyond it.
-    pub fn set_last_offset(&mut self, offset: i64) -> Result<(), RecordError> {
-        let delta = offset.checked_sub(self.options.base_offset);
-        let delta = delta.and_then(|delta| i32::try_from(delta).ok());
-        let delta = delta.filter(|delta| *delta >= self.last_offset_delta);
-        self.last_offset_delta = delta.ok_or(RecordError::BadOffset)?;
-        Ok(())
-    }
-
     /// Number of records so far.
     #[must_use]
     pub fn len(&self) -> usize {

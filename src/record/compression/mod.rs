@@ -86,12 +86,6 @@ impl Codec {
             Codec::Zstd => "zstd",
         }
     }
-
-    /// Whether this build can read and write it.
-    #[must_use]
-    pub fn is_supported(self) -> bool {
-        self == Codec::None || cfg!(feature = "compression")
-    }
 }
 
 /// A stream of decompressed bytes that ends with [`RecordError::TooLarge`] where a limit is crossed.
