@@ -6,5 +6,6 @@ pub mod ids;
 pub mod memory;
 pub mod metrics;
 pub mod payload;
+pub mod planted;
 pub mod rate_limit;
 pub mod time;

@@ -56,7 +56,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
         let _ = waker.wake();
     };
     let (storage, started) =
-        Storage::start(storage_options(config, descriptors, &pools, &mut random), Arc::new(wake))
+        Storage::start(&storage_options(config, descriptors, &pools, &mut random), Arc::new(wake))
             .map_err(|error| Fatal(error.to_string()))?;
     let metrics = Metrics::new(setup(&pools, &storage, &clock));
     metrics.unclean_start.set(i64::from(!started.clean));

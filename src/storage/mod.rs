@@ -24,6 +24,8 @@ mod scan;
 mod segment;
 pub mod snapshot;
 mod startup;
+#[cfg(feature = "testing")]
+pub mod stepped;
 mod syncer;
 mod validate;
 mod writer;

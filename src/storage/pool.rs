@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use super::recovery;
 use super::scan::{Scan, WHOLE};
 use super::startup;
 pub use super::startup::{StartError, Started};
-use super::syncer::{Marks, Syncer};
+use super::syncer::{Marks, SyncCommand, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
 use crate::base::ids::{PartitionId, Ticket, TopicId};
 use crate::base::memory::Pool;
@@ -63,18 +63,16 @@ pub struct Options {
     pub node_id: i32,
 }
 
-/// The threads and what they share.
+/// What all workers share, and the way to them.
 #[derive(Debug)]
-pub struct Storage {
+pub(super) struct Hub {
     data_dir: PathBuf,
     files: Arc<Files>,
     registry: Arc<Registry>,
     remembered: Arc<Remembered>,
     outcomes: Arc<Outcomes>,
-    stats: Arc<StorageCounters>,
-    writers: Vec<Thread<WriteCommand, Closed>>,
-    syncers: Vec<JoinHandle<()>>,
-    readers: Vec<JoinHandle<()>>,
+    pub(super) stats: Arc<StorageCounters>,
+    to_writers: Vec<Sender<WriteCommand>>,
     to_readers: Sender<ReadCommand>,
     journal: Mutex<HashSet<PartitionId>>,
     /// Partitions that were opened or removed: the manifest of the last stop says nothing about them any more.
@@ -82,88 +80,79 @@ pub struct Storage {
     _lock: LockGuard,
 }
 
-#[derive(Debug)]
-struct Thread<C, R> {
-    commands: Sender<C>,
-    handle: JoinHandle<R>,
+/// Those who work, each with its queue.
+pub(super) struct Workers {
+    pub(super) writers: Vec<(Writer, Receiver<WriteCommand>)>,
+    pub(super) syncers: Vec<(Syncer, Receiver<SyncCommand>)>,
+    pub(super) reader: Reader,
+    pub(super) reads: Receiver<ReadCommand>,
 }
 
-impl Storage {
-    /// Opens the data directory and starts the threads. `wake` is called from them when outcomes are ready.
-    ///
-    /// # Errors
-    /// Why the directory cannot be used; nothing in it was changed then.
-    pub fn start(options: Options, wake: Wake) -> Result<(Storage, Started), StartError> {
-        let files = Files::new(Arc::clone(&options.fs), options.files_open_max);
-        let writer_count = options.writers.max(1).saturating_add(1);
-        let opened = startup::open(&options, writer_count)?;
-        let remembered = Arc::new(opened.remembered);
-        let (outcomes, stats) = (Outcomes::new(wake), Arc::new(StorageCounters::default()));
-        let registry = Arc::new(Registry::default());
-        let (to_readers, from_readers) = channel();
-        let from_readers = Arc::new(Mutex::new(from_readers));
-        let mut storage = Storage {
-            data_dir: options.data_dir.clone(),
-            files,
-            registry,
-            remembered,
-            outcomes,
-            stats,
-            writers: Vec::new(),
-            syncers: Vec::new(),
-            readers: Vec::new(),
-            to_readers,
-            journal: Mutex::new(HashSet::new()),
-            touched: Mutex::new(BTreeSet::new()),
-            _lock: opened.lock,
-        };
-        for (number, marks) in opened.marks.into_iter().enumerate() {
-            storage.start_writer(number, marks)?;
-        }
-        for number in 0..options.readers.max(1) {
-            let reader = Reader {
-                files: Arc::clone(&storage.files),
-                registry: Arc::clone(&storage.registry),
-                outcomes: Arc::clone(&storage.outcomes),
-                conversions: Arc::clone(&options.conversions),
-            };
-            let queue = Arc::clone(&from_readers);
-            let handle = spawn(format!("reader-{number}"), move || reader.run(&queue))?;
-            storage.readers.push(handle);
-        }
-        Ok((storage, opened.started))
+/// Opens the data directory and makes the workers.
+pub(super) fn assemble(
+    options: &Options,
+    wake: Wake,
+) -> Result<(Hub, Workers, Started), StartError> {
+    let files = Files::new(Arc::clone(&options.fs), options.files_open_max);
+    let writer_count = options.writers.max(1).saturating_add(1);
+    let opened = startup::open(options, writer_count)?;
+    let (to_readers, reads) = channel();
+    let mut hub = Hub {
+        data_dir: options.data_dir.clone(),
+        files,
+        registry: Arc::new(Registry::default()),
+        remembered: Arc::new(opened.remembered),
+        outcomes: Outcomes::new(wake),
+        stats: Arc::new(StorageCounters::default()),
+        to_writers: Vec::new(),
+        to_readers,
+        journal: Mutex::new(HashSet::new()),
+        touched: Mutex::new(BTreeSet::new()),
+        _lock: opened.lock,
+    };
+    let (mut writers, mut syncers) = (Vec::new(), Vec::new());
+    for marks in opened.marks {
+        let (to_syncer, syncs) = channel();
+        syncers.push((hub.syncer(marks), syncs));
+        let (to_writer, jobs) = channel();
+        writers.push((hub.writer(to_syncer), jobs));
+        hub.to_writers.push(to_writer);
+    }
+    let reader = Reader {
+        files: Arc::clone(&hub.files),
+        registry: Arc::clone(&hub.registry),
+        outcomes: Arc::clone(&hub.outcomes),
+        conversions: Arc::clone(&options.conversions),
+    };
+    Ok((hub, Workers { writers, syncers, reader, reads }, opened.started))
+}
+
+impl Hub {
+    fn syncer(&self, marks: Marks) -> Syncer {
+        Syncer::new(
+            Arc::clone(&self.files),
+            Arc::clone(&self.outcomes),
+            Arc::clone(&self.stats),
+            marks,
+        )
     }
 
-    fn start_writer(&mut self, number: usize, marks: Marks) -> Result<(), StartError> {
-        let (to_syncer, syncs) = channel();
-        let syncer = Syncer {
-            files: Arc::clone(&self.files),
-            outcomes: Arc::clone(&self.outcomes),
-            stats: Arc::clone(&self.stats),
-            marks,
-        };
-        let handle = spawn(format!("syncer-{number}"), move || syncer.run(&syncs))?;
-        self.syncers.push(handle);
-        let writer = Writer {
+    fn writer(&self, syncer: Sender<SyncCommand>) -> Writer {
+        Writer {
             data_dir: self.data_dir.clone(),
             files: Arc::clone(&self.files),
             registry: Arc::clone(&self.registry),
             remembered: Arc::clone(&self.remembered),
             outcomes: Arc::clone(&self.outcomes),
             stats: Arc::clone(&self.stats),
-            syncer: to_syncer,
+            syncer,
             readers: self.to_readers.clone(),
             partitions: BTreeMap::new(),
             unopened: BTreeMap::new(),
-        };
-        let (commands, jobs) = channel();
-        let handle = spawn(format!("writer-{number}"), move || writer.run(&jobs))?;
-        self.writers.push(Thread { commands, handle });
-        Ok(())
+        }
     }
 
-    /// Hands over a job.
-    pub fn submit(&self, job: Job) {
+    pub(super) fn submit(&self, job: Job) {
         let partition = match &job {
             Job::Read(_) | Job::FindTimes(_) | Job::Convert(_) | Job::Warm { .. } => {
                 let _ = self.to_readers.send(ReadCommand::Job(job));
@@ -192,42 +181,43 @@ impl Storage {
         let number = if lock(&self.journal).contains(&partition) {
             0
         } else {
-            startup::writer_of(partition, self.writers.len())
+            startup::writer_of(partition, self.to_writers.len())
         };
-        if let Some(writer) = self.writers.get(number) {
-            let _ = writer.commands.send(command);
+        if let Some(writer) = self.to_writers.get(number) {
+            let _ = writer.send(command);
         }
     }
 
-    /// Moves all outcomes that are ready to the end of `taken`.
-    pub fn take_outcomes(&self, taken: &mut Vec<Outcome>) {
+    pub(super) fn take_outcomes(&self, taken: &mut Vec<Outcome>) {
         self.outcomes.take(taken);
     }
 
-    /// Waits until an outcome is ready, or for so long. For the start, before there is a loop to wake.
-    pub fn wait_outcomes(&self, timeout: Duration) {
-        self.outcomes.wait(timeout);
-    }
-
-    /// Opens a partition of the journal and hands over all its batches, in order.
-    ///
-    /// # Errors
-    /// Why it cannot be read to its end.
-    pub fn replay(
+    /// Asks for a partition of the journal to be opened; the answer comes once its writer has worked.
+    pub(super) fn open_journal(
         &self,
         partition: PartitionId,
         topic: &str,
         config: &Arc<LogConfig>,
-        visit: &mut dyn FnMut(&BatchHeader, &Bytes),
-    ) -> Result<Opened, StorageError> {
+    ) -> Receiver<Result<Opened, StorageError>> {
         let (topic, config) = (Arc::from(topic), Arc::clone(config));
         let open = Open { ticket: Ticket(0), partition, topic, config };
         self.note_topic(&open);
         let (reply, answer) = channel();
         self.send(partition, WriteCommand::Open(open, reply));
-        let gone = || StorageError::content("open", &self.data_dir, "the writer has ended");
-        let opened = answer.recv().map_err(|_| gone())??;
-        let log = self.registry.get(partition).ok_or_else(gone)?;
+        answer
+    }
+
+    pub(super) fn writer_is_gone(&self) -> StorageError {
+        StorageError::content("open", &self.data_dir, "the writer has ended")
+    }
+
+    /// Hands over all batches of an open partition, in order.
+    pub(super) fn read_journal(
+        &self,
+        partition: PartitionId,
+        visit: &mut dyn FnMut(&BatchHeader, &Bytes),
+    ) -> Result<(), StorageError> {
+        let log = self.registry.get(partition).ok_or_else(|| self.writer_is_gone())?;
         let view = log.view();
         for (segment, _) in view.from(view.log_start) {
             if segment.size() == 0 {
@@ -247,15 +237,10 @@ impl Storage {
                 }
             }
         }
-        Ok(opened)
+        Ok(())
     }
 
-    /// Sorts out the partitions' directories once the journal is known: those of removed topics and those that were on
-    /// their way out are unlinked, those that nobody knows are renamed and kept.
-    ///
-    /// # Errors
-    /// What the disk refused.
-    pub fn sort_out_directories(
+    pub(super) fn sort_out_directories(
         &self,
         known: &[(PartitionId, Arc<str>)],
         removed: &[TopicId],
@@ -305,16 +290,115 @@ impl Storage {
         if renamed { fs.sync_dir(&self.data_dir) } else { Ok(()) }
     }
 
+    /// Leaves what a clean start needs.
+    pub(super) fn leave(&self, mut closed: Closed, now: WallMs) -> Result<(), StorageError> {
+        closed.clean &= self.stats.syncs_failed.get() == 0;
+        let touched = lock(&self.touched).clone();
+        let untouched = self.remembered.manifest.values();
+        closed
+            .partitions
+            .extend(untouched.filter(|entry| !touched.contains(&entry.partition)).cloned());
+        startup::leave(&*self.files.fs, &self.data_dir, closed, now)
+    }
+
+    /// Tells all writers that nothing follows.
+    pub(super) fn stop_writers(&self) {
+        for writer in &self.to_writers {
+            let _ = writer.send(WriteCommand::Stop);
+        }
+    }
+}
+
+/// The threads.
+#[derive(Debug)]
+pub struct Storage {
+    hub: Hub,
+    writers: Vec<JoinHandle<Closed>>,
+    syncers: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Storage {
+    /// Opens the data directory and starts the threads. `wake` is called from them when outcomes are ready.
+    ///
+    /// # Errors
+    /// Why the directory cannot be used; nothing in it was changed then.
+    pub fn start(options: &Options, wake: Wake) -> Result<(Storage, Started), StartError> {
+        let (hub, workers, started) = assemble(options, wake)?;
+        let (writers, syncers, readers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut storage = Storage { hub, writers, syncers, readers };
+        for (number, (writer, jobs)) in workers.writers.into_iter().enumerate() {
+            let work = move || writer.run(&jobs);
+            storage.writers.push(spawn(format!("writer-{number}"), work)?);
+        }
+        for (number, (syncer, syncs)) in workers.syncers.into_iter().enumerate() {
+            let work = move || syncer.run(&syncs);
+            storage.syncers.push(spawn(format!("syncer-{number}"), work)?);
+        }
+        let reads = Arc::new(Mutex::new(workers.reads));
+        for number in 0..options.readers.max(1) {
+            let (reader, reads) = (workers.reader.clone(), Arc::clone(&reads));
+            let work = move || reader.run(&reads);
+            storage.readers.push(spawn(format!("reader-{number}"), work)?);
+        }
+        Ok((storage, started))
+    }
+
+    /// Hands over a job.
+    pub fn submit(&self, job: Job) {
+        self.hub.submit(job);
+    }
+
+    /// Moves all outcomes that are ready to the end of `taken`.
+    pub fn take_outcomes(&self, taken: &mut Vec<Outcome>) {
+        self.hub.take_outcomes(taken);
+    }
+
+    /// Waits until an outcome is ready, or for so long. For the start, before there is a loop to wake.
+    pub fn wait_outcomes(&self, timeout: Duration) {
+        self.hub.outcomes.wait(timeout);
+    }
+
+    /// Opens a partition of the journal and hands over all its batches, in order.
+    ///
+    /// # Errors
+    /// Why it cannot be read to its end.
+    pub fn replay(
+        &self,
+        partition: PartitionId,
+        topic: &str,
+        config: &Arc<LogConfig>,
+        visit: &mut dyn FnMut(&BatchHeader, &Bytes),
+    ) -> Result<Opened, StorageError> {
+        let answer = self.hub.open_journal(partition, topic, config);
+        let opened = answer.recv().map_err(|_| self.hub.writer_is_gone())??;
+        self.hub.read_journal(partition, visit)?;
+        Ok(opened)
+    }
+
+    /// Sorts out the partitions' directories once the journal is known: those of removed topics and those that were on
+    /// their way out are unlinked, those that nobody knows are renamed and kept.
+    ///
+    /// # Errors
+    /// What the disk refused.
+    pub fn sort_out_directories(
+        &self,
+        known: &[(PartitionId, Arc<str>)],
+        removed: &[TopicId],
+    ) -> Result<(), StorageError> {
+        self.hub.sort_out_directories(known, removed)
+    }
+
     /// What storage counts.
     #[must_use]
     pub fn stats(&self) -> &Arc<StorageCounters> {
-        &self.stats
+        &self.hub.stats
     }
 
     /// Files that are open now.
     #[must_use]
     pub fn files_open(&self) -> u64 {
-        as_u64(self.files.open_count())
+        as_u64(self.hub.files.open_count())
     }
 
     /// Finishes all jobs, syncs everything, and leaves what a clean start needs, the marker last. `now` is the wall time;
@@ -323,31 +407,21 @@ impl Storage {
     /// # Errors
     /// Why the stop is not a clean one. All threads have ended all the same.
     pub fn shutdown(mut self, now: WallMs) -> Result<(), StorageError> {
-        for writer in &self.writers {
-            let _ = writer.commands.send(WriteCommand::Stop);
-        }
+        self.hub.stop_writers();
         let mut closed = Closed { partitions: Vec::new(), clean: true };
         for writer in std::mem::take(&mut self.writers) {
-            let of_one = writer.handle.join().unwrap_or_default();
-            closed.clean &= of_one.clean;
-            closed.partitions.extend(of_one.partitions);
+            closed.add(writer.join().unwrap_or_default());
         }
         for syncer in std::mem::take(&mut self.syncers) {
             closed.clean &= syncer.join().is_ok();
         }
         for _ in &self.readers {
-            let _ = self.to_readers.send(ReadCommand::Stop);
+            let _ = self.hub.to_readers.send(ReadCommand::Stop);
         }
         for reader in std::mem::take(&mut self.readers) {
             let _ = reader.join();
         }
-        closed.clean &= self.stats.syncs_failed.get() == 0;
-        let touched = lock(&self.touched).clone();
-        let untouched = self.remembered.manifest.values();
-        closed
-            .partitions
-            .extend(untouched.filter(|entry| !touched.contains(&entry.partition)).cloned());
-        startup::leave(&*self.files.fs, &self.data_dir, closed, now)
+        self.hub.leave(closed, now)
     }
 }
 

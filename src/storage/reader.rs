@@ -43,7 +43,7 @@ pub(super) enum ReadCommand {
 }
 
 /// One reading thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) files: Arc<Files>,
     pub(super) registry: Arc<Registry>,
@@ -71,18 +71,26 @@ impl Reader {
     pub(super) fn run(self, commands: &Mutex<Receiver<ReadCommand>>) {
         loop {
             let command = lock(commands).recv();
-            let outcome = match command {
-                Ok(ReadCommand::Job(job)) => self.do_job(job),
-                Ok(ReadCommand::RemoveTree(dir)) => {
-                    if let Err(error) = directories::remove_tree(&*self.files.fs, &dir) {
-                        log::warn!("{error}");
-                    }
-                    None
-                }
+            match command {
                 Ok(ReadCommand::Stop) | Err(_) => return,
-            };
-            self.outcomes.report(outcome.into_iter().collect(), false);
+                Ok(command) => self.turn(command),
+            }
         }
+    }
+
+    /// Does one thing and reports.
+    pub(super) fn turn(&self, command: ReadCommand) {
+        let outcome = match command {
+            ReadCommand::Job(job) => self.do_job(job),
+            ReadCommand::RemoveTree(dir) => {
+                if let Err(error) = directories::remove_tree(&*self.files.fs, &dir) {
+                    log::warn!("{error}");
+                }
+                None
+            }
+            ReadCommand::Stop => None,
+        };
+        self.outcomes.report(outcome.into_iter().collect(), false);
     }
 
     fn do_job(&self, job: Job) -> Option<Outcome> {

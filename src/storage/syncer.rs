@@ -14,6 +14,7 @@ use super::outcomes::Outcomes;
 use super::partition::SyncWork;
 use crate::base::ids::PartitionId;
 use crate::base::metrics::StorageCounters;
+use crate::base::time::Mono;
 
 /// How long a durable mark may be behind.
 const MARKS_EVERY: Duration = Duration::from_secs(1);
@@ -99,48 +100,74 @@ impl Marks {
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Syncer {
-    pub(super) files: Arc<Files>,
-    pub(super) outcomes: Arc<Outcomes>,
-    pub(super) stats: Arc<StorageCounters>,
-    pub(super) marks: Marks,
+    files: Arc<Files>,
+    outcomes: Arc<Outcomes>,
+    stats: Arc<StorageCounters>,
+    marks: Marks,
+    /// When the marks are to be written.
+    marks_at: Option<Mono>,
 }
 
 impl Syncer {
+    pub(super) fn new(
+        files: Arc<Files>,
+        outcomes: Arc<Outcomes>,
+        stats: Arc<StorageCounters>,
+        marks: Marks,
+    ) -> Syncer {
+        Syncer { files, outcomes, stats, marks, marks_at: None }
+    }
+
     /// Works until it is told to stop.
     pub(super) fn run(mut self, commands: &Receiver<SyncCommand>) {
-        let mut marks_at: Option<Instant> = None;
+        let begun = now();
+        let mono = || Mono::default() + now().saturating_duration_since(begun);
         loop {
-            let first = match marks_at {
+            let first = match self.marks_at {
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => commands.recv_timeout(at.saturating_duration_since(now())),
+                Some(at) => commands.recv_timeout(at.since(mono())),
             };
-            let mut batch = match first {
-                Ok(command) => vec![command],
-                Err(RecvTimeoutError::Timeout) => Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => vec![SyncCommand::Stop],
+            let first = match first {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(SyncCommand::Stop),
             };
-            batch.extend(commands.try_iter());
-            let stop = self.work(batch);
-            if stop || marks_at.is_some_and(|at| at <= now()) {
-                self.marks.write();
-            }
-            if stop {
+            if self.turn(first.into_iter().chain(commands.try_iter()), mono) {
                 return;
-            }
-            if self.marks.dirty.is_empty() {
-                marks_at = None;
-            } else if marks_at.is_none() {
-                marks_at = Some(now() + MARKS_EVERY);
             }
         }
     }
 
+    /// Does all that waits, and writes the marks if it is time. `true`: it was told to stop.
+    pub(super) fn turn(
+        &mut self,
+        commands: impl Iterator<Item = SyncCommand>,
+        now: impl Fn() -> Mono,
+    ) -> bool {
+        let stop = self.work(commands);
+        if stop || self.marks_at.is_some_and(|at| at <= now()) {
+            self.marks.write();
+        }
+        if self.marks.dirty.is_empty() {
+            self.marks_at = None;
+        } else if self.marks_at.is_none() {
+            self.marks_at = Some(now() + MARKS_EVERY);
+        }
+        stop
+    }
+
+    /// When the marks are to be written, if something has to be.
+    #[cfg(feature = "testing")]
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        self.marks_at
+    }
+
     /// Does what is asked, one sync per file. `true`: it was told to stop.
-    fn work(&mut self, batch: Vec<SyncCommand>) -> bool {
+    fn work(&mut self, commands: impl Iterator<Item = SyncCommand>) -> bool {
         let mut works = Waiting::default();
         let mut forgotten = Vec::new();
         let mut stop = false;
-        for command in batch {
+        for command in commands {
             match command {
                 SyncCommand::Work(work) => works.add(work),
                 SyncCommand::Lower(mark) => {

@@ -96,6 +96,14 @@ pub(super) struct Closed {
     pub(super) clean: bool,
 }
 
+impl Closed {
+    /// Adds what another writer leaves.
+    pub(super) fn add(&mut self, other: Closed) {
+        self.clean &= other.clean;
+        self.partitions.extend(other.partitions);
+    }
+}
+
 /// Outcomes on their way, and whether one of them must ring the bell.
 #[derive(Default)]
 struct Report {
@@ -125,30 +133,36 @@ impl Writer {
     /// Works until it is told to stop; then closes all partitions. The syncer stops after it.
     pub(super) fn run(mut self, commands: &Receiver<WriteCommand>) -> Closed {
         while let Ok(first) = commands.recv() {
-            let mut report = Report::default();
-            let mut groups = Groups::default();
-            let mut stop = false;
-            for command in std::iter::once(first).chain(commands.try_iter().take(JOBS_MAX)) {
-                match command {
-                    WriteCommand::Job(Job::Append(append)) => groups.add(append),
-                    WriteCommand::Job(job) => {
-                        self.append_groups(&mut groups, &mut report);
-                        self.do_job(job, &mut report);
-                    }
-                    WriteCommand::Open(open, reply) => {
-                        let _ = reply.send(self.open(&open));
-                    }
-                    WriteCommand::Stop => stop = true,
-                }
-            }
-            self.append_groups(&mut groups, &mut report);
-            self.outcomes.report(report.outcomes, !report.loud);
-            if stop {
+            let waiting = std::iter::once(first).chain(commands.try_iter().take(JOBS_MAX));
+            if self.turn(waiting) {
                 return self.close();
             }
         }
         // Dropped without a stop: as after a crash.
         Closed::default()
+    }
+
+    /// Does all that waits and reports. `true`: it was told to stop.
+    pub(super) fn turn(&mut self, commands: impl Iterator<Item = WriteCommand>) -> bool {
+        let mut report = Report::default();
+        let mut groups = Groups::default();
+        let mut stop = false;
+        for command in commands {
+            match command {
+                WriteCommand::Job(Job::Append(append)) => groups.add(append),
+                WriteCommand::Job(job) => {
+                    self.append_groups(&mut groups, &mut report);
+                    self.do_job(job, &mut report);
+                }
+                WriteCommand::Open(open, reply) => {
+                    let _ = reply.send(self.open(&open));
+                }
+                WriteCommand::Stop => stop = true,
+            }
+        }
+        self.append_groups(&mut groups, &mut report);
+        self.outcomes.report(report.outcomes, !report.loud);
+        stop
     }
 
     fn do_job(&mut self, job: Job, report: &mut Report) {
@@ -325,7 +339,7 @@ impl Writer {
     }
 
     /// Closes all partitions; the syncer has everything when this returns.
-    fn close(mut self) -> Closed {
+    pub(super) fn close(mut self) -> Closed {
         // The manifest could not say what is in a partition that holds records and was never opened.
         let known = |id| self.remembered.marks.contains_key(id);
         let clean = !self.unopened.keys().any(known);

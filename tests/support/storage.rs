@@ -135,7 +135,7 @@ impl Bench {
         let wake = Arc::new(move || {
             counter.fetch_add(1, Ordering::SeqCst);
         });
-        let (storage, started) = Storage::start(options, wake)?;
+        let (storage, started) = Storage::start(&options, wake)?;
         let tickets = AtomicU64::new(1);
         Ok(Bench { storage, started, tickets, pending: std::sync::Mutex::default(), wakes })
     }
