@@ -215,6 +215,7 @@ impl Broker {
                 state.topics.removed(&mut ctx, &mut state.table, partition, &result);
                 self.progress(partition, now, out);
             }
+            Outcome::Trimmed { .. } | Outcome::Upkept(_) => {}
             Outcome::Warmed { .. } => {} // the server's own business
         }
     }

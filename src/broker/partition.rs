@@ -185,7 +185,7 @@ mod tests {
     fn the_end_of_an_epoch_is_the_start_of_the_next() {
         let mut partition = Partition::default();
         let epochs = vec![(1, 10), (3, 20)];
-        partition.opened(Opened { log_start: 10, log_end: 30, bytes: 0, epochs });
+        partition.opened(Opened { log_start: 10, log_end: 30, epochs, ..Opened::default() });
         assert_eq!(partition.end_of_epoch(0), None);
         assert_eq!(partition.end_of_epoch(1), Some((1, 20)));
         assert_eq!(partition.end_of_epoch(2), Some((1, 20)));

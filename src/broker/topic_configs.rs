@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::config_table::{
-    Settings, is_former_topic_key, parse_bool, parse_int, parse_list, topic_row, validate,
+    Settings, is_former_topic_key, parse_bool, parse_double, parse_int, parse_list, topic_row,
+    validate,
 };
 use crate::record::compression::Codec;
 use crate::storage::job::LogConfig;
@@ -81,7 +82,23 @@ pub fn log_config(configs: &TopicConfigs, settings: &Settings) -> LogConfig {
         delete: has_policy("delete"),
         retention_ms: number("retention.ms"),
         retention_bytes: number("retention.bytes"),
+        retention_check_ms: check_interval(settings),
+        delete_retention_ms: number("delete.retention.ms"),
+        min_compaction_lag_ms: number("min.compaction.lag.ms"),
+        max_compaction_lag_ms: number("max.compaction.lag.ms"),
+        min_dirty_permille: permille(&text("min.cleanable.dirty.ratio")),
     }
+}
+
+fn check_interval(settings: &Settings) -> i64 {
+    let value = settings.get("log.retention.check.interval.ms");
+    value.and_then(|value| parse_int(value).ok()).unwrap_or(i64::MAX)
+}
+
+/// A fraction in thousandths, rounded down.
+fn permille(text: &str) -> u32 {
+    let thousandths = parse_double(text).unwrap_or(1.0) * 1000.0;
+    (0..=1000).rev().find(|whole| f64::from(*whole) <= thousandths).unwrap_or(0)
 }
 
 /// The codec that a topic's batches must have, by Kafka's number; `None`: the producer's.

@@ -253,6 +253,7 @@ pub(super) fn failure_of(outcome: &Outcome) -> Option<&StorageError> {
     match outcome {
         Outcome::Opened { result: Err(error), .. }
         | Outcome::Removed { result: Err(error), .. }
+        | Outcome::Trimmed { result: Err(error), .. }
         | Outcome::Appended { result: Err(AppendError::Storage(error)), .. } => Some(error),
         _ => None,
     }

@@ -12,12 +12,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::FlockOperation;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::job::StorageError;
 use crate::base::payload::RangeFile;
+use crate::base::time::WallMs;
 
 /// An open file.
 pub trait File: RangeFile {
@@ -44,6 +46,14 @@ pub trait File: RangeFile {
     /// # Errors
     /// What the operating system says.
     fn size(&self) -> io::Result<u64>;
+
+    /// When the file was last written, as the file system has it. 1970: it cannot tell.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn modified(&self) -> io::Result<WallMs> {
+        Ok(0)
+    }
 
     /// Forgets the clean pages that the kernel keeps, so that the next read sees the disk. Best effort.
     fn drop_cache(&self);
@@ -285,6 +295,12 @@ impl File for RealFile {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn modified(&self) -> io::Result<WallMs> {
+        let modified = self.0.metadata()?.modified()?;
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(i64::try_from(since.as_millis()).unwrap_or(0))
     }
 
     fn drop_cache(&self) {

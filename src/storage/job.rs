@@ -43,6 +43,17 @@ pub struct LogConfig {
     pub retention_ms: i64,
     /// Size beyond which old segments may be removed; -1: never (`retention.bytes`).
     pub retention_bytes: i64,
+    /// How long after its last write a segment stays at least, whatever its records' timestamps, in milliseconds
+    /// (`log.retention.check.interval.ms`).
+    pub retention_check_ms: i64,
+    /// How long a compacted topic keeps the marker of a removed key, in milliseconds (`delete.retention.ms`).
+    pub delete_retention_ms: i64,
+    /// The shortest time for which a record escapes compaction, in milliseconds (`min.compaction.lag.ms`).
+    pub min_compaction_lag_ms: i64,
+    /// The longest time for which a record may escape compaction, in milliseconds (`max.compaction.lag.ms`).
+    pub max_compaction_lag_ms: i64,
+    /// The part of a log, in thousandths, that must be uncompacted before it is compacted (`min.cleanable.dirty.ratio`).
+    pub min_dirty_permille: u32,
 }
 
 /// Something to be done with files.
@@ -64,6 +75,18 @@ pub enum Job {
         /// Its new configuration.
         config: Arc<LogConfig>,
     },
+    /// Raises the first offset of a log durably; what lies below is never given again, and its segments go with the
+    /// next upkeep. Answered by [`Outcome::Trimmed`].
+    Trim {
+        /// Names the job.
+        ticket: Ticket,
+        /// The partition.
+        partition: PartitionId,
+        /// The new first offset: not beyond what is on the disk. One below the current first offset changes nothing.
+        offset: Offset,
+    },
+    /// Closes a segment that is old enough and removes what need not be kept. Answered by [`Outcome::Upkept`].
+    Upkeep(Upkeep),
     /// Closes a partition and renames its directory durably, out of the way of a new one of the same name; the
     /// files are unlinked later in the background. Answered by [`Outcome::Removed`].
     Remove {
@@ -99,6 +122,20 @@ pub struct Open {
     pub topic: Arc<str>,
     /// How its log is kept.
     pub config: Arc<LogConfig>,
+}
+
+/// Looks after one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Upkeep {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The broker's time.
+    pub now: WallMs,
+    /// Whether that time may be trusted: nothing is removed for its age otherwise.
+    pub expire: bool,
+    /// Whether space is short over all partitions: the oldest segment goes though nothing else asks for it, the one
+    /// that is being written closed first if there is no other.
+    pub free: bool,
 }
 
 /// Appends batches in format 2 to a partition.
@@ -241,6 +278,17 @@ pub enum Outcome {
         /// An error ends all acknowledgements for this partition.
         result: Result<(), StorageError>,
     },
+    /// A log begins later from now on, durably.
+    Trimmed {
+        /// The job.
+        ticket: Ticket,
+        /// The partition.
+        partition: PartitionId,
+        /// The log's first offset.
+        result: Result<Offset, StorageError>,
+    },
+    /// A partition was looked after.
+    Upkept(Upkept),
     /// A partition's directory is out of the way.
     Removed {
         /// The job.
@@ -291,6 +339,25 @@ pub struct Opened {
     pub bytes: u64,
     /// Leader epochs and the first offset of each, both rising.
     pub epochs: Vec<(i32, Offset)>,
+    /// As in [`Upkept`].
+    pub oldest: Option<WallMs>,
+    /// As in [`Upkept`].
+    pub due: Option<WallMs>,
+}
+
+/// How upkeep left a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upkept {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset.
+    pub log_start: Offset,
+    /// Bytes in all segments.
+    pub bytes: u64,
+    /// The age of the oldest segment that is closed, as the moment from which it counts. `None`: no segment is closed.
+    pub oldest: Option<WallMs>,
+    /// When the partition wants to be looked after next. `None`: not before something is appended or configured.
+    pub due: Option<WallMs>,
 }
 
 /// Where batches were written.
@@ -308,6 +375,8 @@ pub struct Appended {
     pub bytes: u64,
     /// Whether an idempotent producer sent this before, and nothing was written.
     pub duplicate: bool,
+    /// When the partition wants to be looked after, as in [`Upkept`].
+    pub due: Option<WallMs>,
 }
 
 /// Why batches were refused.

@@ -4,6 +4,7 @@
 //! write that failed is undone before the next, or the partition goes offline.
 
 mod append;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,7 +123,8 @@ impl Partition {
     pub(super) fn opened(&self) -> Opened {
         let bytes = self.log.view().segments.iter().map(|segment| segment.size()).sum();
         let epochs = self.epochs.clone();
-        Opened { log_start: self.log_start, log_end: self.end, bytes, epochs }
+        let (oldest, due) = (None, None);
+        Opened { log_start: self.log_start, log_end: self.end, bytes, epochs, oldest, due }
     }
 
     pub(super) fn configure(&mut self, config: Arc<LogConfig>) {

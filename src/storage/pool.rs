@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::directories;
 use super::files::{Files, lock};
 use super::fs::{Fs, LockGuard, as_u64};
-use super::job::{Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError};
+use super::job::{Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
 use super::reader::{ReadCommand, Reader};
@@ -165,6 +165,8 @@ impl Hub {
             Job::Append(append) => append.partition,
             Job::Sync { partition }
             | Job::Configure { partition, .. }
+            | Job::Trim { partition, .. }
+            | Job::Upkeep(Upkeep { partition, .. })
             | Job::Remove { partition, .. } => *partition,
         };
         self.send(partition, WriteCommand::Job(job));

@@ -20,7 +20,7 @@ use super::partition::{Found, Partition, dir_of};
 use super::reader::ReadCommand;
 use super::recovery;
 use super::syncer::SyncCommand;
-use crate::base::ids::{PartitionId, Ticket};
+use crate::base::ids::{Offset, PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
 
 /// Most jobs that are taken before their outcomes are reported.
@@ -175,6 +175,17 @@ impl Writer {
             }
             Job::Sync { partition } => self.sync(partition, report),
             Job::Configure { partition, config } => self.configure(partition, config),
+            Job::Trim { ticket, partition, offset } => {
+                let result = self.trim(partition, offset);
+                report.loud = true;
+                report.outcomes.push(Outcome::Trimmed { ticket, partition, result });
+            }
+            Job::Upkeep(upkeep) => {
+                if let Some(partition) = self.partitions.get_mut(&upkeep.partition) {
+                    report.loud = true;
+                    report.outcomes.push(Outcome::Upkept(partition.upkeep(&upkeep)));
+                }
+            }
             Job::Remove { ticket, partition } => {
                 let result = self.remove(partition);
                 report.loud = true;
@@ -192,6 +203,13 @@ impl Writer {
     fn configure(&mut self, partition: PartitionId, config: Arc<LogConfig>) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
             partition.configure(config);
+        }
+    }
+
+    fn trim(&mut self, id: PartitionId, offset: Offset) -> Result<Offset, StorageError> {
+        match self.partitions.get_mut(&id) {
+            Some(partition) => partition.trim(offset),
+            None => Err(StorageError::content("trim", &self.data_dir, "no such partition")),
         }
     }
 

@@ -17,7 +17,9 @@ use chronik::broker::options::Options;
 use chronik::record::batch::{Batches, set_base_offset};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::records::RecordReader;
-use chronik::storage::job::{AppendError, Appended, Job, Opened, Outcome, ReadError};
+use chronik::storage::job::{
+    AppendError, Appended, Job, Opened, Outcome, ReadError, Upkeep, Upkept,
+};
 use chronik::wire::api::{Request, Response};
 use chronik::wire::messages::*;
 use chronik::wire::records::Records;
@@ -26,6 +28,7 @@ use chronik::wire::records::Records;
 #[derive(Default)]
 struct Log {
     batches: Vec<(Offset, Offset, Bytes)>,
+    start: Offset,
     end: Offset,
 }
 
@@ -223,8 +226,9 @@ impl Harness {
         match job {
             Job::Open(open) => {
                 self.logs.entry(open.partition).or_default();
-                let end = self.logs[&open.partition].end;
-                let opened = Opened { log_end: end, ..Opened::default() };
+                let log = &self.logs[&open.partition];
+                let (log_start, log_end) = (log.start, log.end);
+                let opened = Opened { log_start, log_end, ..Opened::default() };
                 self.outcomes.push_back(Outcome::Opened {
                     ticket: open.ticket,
                     partition: open.partition,
@@ -272,6 +276,13 @@ impl Harness {
                 let result = Ok(convert.records);
                 self.outcomes.push_back(Outcome::Converted { ticket: convert.ticket, result });
             }
+            Job::Trim { ticket, partition, offset } => {
+                let log = self.logs.get_mut(&partition).unwrap();
+                log.start = log.start.max(offset);
+                let result = Ok(log.start);
+                self.outcomes.push_back(Outcome::Trimmed { ticket, partition, result });
+            }
+            Job::Upkeep(upkeep) => self.upkeep(&upkeep),
             Job::Configure { .. } | Job::Warm { .. } => {}
         }
     }
@@ -300,6 +311,17 @@ impl Harness {
             bytes,
             ..Appended::default()
         })
+    }
+
+    fn upkeep(&mut self, upkeep: &Upkeep) {
+        let log_start = self.logs.get(&upkeep.partition).map_or(0, |log| log.start);
+        self.outcomes.push_back(Outcome::Upkept(Upkept {
+            partition: upkeep.partition,
+            log_start,
+            bytes: 0,
+            oldest: None,
+            due: None,
+        }));
     }
 
     fn synced(&mut self, partition: PartitionId, end: Offset) {

@@ -57,6 +57,11 @@ pub(crate) fn config() -> LogConfig {
         delete: true,
         retention_ms: -1,
         retention_bytes: -1,
+        retention_check_ms: 0,
+        delete_retention_ms: 86_400_000,
+        min_compaction_lag_ms: 0,
+        max_compaction_lag_ms: i64::MAX,
+        min_dirty_permille: 500,
     }
 }
 

@@ -110,6 +110,7 @@ impl Partition {
             log_start: self.log_start,
             bytes: position.saturating_sub(start),
             duplicate: false,
+            due: None,
         })
     }
 
@@ -141,6 +142,7 @@ impl Partition {
                         log_start,
                         bytes: 0,
                         duplicate: true,
+                        due: None,
                     }));
                 }
                 Some(_) => return Err(AppendError::SequenceGap),
