@@ -29,6 +29,7 @@
 //! | [`storage`]  | Kafka's files: append, sync, read, recover                          | `base`, `record`          |
 //! | [`broker`]   | what requests mean: a state machine without I/O                     | those, `storage::job` only|
 //! | [`start`]    | the journal's replay and the opening of partitions                  | `base`, `record`, `storage`, `broker` |
+//! | `testing`    | what stands in for the world in tests; not in the broker            | all but `net`, `server`   |
 //! | [`config`], [`cli`], [`log_setup`] | what the operator says                        | `base`, `wire`            |
 //! | [`decode`], [`dump_log`] | frames and files as text                                | all but `server`          |
 //! | [`server`]   | the loop: the only one that knows everybody                         | all                       |
@@ -41,6 +42,8 @@ pub mod wire;
 pub mod storage;
 pub mod broker;
 pub mod start;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod config;
 pub mod log_setup;
 pub mod decode;
