@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) trace: u64,
     pub(crate) starts: u64,
     pub(crate) log: Option<Vec<String>>,
+    /// How many of the disk's operations stand in it.
+    history_told: usize,
     /// The answer to a question of the world's own.
     pub(crate) own_answer: Option<Response>,
     pub(crate) own_next: u64,
@@ -96,6 +98,7 @@ impl World {
             trace: 0xcbf2_9ce4_8422_2325,
             starts: 0,
             log: None,
+            history_told: 0,
             own_answer: None,
             own_next: 0,
         }
@@ -135,6 +138,10 @@ impl World {
     /// Notes something for a trace that people read.
     pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
         if let Some(log) = &mut self.log {
+            let history = self.disk.history();
+            let new = history.iter().skip(self.history_told);
+            log.extend(new.map(|operation| format!("    {operation}")));
+            self.history_told = history.len();
             log.push(what());
         }
     }
@@ -370,12 +377,14 @@ impl World {
     fn set_clock(&mut self, word: u64) -> Done {
         self.end_turn()?;
         let passed = self.now.mono.0 as i64 / 1000;
+        let before = self.now.wall;
         self.now.wall = match word % 4 {
             0 => passed,
             1 => TODAY + passed,
             2 => self.now.wall + 10 * YEAR_MS,
             _ => (self.now.wall - 10 * YEAR_MS).max(0),
         };
+        self.model.commits.may_expire |= before >= TODAY && self.now.wall > before + YEAR_MS;
         let now = self.now;
         if let Some(node) = &mut self.node {
             node.broker.clock_was_set(now);
@@ -524,6 +533,10 @@ impl World {
     fn start(&mut self, word: u64) -> Done {
         self.starts += 1;
         self.say(|| "  starts".to_owned());
+        if self.log.is_some() {
+            self.disk.keep_history();
+            self.history_told = 0;
+        }
         let mut random = Random::new(self.random.next_u64());
         let (node, is_clean) = Node::start(&self.disk, self.now, &mut random)
             .map_err(|error| format!("the start fails: {error}"))?;

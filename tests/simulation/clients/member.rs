@@ -2,6 +2,7 @@
 
 use chronik::base::ids::PartitionId;
 use chronik::base::payload::Bytes;
+use chronik::base::time::Mono;
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::{
@@ -30,7 +31,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Join,
-    Share,
+    Share { sent: Mono },
     Beat,
     Commit { key: Key, number: u64, offset: i64, newest: i32 },
     Leave,
@@ -167,7 +168,7 @@ impl Client for Member {
         }
         self.asked = match self.stage.clone() {
             Stage::Outside => Some((self.join(desk), Asked::Join)),
-            Stage::Joined { members } => Some((self.share(desk, &members), Asked::Share)),
+            Stage::Joined { members } => Some((self.share(desk, &members), Asked::Share { sent: desk.now.mono })),
             Stage::Inside => match desk.below(12) {
                 0 => {
                     desk.model.group.left(&self.id);
@@ -190,8 +191,9 @@ impl Client for Member {
             (Asked::Join, Response::JoinGroup(response)) if response.error_code == 0 => {
                 group.joined(response.generation_id, now)
             }
-            (Asked::Share, Response::SyncGroup(response)) if response.error_code == 0 => {
-                group.shared(self.generation, &self.id, now);
+            (Asked::Share { sent }, Response::SyncGroup(response)) if response.error_code == 0 => {
+                // How long the disk took is the member's time, too.
+                group.shared(self.generation, &self.id, *sent);
                 Ok(())
             }
             (Asked::Beat, Response::Heartbeat(response)) => {
@@ -223,7 +225,7 @@ impl Client for Member {
         let Reply::Response(response) = reply else { return Ok(()) };
         match (what, &**response) {
             (Asked::Join, Response::JoinGroup(response)) => self.hear_join(response),
-            (Asked::Share, Response::SyncGroup(response)) => {
+            (Asked::Share { .. }, Response::SyncGroup(response)) => {
                 let error = ErrorCode::from_code(response.error_code);
                 self.hear_error(error);
                 if error == Some(ErrorCode::None) {

@@ -15,14 +15,14 @@ use chronik::wire::messages::{
 
 use super::{Client, Desk, Reply};
 use crate::model::batch::{self, Read};
-use crate::model::{Key, Model, TOPICS};
+use crate::model::{Key, Log, Model, TOPICS};
 
 /// What was asked.
 enum Asked {
-    Fetch { id: PartitionId, from: i64 },
+    Fetch { id: PartitionId, from: i64, floor: i64 },
     Commit { key: Key, number: u64, offset: i64 },
     Committed,
-    Ends { id: PartitionId, timestamp: i64 },
+    Ends { id: PartitionId, timestamp: i64, floor: i64 },
 }
 
 pub(crate) struct Reader {
@@ -46,7 +46,8 @@ impl Reader {
             ..fetch(id, from, bytes_max)
         };
         let number = desk.send(request);
-        self.asked = Some((number, Asked::Fetch { id, from }));
+        let floor = floor(desk, id);
+        self.asked = Some((number, Asked::Fetch { id, from, floor }));
         number
     }
 
@@ -79,8 +80,13 @@ impl Reader {
             ..ListOffsetsRequest::default()
         };
         let number = desk.send(request);
-        self.asked = Some((number, Asked::Ends { id, timestamp }));
+        let floor = floor(desk, id);
+        self.asked = Some((number, Asked::Ends { id, timestamp, floor }));
     }
+}
+
+fn floor(desk: &Desk<'_>, id: PartitionId) -> i64 {
+    desk.model.logs.get(&id).map_or(0, Log::floor)
 }
 
 /// A topic's name, if it is there and stays.
@@ -179,17 +185,22 @@ pub(crate) fn read_fetched(response: &FetchResponse) -> Result<Option<Fetched>, 
     }))
 }
 
-fn check_fetched(desk: &mut Desk<'_>, id: PartitionId, from: i64, got: &Fetched) -> Result<(), String> {
+fn check_fetched(
+    desk: &mut Desk<'_>,
+    id: PartitionId,
+    (from, floor): (i64, i64),
+    got: &Fetched,
+) -> Result<(), String> {
     let present = desk.model.topics.is_present(id.topic);
     let log = desk.model.logs.get_mut(&id).ok_or("no such log")?;
     match got.error {
         ErrorCode::None => {
-            log.shown(got.start, got.end)?;
-            log.fetched(from, got.end, &got.records)
+            log.shown(got.start, got.end, floor)?;
+            log.fetched(from, floor, got.end, &got.records)
         }
         ErrorCode::KafkaStorageError => Ok(()),
         ErrorCode::OffsetOutOfRange => {
-            let inside = from >= log.start && from < log.firm && !log.retained;
+            let inside = from >= log.start && from < floor && !log.retained;
             if inside { Err(format!("lost: {from} is out of range")) } else { Ok(()) }
         }
         ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition if !present => Ok(()),
@@ -251,9 +262,9 @@ impl Client for Reader {
             return Err("an answer to another question".into());
         }
         match (what, &**response) {
-            (Asked::Fetch { id, from }, Response::Fetch(response)) => {
+            (Asked::Fetch { id, from, floor }, Response::Fetch(response)) => {
                 match read_fetched(response)? {
-                    Some(got) => check_fetched(desk, *id, *from, &got),
+                    Some(got) => check_fetched(desk, *id, (*from, *floor), &got),
                     None => Ok(()),
                 }
             }
@@ -277,13 +288,13 @@ impl Client for Reader {
             (Asked::Committed, Response::OffsetFetch(response)) => {
                 check_commits(desk.model, self.group, response)
             }
-            (Asked::Ends { id, timestamp }, Response::ListOffsets(response)) => {
+            (Asked::Ends { id, timestamp, floor }, Response::ListOffsets(response)) => {
                 let part = &response.topics[0].partitions[0];
                 let present = desk.model.topics.is_present(id.topic);
                 let Some(log) = desk.model.logs.get_mut(id) else { return Ok(()) };
                 match ErrorCode::from_code(part.error_code) {
                     Some(ErrorCode::None) if *timestamp == -1 && present => {
-                        log.shown(log.start, part.offset)
+                        log.shown(log.start, part.offset, *floor)
                     }
                     Some(ErrorCode::None) if present && part.offset < log.start => {
                         Err(format!("{id} starts at {}, it was {}", part.offset, log.start))
@@ -301,7 +312,7 @@ impl Client for Reader {
         let Some((_, what)) = self.asked.take() else { return Ok(()) };
         let Reply::Response(response) = reply else { return Ok(()) };
         match (what, &**response) {
-            (Asked::Fetch { id, from }, Response::Fetch(response)) => {
+            (Asked::Fetch { id, from, .. }, Response::Fetch(response)) => {
                 let Some(got) = read_fetched(response)? else { return Ok(()) };
                 let next = match got.error {
                     ErrorCode::None => got.records.last().map_or(from, |last| last.offset + 1),
@@ -314,7 +325,7 @@ impl Client for Reader {
                 let rewinds = desk.below(12) == 0;
                 self.positions.insert(id, if rewinds { 0 } else { next });
             }
-            (Asked::Ends { id, timestamp: -2 }, Response::ListOffsets(response)) => {
+            (Asked::Ends { id, timestamp: -2, .. }, Response::ListOffsets(response)) => {
                 let part = &response.topics[0].partitions[0];
                 if part.error_code == 0 {
                     self.positions.insert(id, part.offset);

@@ -45,7 +45,6 @@ impl Group {
 
     /// A member has its share: the generation is recorded.
     pub(crate) fn shared(&mut self, generation: i32, member: &str, now: Mono) {
-        self.heard(now);
         if generation >= self.durable && generation == self.newest {
             self.durable = generation;
             self.members.insert(member.to_owned(), now);

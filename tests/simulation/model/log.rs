@@ -76,33 +76,35 @@ impl Log {
         Ok(())
     }
 
-    /// Readers were shown the log's start and visible end.
-    pub(crate) fn shown(&mut self, start: Offset, end: Offset) -> Checked {
+    /// The end that everybody who asks from now on must be shown at least.
+    pub(crate) fn floor(&self) -> Offset {
+        self.firm.max(self.shown)
+    }
+
+    /// Readers were shown the log's start and visible end. `floor`: what was certain when they asked.
+    pub(crate) fn shown(&mut self, start: Offset, end: Offset, floor: Offset) -> Checked {
         if start < self.start {
             return Err(format!("the log start went back from {} to {start}", self.start));
         }
         if !self.retained && start > self.start {
             return Err(format!("the log starts at {start} and nobody asked for that"));
         }
-        if end < self.firm {
-            return Err(format!("lost: the log ends at {end}, promised were {}", self.firm));
-        }
-        if end < self.shown {
-            return Err(format!("the visible end went back from {} to {end}", self.shown));
+        if end < floor {
+            return Err(format!("lost: the log ends at {end}, promised were {floor}"));
         }
         if start > end {
             return Err(format!("the log starts at {start} and ends at {end}"));
         }
-        self.shown = end;
+        self.shown = self.shown.max(end);
         Ok(())
     }
 
     /// A reader got records that begin with the batch of `from`; `end` is the visible end it was told.
-    pub(crate) fn fetched(&mut self, from: Offset, end: Offset, records: &[Read]) -> Checked {
+    pub(crate) fn fetched(&mut self, from: Offset, floor: Offset, end: Offset, records: &[Read]) -> Checked {
         let Some(last) = records.last() else {
-            let is_there = self.records.range(from..self.firm).next().is_some();
+            let is_there = self.records.range(from..).next().is_some_and(|(at, _)| *at < floor);
             return if is_there && from >= self.start && !self.compact && !self.retained {
-                Err(format!("lost: nothing at {from}, promised were {}", self.firm))
+                Err(format!("lost: nothing at {from}, promised were {floor}"))
             } else {
                 Ok(())
             };
@@ -139,7 +141,7 @@ impl Log {
         records: &[Read],
         at_start: bool,
     ) -> Checked {
-        self.shown(start, end)?;
+        self.shown(start, end, self.floor())?;
         let read: BTreeMap<Offset, Read> = records.iter().map(|r| (r.offset, *r)).collect();
         let known: Vec<(Offset, RecordId)> =
             self.records.range(start..).map(|(at, id)| (*at, *id)).collect();
