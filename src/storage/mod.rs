@@ -11,6 +11,7 @@ pub mod fs;
 mod index;
 pub mod job;
 mod log;
+mod mark_file;
 pub mod manifest;
 pub mod marks;
 pub mod meta;

@@ -20,6 +20,7 @@ use super::directories;
 use super::files::{Files, lock};
 use super::fs::{Fs, LockGuard, as_u64};
 use super::job::{Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
+use super::mark_file::Marks;
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
 use super::reader::{ReadCommand, Reader};
@@ -27,7 +28,7 @@ use super::recovery;
 use super::scan::{Scan, WHOLE};
 use super::startup;
 pub use super::startup::{StartError, Started};
-use super::syncer::{Marks, SyncCommand, Syncer};
+use super::syncer::{SyncCommand, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
 use crate::base::ids::{PartitionId, Ticket, TopicId};
 use crate::base::memory::Pool;
@@ -35,10 +36,6 @@ use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
 use crate::record::batch::BatchHeader;
-
-/// Topics that the broker keeps for itself: their partitions have a writer of their own.
-const JOURNAL_TOPICS: [&str; 3] =
-    ["__cluster_metadata", "__consumer_offsets", "__transaction_state"];
 
 /// How storage is set up.
 #[derive(Clone, Debug)]
@@ -106,7 +103,7 @@ pub(super) fn assemble(
         stats: Arc::new(StorageCounters::default()),
         to_writers: Vec::new(),
         to_readers,
-        journal: Mutex::new(HashSet::new()),
+        journal: Mutex::new(opened.journal),
         touched: Mutex::new(BTreeSet::new()),
         _lock: opened.lock,
     };
@@ -174,7 +171,7 @@ impl Hub {
 
     fn note_topic(&self, open: &Open) {
         lock(&self.touched).insert(open.partition);
-        if JOURNAL_TOPICS.contains(&&*open.topic) {
+        if directories::is_journal(&open.topic) {
             lock(&self.journal).insert(open.partition);
         }
     }

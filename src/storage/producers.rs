@@ -178,19 +178,21 @@ impl Producers {
         earlier: &EarlierBatches,
     ) -> Producers {
         let mut producers = Producers::default();
-        for entry in &snapshot.producers {
-            let batches = earlier.batches.iter().filter(|batch| {
-                (batch.producer_id, batch.epoch) == (entry.producer_id, entry.epoch)
-                    && batch.last_offset < entry.last_offset
+        let mut earlier_of: BTreeMap<(ProducerId, i16), VecDeque<Sequenced>> = BTreeMap::new();
+        for batch in &earlier.batches {
+            let batches = earlier_of.entry((batch.producer_id, batch.epoch)).or_default();
+            batches.push_back(Sequenced {
+                last_sequence: batch.last_sequence,
+                last_offset: batch.last_offset,
+                offset_delta: batch.offset_delta,
+                timestamp: batch.timestamp,
             });
-            let mut batches: VecDeque<Sequenced> = batches
-                .map(|batch| Sequenced {
-                    last_sequence: batch.last_sequence,
-                    last_offset: batch.last_offset,
-                    offset_delta: batch.offset_delta,
-                    timestamp: batch.timestamp,
-                })
-                .collect();
+        }
+        for entry in &snapshot.producers {
+            let key = (entry.producer_id, entry.epoch);
+            let mut batches = earlier_of.remove(&key).unwrap_or_default();
+            batches.retain(|batch| batch.last_offset < entry.last_offset);
+            batches.truncate(BATCHES_MAX - 1);
             if entry.last_offset >= 0 {
                 batches.push_back(Sequenced {
                     last_sequence: entry.last_sequence,

@@ -4,11 +4,12 @@
 //! is none because the partition is new; the last two segments if the marks were lost. The log ends at the first batch
 //! that is not whole and good. What is cut and still holds a whole batch is kept in a `.tail` file.
 
+mod aside;
+mod epochs;
 mod tail;
 
 use std::path::Path;
 
-use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::fs::{Fs, is_absent, read_file, replace_file};
@@ -25,8 +26,10 @@ use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use tail::Tail;
 
-/// Most bytes of a small file beside the log.
-const SMALL_FILE_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes of `partition.metadata`.
+const METADATA_BYTES_MAX: usize = 4096;
+/// Most bytes of a producer snapshot, and of what goes with it: hundreds of thousands of producers.
+const SNAPSHOT_BYTES_MAX: usize = 16 << 20;
 
 /// Makes a partition's directory, durably.
 pub(super) fn create(
@@ -51,7 +54,7 @@ fn write_metadata(fs: &dyn Fs, dir: &Path, topic_id: TopicId) -> Result<(), Stor
 /// Whose a directory is. `None`: it does not say.
 pub(super) fn owner(fs: &dyn Fs, dir: &Path) -> Result<Option<TopicId>, StorageError> {
     let path = dir.join(PARTITION_METADATA);
-    let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(None) };
+    let Some(bytes) = read_file(fs, &path, METADATA_BYTES_MAX)? else { return Ok(None) };
     match PartitionMetadata::decode(&bytes) {
         Ok(metadata) => Ok(Some(metadata.topic_id)),
         Err(error) => {
@@ -116,50 +119,52 @@ pub(super) fn examine(
     let of = |suffix: &str| -> Vec<Offset> {
         entries.iter().filter_map(|entry| parse_file_name(&entry.name, suffix)).collect()
     };
+    let known_epochs = epochs::read(&*files.fs, dir)?;
     let mut tail = Tail {
         fs: &*files.fs,
         dir,
         config,
         bases: of(LOG_SUFFIX),
-        epochs: read_epochs(&*files.fs, dir)?,
+        epochs: known_epochs.clone().unwrap_or_default(),
         segments: Vec::new(),
-        kept: Vec::new(),
-        kept_name: None,
-        changed: !known.synced,
     };
-    let known_epochs = tail.epochs.clone();
     let mark = known.mark;
     let end = tail.recover(known)?;
-    let first = tail.segments.first().map_or(end, |segment| segment.base());
+    let Tail { segments, mut epochs, .. } = tail;
+    let first = segments.first().map_or(end, |segment| segment.base());
     let log_start = mark.map_or(first, |mark| mark.log_start.clamp(first, end.max(first)));
-    if tail.epochs != known_epochs {
-        let checkpoint = EpochCheckpoint { epochs: tail.epochs.clone() };
-        // The next epoch writes them again; a full disk is no reason not to start.
-        let path = dir.join(LEADER_EPOCHS);
-        replace_file(&*files.fs, &path, &checkpoint.encode())
-            .unwrap_or_else(|error| log::warn!("{error}"));
+    if known_epochs.is_none() {
+        epochs = epochs::from_log(files, &segments)?;
+    }
+    let mut changed = !known.synced;
+    if known_epochs.unwrap_or_default() != epochs {
+        epochs::write(&*files.fs, dir, &epochs);
+        changed = true;
     }
     let mut snapshots = of(snapshot::SUFFIX);
-    for beyond in snapshots.iter().filter(|offset| **offset > end) {
-        remove_snapshot(&*files.fs, dir, *beyond);
-        tail.changed = true;
+    let trusted = trusted_snapshots(&snapshots, known, end);
+    for doubted in snapshots.split_off(trusted) {
+        remove_snapshot(&*files.fs, dir, doubted);
+        changed = true;
     }
-    snapshots.retain(|offset| *offset <= end);
-    if tail.changed {
+    if changed {
         files.fs.sync_dir(dir)?;
     }
-    Ok(Some(Found { log_start, end, segments: tail.segments, epochs: tail.epochs, snapshots }))
+    Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
 }
 
-fn read_epochs(fs: &dyn Fs, dir: &Path) -> Result<Vec<(i32, Offset)>, StorageError> {
-    let path = dir.join(LEADER_EPOCHS);
-    let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(Vec::new()) };
-    Ok(EpochCheckpoint::decode(&bytes).map(|checkpoint| checkpoint.epochs).unwrap_or_else(
-        |error| {
-            log::warn!("{}: {error}", path.display());
-            Vec::new()
+/// How many of the snapshots are on the disk as a whole: those below the mark were synced with it. One just at the mark
+/// may have been written after that, and is needed only if there is no other.
+fn trusted_snapshots(snapshots: &[Offset], known: &Known<'_>, end: Offset) -> usize {
+    let below = |limit: Offset| snapshots.partition_point(|offset| *offset < limit);
+    match known.mark {
+        Some(mark) if mark.end <= end => match below(mark.end) {
+            0 => below(mark.end.saturating_add(1)),
+            some => some,
         },
-    ))
+        None if known.marks_whole => 0,
+        _ => below(end.saturating_add(1)),
+    }
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
@@ -207,29 +212,41 @@ fn read_snapshot(
     dir: &Path,
     offset: Offset,
 ) -> Result<Option<Producers>, StorageError> {
+    let damaged = |path: &Path, error: &dyn std::fmt::Display| {
+        log::warn!("{}: {error}", path.display());
+        Ok(None)
+    };
     let path = dir.join(ProducerSnapshot::file_name(offset));
-    let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(None) };
-    let snapshot = match ProducerSnapshot::decode(&bytes) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            log::warn!("{}: {error}", path.display());
-            return Ok(None);
-        }
+    let snapshot = match read_small(fs, &path)? {
+        Some(Ok(bytes)) => match ProducerSnapshot::decode(&bytes) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return damaged(&path, &error),
+        },
+        Some(Err(error)) => return damaged(&path, &error),
+        None => return Ok(None),
     };
     let path = dir.join(EarlierBatches::file_name(offset));
-    let earlier = match read_file(fs, &path, SMALL_FILE_MAX)? {
-        Some(bytes) => EarlierBatches::decode(&bytes),
+    let earlier = match read_small(fs, &path)? {
+        Some(Ok(bytes)) => match EarlierBatches::decode(&bytes) {
+            Ok(earlier) => earlier,
+            Err(error) => return damaged(&path, &error),
+        },
+        Some(Err(error)) => return damaged(&path, &error),
         // Kafka writes none.
-        None => Ok(EarlierBatches::default()),
-    };
-    let earlier = match earlier {
-        Ok(earlier) => earlier,
-        Err(error) => {
-            log::warn!("{}: {error}", path.display());
-            return Ok(None);
-        }
+        None => EarlierBatches::default(),
     };
     Ok(Some(Producers::from_snapshot(&snapshot, &earlier)))
+}
+
+/// The bytes of a file beside the log; the inner error says that it cannot be one of ours.
+fn read_small(
+    fs: &dyn Fs,
+    path: &Path,
+) -> Result<Option<Result<Vec<u8>, StorageError>>, StorageError> {
+    match read_file(fs, path, SNAPSHOT_BYTES_MAX) {
+        Err(error) if error.errno.is_none() => Ok(Some(Err(error))),
+        read => Ok(read?.map(Ok)),
+    }
 }
 
 fn note_batches(

@@ -305,7 +305,8 @@ impl Writer {
         if let Some(mark) = self.remembered.marks.get(&id) {
             let end = partition.mark();
             if end.end < mark.end {
-                let _ = self.syncer.send(SyncCommand::Lower(end));
+                let log = Arc::clone(&partition.log);
+                let _ = self.syncer.send(SyncCommand::Lower(log, end));
             }
         }
         let opened = partition.opened();

@@ -276,5 +276,6 @@ impl Partition {
         if self.active.wants_index_flush() {
             self.flush_indexes();
         }
+        self.snapshot_now_and_then(staged.bytes);
     }
 }
