@@ -29,7 +29,7 @@ use crate::net::{self, Protocol, Reactor};
 use crate::record::batch::BatchHeader;
 use crate::record::records::RecordReader;
 use crate::storage::fs::RealFs;
-use crate::storage::pool::{self as storage, Started, Storage};
+use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
@@ -311,6 +311,10 @@ fn storage_options(
         readers: config.storage.readers,
         files_open_max: descriptors.files,
         conversions: Arc::clone(conversions),
+        space: SpaceOptions {
+            reserve_bytes: config.storage.disk_reserve_bytes,
+            ballast_bytes: config.storage.disk_ballast_bytes,
+        },
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,

@@ -112,7 +112,11 @@ pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
 }
 
 /// Opens the data directory. An error leaves it as it was.
-pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, StartError> {
+pub(super) fn open(
+    options: &Options,
+    files: &Files,
+    writer_count: usize,
+) -> Result<OpenedDir, StartError> {
     let (fs, data_dir) = (&*options.fs, &*options.data_dir);
     let entries = match fs.read_dir(data_dir) {
         Ok(entries) => entries,
@@ -136,6 +140,7 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
         let reason = "there are partitions beside it, but the file is missing".to_owned();
         return Err(StartError::Foreign { path: data_dir.join(META_PROPERTIES), reason });
     }
+    files.space.open()?;
     let meta = match known {
         Some(meta) => meta,
         None => write_meta(options)?,
@@ -148,12 +153,13 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
         // The syncs of the tails to come have nothing left to wait for.
         remembered.synced = fs.sync_all(data_dir).is_ok();
     }
-    let marks = write_marks(options, &remembered, writer_count)?;
+    let marks = write_marks(files, data_dir, &remembered, writer_count)?;
     // From here on a crash makes the next start an unclean one.
     match fs.remove_file(&data_dir.join(CLEAN_MARKER)) {
         Err(error) if !is_absent(&error) => return Err(error.into()),
         _ => fs.sync_dir(data_dir)?,
     }
+    files.space.look(None);
     let started = Started {
         clean,
         new,
@@ -309,12 +315,12 @@ fn mark_of(entry: &ManifestPartition) -> Mark {
 /// Writes the marks anew, each to the file of the writer that has the partition now. All of them go to every file that
 /// could need them before an old file goes.
 fn write_marks(
-    options: &Options,
+    files: &Files,
+    data_dir: &Path,
     remembered: &Remembered,
     writer_count: usize,
 ) -> Result<Vec<Marks>, StorageError> {
-    let (fs, data_dir) = (&*options.fs, &*options.data_dir);
-    let files = Files::new(std::sync::Arc::clone(&options.fs), options.files_open_max);
+    let fs = &*files.fs;
     let mut written = Vec::with_capacity(writer_count);
     for number in 0..writer_count {
         // Which topics are the journal's is not known yet: its marks stand in the file of the writer that their
@@ -328,8 +334,9 @@ fn write_marks(
         let writer = u32::try_from(number).unwrap_or(u32::MAX);
         let path = data_dir.join(marks::file_name(writer));
         let file = MarksFile { writer, marks, damaged: Vec::new() };
-        replace_file(fs, &path, &file.encode())?;
-        written.push(Marks::new(&files, path, file.marks.into_keys())?);
+        let bytes = file.encode();
+        files.space.with_ballast(|| replace_file(fs, &path, &bytes))?;
+        written.push(Marks::new(files, path, file.marks.into_keys())?);
     }
     fs.sync_dir(data_dir)?;
     for name in marks_files(fs, data_dir)? {
@@ -344,7 +351,7 @@ fn write_marks(
 
 /// Leaves what a clean start needs, and Kafka's own checkpoints; the marker comes last.
 pub(super) fn leave(
-    fs: &dyn Fs,
+    files: &Files,
     data_dir: &Path,
     closed: Closed,
     now: WallMs,
@@ -367,13 +374,17 @@ pub(super) fn leave(
     };
     let ends = checkpoint(|entry| entry.log_end).encode();
     let starts = checkpoint(|entry| entry.log_start).encode();
-    replace_file(fs, &data_dir.join(RECOVERY_POINTS), &ends)?;
-    replace_file(fs, &data_dir.join(HIGH_WATERMARKS), &ends)?;
-    replace_file(fs, &data_dir.join(LOG_STARTS), &starts)?;
+    let replace = |name: &str, content: &[u8]| {
+        let path = data_dir.join(name);
+        files.space.with_ballast(|| replace_file(&*files.fs, &path, content))
+    };
+    replace(RECOVERY_POINTS, &ends)?;
+    replace(HIGH_WATERMARKS, &ends)?;
+    replace(LOG_STARTS, &starts)?;
     let manifest = Manifest { stopped_at: now, partitions };
-    replace_file(fs, &data_dir.join(manifest::FILE_NAME), &manifest.encode())?;
-    fs.sync_dir(data_dir)?;
+    replace(manifest::FILE_NAME, &manifest.encode())?;
+    files.fs.sync_dir(data_dir)?;
     let marker = CleanMarker { broker_epoch: -1 };
-    replace_file(fs, &data_dir.join(CLEAN_MARKER), &marker.encode())?;
-    fs.sync_dir(data_dir)
+    replace(CLEAN_MARKER, &marker.encode())?;
+    files.fs.sync_dir(data_dir)
 }
