@@ -60,6 +60,10 @@ pub struct StorageConfig {
     pub durability: Durability,
     /// What nobody waits for is synced this long after it was written.
     pub flush_interval: Duration,
+    /// Free bytes below which records are refused; `None`: as many as fit the disk.
+    pub disk_reserve_bytes: Option<u64>,
+    /// Bytes that are set aside for when the disk is full.
+    pub disk_ballast_bytes: u64,
     /// Threads that append.
     pub writers: usize,
     /// Threads that read what is cold, search and convert.
@@ -169,6 +173,11 @@ impl<'a> Figures<'a> {
         self.text(name).and_then(|text| parse_int(text).ok()).unwrap_or(0)
     }
 
+    /// A number of bytes; `None`: not set.
+    fn bytes(self, name: &str) -> Option<u64> {
+        self.text(name).and_then(|text| parse_int(text).ok()).and_then(|n| u64::try_from(n).ok())
+    }
+
     fn i32(self, name: &str) -> i32 {
         i32::try_from(self.int(name)).unwrap_or(i32::MAX)
     }
@@ -248,6 +257,8 @@ fn storage(figures: Figures<'_>) -> Result<StorageConfig, String> {
         directory,
         durability,
         flush_interval: Duration::from_millis(flush_ms),
+        disk_reserve_bytes: figures.bytes("chronik.disk.reserve.bytes"),
+        disk_ballast_bytes: figures.bytes("chronik.disk.ballast.bytes").unwrap_or(0),
         writers: figures.size("chronik.writers"),
         readers: figures.size("chronik.readers"),
     })

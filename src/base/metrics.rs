@@ -172,6 +172,8 @@ pub struct StorageCounters {
     pub records: Counter,
     /// Appends that the disk refused.
     pub writes_failed: Counter,
+    /// Appends of clients that were refused because little room was left.
+    pub refused_for_space: Counter,
 }
 
 /// One kind of request.

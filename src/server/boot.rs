@@ -26,7 +26,7 @@ use crate::net::{self, Protocol, Reactor};
 use crate::start::{Disk, open_everything};
 use crate::storage::fs::RealFs;
 use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
-use crate::storage::pool::{self as storage, Started, Storage};
+use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
@@ -246,6 +246,10 @@ fn storage_options(
         readers: config.storage.readers,
         files_open_max: descriptors.files,
         conversions: Arc::clone(conversions),
+        space: SpaceOptions {
+            reserve_bytes: config.storage.disk_reserve_bytes,
+            ballast_bytes: config.storage.disk_ballast_bytes,
+        },
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,

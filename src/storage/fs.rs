@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::FlockOperation;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, StatVfsMountFlags, fallocate};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::job::StorageError;
 use crate::base::payload::RangeFile;
@@ -58,6 +58,15 @@ pub trait File: RangeFile {
     /// Forgets the clean pages that the kernel keeps, so that the next read sees the disk. Best effort.
     fn drop_cache(&self);
 
+    /// Sets aside disk space for a file of this length, and makes it that long.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::Unsupported`] where nothing can be set aside.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The same file, for those who only read ranges.
     fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile>;
 }
@@ -82,6 +91,17 @@ pub struct DirEntry {
     pub name: String,
     /// Whether it is a directory itself.
     pub is_dir: bool,
+}
+
+/// How much room a file system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that we may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Whether nothing can be written at all.
+    pub read_only: bool,
 }
 
 /// Holds a lock until it is dropped.
@@ -136,6 +156,15 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system says.
     fn sync_all(&self, path: &Path) -> Result<(), StorageError>;
+
+    /// How much room the file system has that holds `path`. A file system that cannot tell has plenty.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn room(&self, path: &Path) -> Result<Room, StorageError> {
+        let _ = path;
+        Ok(Room { free: u64::MAX, total: u64::MAX, read_only: false })
+    }
 
     /// Takes the lock on a file, making the file if there is none. `None`: somebody else has it.
     ///
@@ -307,6 +336,10 @@ impl File for RealFile {
         let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        Ok(retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len))?)
+    }
+
     fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile> {
         self
     }
@@ -382,7 +415,19 @@ impl Fs for RealFs {
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
     fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
         let directory = fs::File::open(path).map_err(because("open", path))?;
-        rustix::fs::syncfs(&directory).map_err(|errno| because("sync", path)(errno.into()))
+        retry_on_intr(|| rustix::fs::syncfs(&directory))
+            .map_err(|errno| because("sync", path)(errno.into()))
+    }
+
+    fn room(&self, path: &Path) -> Result<Room, StorageError> {
+        let told = retry_on_intr(|| rustix::fs::statvfs(path))
+            .map_err(|errno| because("look at", path)(errno.into()))?;
+        // What only the superuser may take is not ours, whoever we are.
+        Ok(Room {
+            free: told.f_bavail.saturating_mul(told.f_frsize),
+            total: told.f_blocks.saturating_mul(told.f_frsize),
+            read_only: told.f_flag.contains(StatVfsMountFlags::RDONLY),
+        })
     }
 
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {

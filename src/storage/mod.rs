@@ -24,6 +24,7 @@ mod recovery;
 mod scan;
 mod segment;
 pub mod snapshot;
+pub mod space;
 mod startup;
 #[cfg(feature = "testing")]
 pub mod stepped;

@@ -234,8 +234,13 @@ impl Partition {
 
     fn write_beside(&mut self, name: &str, content: &[u8]) -> Result<(), StorageError> {
         let path = self.log.dir.join(name);
-        let file = self.files.fs.open(&path, OpenMode::Truncate)?;
-        write_full(&*file, content, 0).map_err(|e| StorageError::io("write", &path, &e))?;
+        let files = &self.files;
+        let file = files.with_descriptors(|| files.fs.open(&path, OpenMode::Truncate))?;
+        write_full(&*file, content, 0).map_err(|error| {
+            // Half a file is worth nothing, and may take the room that there is.
+            let _ = files.fs.remove_file(&path);
+            StorageError::io("write", &path, &error)
+        })?;
         self.note_dirty(Dirty { path, file });
         Ok(())
     }

@@ -19,13 +19,15 @@ use std::time::Duration;
 use super::directories;
 use super::files::{Files, lock};
 use super::fs::{Fs, LockGuard, as_u64};
-use super::job::{Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
+use super::job::{Disk, Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
 use super::mark_file::Marks;
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
 use super::reader::{ReadCommand, Reader};
 use super::recovery;
 use super::scan::{Scan, WHOLE};
+use super::space::Space;
+pub use super::space::SpaceOptions;
 use super::startup;
 pub use super::startup::{StartError, Started};
 use super::syncer::{SyncCommand, Syncer};
@@ -52,6 +54,8 @@ pub struct Options {
     pub files_open_max: usize,
     /// Memory of records that were converted for old clients, until they are sent.
     pub conversions: Arc<Pool>,
+    /// What is kept free on the disk.
+    pub space: SpaceOptions,
     /// The cluster's id, if the directory is new.
     pub new_cluster_id: String,
     /// The directory's id, if it is new.
@@ -90,16 +94,19 @@ pub(super) fn assemble(
     options: &Options,
     wake: Wake,
 ) -> Result<(Hub, Workers, Started), StartError> {
-    let files = Files::new(Arc::clone(&options.fs), options.files_open_max);
+    let (outcomes, fs) = (Outcomes::new(wake), Arc::clone(&options.fs));
+    let (data_dir, reporter) = (options.data_dir.clone(), Arc::clone(&outcomes));
+    let space = Space::new(Arc::clone(&fs), data_dir, options.space, reporter);
+    let files = Files::new(fs, space, options.files_open_max);
     let writer_count = options.writers.max(1).saturating_add(1);
-    let opened = startup::open(options, writer_count)?;
+    let opened = startup::open(options, &files, writer_count)?;
     let (to_readers, reads) = channel();
     let mut hub = Hub {
         data_dir: options.data_dir.clone(),
         files,
         registry: Arc::new(Registry::default()),
         remembered: Arc::new(opened.remembered),
-        outcomes: Outcomes::new(wake),
+        outcomes,
         stats: Arc::new(StorageCounters::default()),
         to_writers: Vec::new(),
         to_readers,
@@ -144,6 +151,7 @@ impl Hub {
             stats: Arc::clone(&self.stats),
             syncer,
             readers: self.to_readers.clone(),
+            held: BTreeMap::new(),
             partitions: BTreeMap::new(),
             unopened: BTreeMap::new(),
         }
@@ -153,6 +161,15 @@ impl Hub {
         let partition = match &job {
             Job::Read(_) | Job::FindTimes(_) | Job::Convert(_) | Job::Warm { .. } => {
                 let _ = self.to_readers.send(ReadCommand::Job(job));
+                return;
+            }
+            Job::LookForSpace => {
+                for writer in self.to_writers.iter().skip(1) {
+                    let _ = writer.send(WriteCommand::RetryHeld);
+                }
+                if let Some(journal) = self.to_writers.first() {
+                    let _ = journal.send(WriteCommand::Job(job));
+                }
                 return;
             }
             Job::Open(open) => {
@@ -297,7 +314,7 @@ impl Hub {
         closed
             .partitions
             .extend(untouched.filter(|entry| !touched.contains(&entry.partition)).cloned());
-        startup::leave(&*self.files.fs, &self.data_dir, closed, now)
+        startup::leave(&self.files, &self.data_dir, closed, now)
     }
 
     /// Tells all writers that nothing follows.
@@ -392,6 +409,12 @@ impl Storage {
     #[must_use]
     pub fn stats(&self) -> &Arc<StorageCounters> {
         &self.hub.stats
+    }
+
+    /// How the disk is, as of the last look.
+    #[must_use]
+    pub fn disk(&self) -> Disk {
+        self.hub.files.space.disk()
     }
 
     /// Files that are open now.

@@ -118,7 +118,11 @@ pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
 }
 
 /// Opens the data directory. An error leaves it as it was.
-pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, StartError> {
+pub(super) fn open(
+    options: &Options,
+    files: &Files,
+    writer_count: usize,
+) -> Result<OpenedDir, StartError> {
     let (fs, data_dir) = (&*options.fs, &*options.data_dir);
     let entries = match fs.read_dir(data_dir) {
         Ok(entries) => entries,
@@ -139,6 +143,7 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
         let reason = "there are partitions beside it, but the file is missing".to_owned();
         return Err(StartError::Foreign { path: data_dir.join(META_PROPERTIES), reason });
     }
+    files.space.open()?;
     let meta = match known {
         Some(meta) => meta,
         None => write_meta(options)?,
@@ -156,12 +161,13 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
         true => 0,
         false => writer_of(*partition, writer_count),
     };
-    let marks = write_marks(options, &remembered, &told_by, writer_count, &home)?;
+    let marks = write_marks(files, data_dir, &remembered, (&told_by, &home), writer_count)?;
     // From here on a crash makes the next start an unclean one.
     match fs.remove_file(&data_dir.join(CLEAN_MARKER)) {
         Err(error) if !is_absent(&error) => return Err(error.into()),
         _ => fs.sync_dir(data_dir)?,
     }
+    files.space.look(None);
     let started = Started {
         clean,
         new,
@@ -333,19 +339,19 @@ fn mark_of(entry: &ManifestPartition) -> Mark {
 /// Writes the marks anew, each to the file of the writer that has the partition now. If some change their file, all of
 /// them go to one that no writer has, first: a crash in between loses none.
 fn write_marks(
-    options: &Options,
+    files: &Files,
+    data_dir: &Path,
     remembered: &Remembered,
-    told_by: &BTreeMap<PartitionId, usize>,
+    (told_by, home): (&BTreeMap<PartitionId, usize>, &dyn Fn(&PartitionId) -> usize),
     writer_count: usize,
-    home: &dyn Fn(&PartitionId) -> usize,
 ) -> Result<Vec<Marks>, StorageError> {
-    let (fs, data_dir) = (&*options.fs, &*options.data_dir);
-    let files = Files::new(std::sync::Arc::clone(&options.fs), options.files_open_max);
+    let fs = &*files.fs;
     let write = |number: usize, marks: BTreeMap<PartitionId, Mark>| {
         let writer = u32::try_from(number).unwrap_or(u32::MAX);
         let path = data_dir.join(marks::file_name(writer));
         let file = MarksFile { writer, marks, damaged: Vec::new() };
-        replace_file(fs, &path, &file.encode())?;
+        let bytes = file.encode();
+        files.space.with_ballast(|| replace_file(fs, &path, &bytes))?;
         Ok::<_, StorageError>((path, file))
     };
     if told_by.iter().any(|(partition, writer)| home(partition) != *writer) {
@@ -356,7 +362,7 @@ fn write_marks(
     for number in 0..writer_count {
         let mine = remembered.marks.iter().filter(|(partition, _)| home(partition) == number);
         let (path, file) = write(number, mine.map(|(id, mark)| (*id, *mark)).collect())?;
-        written.push(Marks::new(&files, path, file)?);
+        written.push(Marks::new(files, path, file)?);
     }
     fs.sync_dir(data_dir)?;
     for name in marks_files(fs, data_dir)? {
@@ -375,7 +381,7 @@ fn as_usize(number: u32) -> usize {
 
 /// Leaves what a clean start needs, and Kafka's own checkpoints; the marker comes last.
 pub(super) fn leave(
-    fs: &dyn Fs,
+    files: &Files,
     data_dir: &Path,
     closed: Closed,
     now: WallMs,
@@ -398,13 +404,17 @@ pub(super) fn leave(
     };
     let ends = checkpoint(|entry| entry.log_end).encode();
     let starts = checkpoint(|entry| entry.log_start).encode();
-    replace_file(fs, &data_dir.join(RECOVERY_POINTS), &ends)?;
-    replace_file(fs, &data_dir.join(HIGH_WATERMARKS), &ends)?;
-    replace_file(fs, &data_dir.join(LOG_STARTS), &starts)?;
+    let replace = |name: &str, content: &[u8]| {
+        let path = data_dir.join(name);
+        files.space.with_ballast(|| replace_file(&*files.fs, &path, content))
+    };
+    replace(RECOVERY_POINTS, &ends)?;
+    replace(HIGH_WATERMARKS, &ends)?;
+    replace(LOG_STARTS, &starts)?;
     let manifest = Manifest { stopped_at: now, partitions };
-    replace_file(fs, &data_dir.join(manifest::FILE_NAME), &manifest.encode())?;
-    fs.sync_dir(data_dir)?;
+    replace(manifest::FILE_NAME, &manifest.encode())?;
+    files.fs.sync_dir(data_dir)?;
     let marker = CleanMarker { broker_epoch: -1 };
-    replace_file(fs, &data_dir.join(CLEAN_MARKER), &marker.encode())?;
-    fs.sync_dir(data_dir)
+    replace(CLEAN_MARKER, &marker.encode())?;
+    files.fs.sync_dir(data_dir)
 }

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use super::files::Files;
-use super::fs::File;
 use super::job::{Outcome, StorageError};
 use super::log::Log;
 use super::mark_file::Marks;

@@ -283,7 +283,7 @@ impl Harness {
                 self.outcomes.push_back(Outcome::Trimmed { ticket, partition, result });
             }
             Job::Upkeep(upkeep) => self.upkeep(&upkeep),
-            Job::Configure { .. } | Job::Warm { .. } => {}
+            Job::Configure { .. } | Job::Warm { .. } | Job::LookForSpace => {}
         }
     }
 

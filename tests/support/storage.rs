@@ -21,7 +21,7 @@ use chronik::storage::job::{
     Append, AppendError, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read,
     ReadError, ReadPart, StorageError, TimeQuery, TimeTarget, TimedOffset,
 };
-use chronik::storage::pool::{Options, StartError, Started, Storage};
+use chronik::storage::pool::{Options, SpaceOptions, StartError, Started, Storage};
 
 /// A directory that is gone when the test is over.
 pub(crate) struct TempDir(pub(crate) PathBuf);
@@ -119,6 +119,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         readers: 2,
         files_open_max: 64,
         conversions: Pool::new("conversions", 16 << 20),
+        space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
         new_cluster_id: "test-cluster".to_owned(),
         new_directory_id: topic(200),
         node_id: 0,

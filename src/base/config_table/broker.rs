@@ -91,6 +91,12 @@ rows! { CLASSIC_GROUPS, Acts;
 rows! { CHRONIK, Acts;
     /// The name of the cluster of one, as clients see it. Not set: made at the first start and kept.
     "chronik.cluster.id": Text = null, Check::NotEmpty;
+    /// Bytes of a file that is kept so that commits, groups and topics can still be recorded when the disk is full; 0: none.
+    /// A sixteenth of the file system is the other bound.
+    "chronik.disk.ballast.bytes": Long = "16777216", Check::AtLeast(0);
+    /// Free bytes on the disk below which records are refused, until there are more. Not set: 2 % of the file system, at
+    /// least 64 MiB and at most 1 GiB, but never more than a quarter of it.
+    "chronik.disk.reserve.bytes": Long = null, Check::AtLeast(0);
     /// When produced records are synced. `group`: before `acks=all` is answered, one sync for all who wait.
     /// `always`: before `acks=1` is answered too. `os`: no answer waits, as in Kafka.
     "chronik.durability": Text = "group", Check::OneOf(&["group", "always", "os"]);

@@ -31,12 +31,20 @@ struct Staged {
 type AppendResult = Result<Appended, AppendError>;
 
 impl Partition {
-    /// Appends in order, with one write for all that fit into the active segment. One result for each append.
+    /// Appends in order, with one write for all that fit into the active segment. One result for each append. What comes
+    /// behind an append that the disk refused is refused, too: it may be meant to follow.
     pub(in crate::storage) fn append_all(&mut self, appends: &[Append]) -> Vec<AppendResult> {
         let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
         let mut staged = Staged::default();
+        let mut refused = None;
         for append in appends {
-            let result = self.stage(append, &mut staged, &mut results);
+            let result = match &refused {
+                None => self.stage(append, &mut staged, &mut results),
+                Some(error) => Err(AppendError::Storage(StorageError::clone(error))),
+            };
+            if let (None, Err(AppendError::Storage(error))) = (&refused, &result) {
+                refused = Some(error.clone());
+            }
             results.push(result);
         }
         // The results say what became of it.
@@ -61,6 +69,10 @@ impl Partition {
         }
         let bytes: usize = candidates.iter().map(|batch| batch.bytes.len()).sum();
         let bytes = as_u64(bytes);
+        let has_room = self.files.space.admit(bytes);
+        if !has_room && append.origin == Origin::Client {
+            return Err(AppendError::NoSpace);
+        }
         let count: i64 = candidates.iter().map(|c| i64::from(c.header.record_count)).sum();
         if self.wants_roll(append, &candidates, staged, bytes, count)? {
             // What was checked against a write that failed would have to be checked again.
