@@ -110,6 +110,7 @@ impl Partition {
             log_start: self.log_start,
             bytes: position.saturating_sub(start),
             duplicate: false,
+            oldest: None,
             due: None,
         })
     }
@@ -142,6 +143,7 @@ impl Partition {
                         log_start,
                         bytes: 0,
                         duplicate: true,
+                        oldest: None,
                         due: None,
                     }));
                 }
