@@ -138,6 +138,9 @@ pub struct Upkeep {
     pub now: WallMs,
     /// Whether that time may be trusted: nothing is removed for its age otherwise.
     pub expire: bool,
+    /// The moment to which the clock jumped last while this process ran; 0: it did not. What the process wrote before is
+    /// taken to be no older than that.
+    pub stepped: WallMs,
     /// Whether space is short over all partitions: the oldest segment goes though nothing else asks for it, the one
     /// that is being written closed first if there is no other.
     pub free: bool,
@@ -389,7 +392,8 @@ pub struct Upkept {
     pub bytes: u64,
     /// The age of the oldest segment that is closed, as the moment from which it counts. `None`: no segment is closed.
     pub oldest: Option<WallMs>,
-    /// When the partition wants to be looked after next. `None`: not before something is appended or configured.
+    /// When the partition wants to be looked after next; 0: at once, whatever the clock says; any other moment that has
+    /// passed: once the clock may be trusted. `None`: not before something is appended or configured.
     pub due: Option<WallMs>,
 }
 
@@ -408,7 +412,9 @@ pub struct Appended {
     pub bytes: u64,
     /// Whether an idempotent producer sent this before, and nothing was written.
     pub duplicate: bool,
-    /// When the partition wants to be looked after, as in [`Upkept`].
+    /// As in [`Upkept`].
+    pub oldest: Option<WallMs>,
+    /// As in [`Upkept`].
     pub due: Option<WallMs>,
 }
 

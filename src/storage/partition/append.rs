@@ -122,6 +122,7 @@ impl Partition {
             log_start: self.log_start,
             bytes: position.saturating_sub(start),
             duplicate: false,
+            oldest: None,
             due: None,
         })
     }
@@ -154,6 +155,7 @@ impl Partition {
                         log_start,
                         bytes: 0,
                         duplicate: true,
+                        oldest: None,
                         due: None,
                     }));
                 }
