@@ -200,8 +200,8 @@ impl Partition {
         }
         self.since_snapshot = 0;
         let (snapshot, earlier) = self.producers()?.to_snapshot();
-        // First what goes with it: a snapshot that is there is complete.
-        if !earlier.batches.is_empty() {
+        // A crash may leave one of the two: producers without the other file are known for incomplete.
+        if !snapshot.producers.is_empty() {
             self.write_beside(&EarlierBatches::file_name(self.end), &earlier.encode())?;
         }
         self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;

@@ -123,6 +123,13 @@ impl Producers {
         }
     }
 
+    /// Takes from another account the producers that are in this one not at all.
+    pub(super) fn add_unknown(&mut self, other: Producers) {
+        for (id, producer) in other.by_id {
+            self.by_id.entry(id).or_insert(producer);
+        }
+    }
+
     fn forget_silent(&mut self) {
         let last_offset =
             |producer: &Producer| producer.batches.back().map_or(-1, |b| b.last_offset);

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
+use super::format::FormatError;
 use super::fs::{Fs, is_absent, read_file, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
@@ -176,7 +177,7 @@ fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
     }
 }
 
-/// Who wrote what, from the newest good snapshot and the batches behind it.
+/// Who wrote what, from the newest whole snapshot and the batches behind it.
 pub(super) fn load_producers(
     files: &Files,
     dir: &Path,
@@ -185,13 +186,19 @@ pub(super) fn load_producers(
 ) -> Result<Producers, StorageError> {
     let mut from = view.log_start;
     let mut producers = Producers::default();
-    while let Some(newest) = snapshots.last().copied() {
-        if let Some(found) = read_snapshot(&*files.fs, dir, newest)? {
-            (from, producers) = (newest, found);
-            break;
+    let mut partial = None;
+    for offset in snapshots.clone().into_iter().rev() {
+        match read_snapshot(&*files.fs, dir, offset)? {
+            Snapshot::Whole(found) => {
+                (from, producers) = (offset, found);
+                break;
+            }
+            Snapshot::Partial(found) => drop(partial.get_or_insert(found)),
+            Snapshot::Bad => {
+                remove_snapshot(&*files.fs, dir, offset);
+                snapshots.retain(|kept| *kept != offset);
+            }
         }
-        remove_snapshot(&*files.fs, dir, newest);
-        snapshots.pop();
     }
     for (segment, end) in view.from(from) {
         if from >= end {
@@ -204,49 +211,52 @@ pub(super) fn load_producers(
             Ok(()) => {}
         }
     }
+    // What it tells of producers whose batches are no longer in the log is told by nobody else.
+    if let Some(partial) = partial {
+        producers.add_unknown(partial);
+    }
     Ok(producers)
 }
 
-fn read_snapshot(
-    fs: &dyn Fs,
-    dir: &Path,
-    offset: Offset,
-) -> Result<Option<Producers>, StorageError> {
-    let damaged = |path: &Path, error: &dyn std::fmt::Display| {
-        log::warn!("{}: {error}", path.display());
-        Ok(None)
-    };
-    let path = dir.join(ProducerSnapshot::file_name(offset));
-    let snapshot = match read_small(fs, &path)? {
-        Some(Ok(bytes)) => match ProducerSnapshot::decode(&bytes) {
-            Ok(snapshot) => snapshot,
-            Err(error) => return damaged(&path, &error),
-        },
-        Some(Err(error)) => return damaged(&path, &error),
-        None => return Ok(None),
-    };
-    let path = dir.join(EarlierBatches::file_name(offset));
-    let earlier = match read_small(fs, &path)? {
-        Some(Ok(bytes)) => match EarlierBatches::decode(&bytes) {
-            Ok(earlier) => earlier,
-            Err(error) => return damaged(&path, &error),
-        },
-        Some(Err(error)) => return damaged(&path, &error),
-        // Kafka writes none.
-        None => EarlierBatches::default(),
-    };
-    Ok(Some(Producers::from_snapshot(&snapshot, &earlier)))
+/// What a snapshot and the file that goes with it tell.
+enum Snapshot {
+    Whole(Producers),
+    /// The last batch of each producer, not those before it: Kafka wrote it, or a crash left one file of the two.
+    Partial(Producers),
+    Bad,
 }
 
-/// The bytes of a file beside the log; the inner error says that it cannot be one of ours.
-fn read_small(
+fn read_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) -> Result<Snapshot, StorageError> {
+    let path = dir.join(ProducerSnapshot::file_name(offset));
+    let Some(snapshot) = read_small(fs, &path, ProducerSnapshot::decode)? else {
+        return Ok(Snapshot::Bad);
+    };
+    let path = dir.join(EarlierBatches::file_name(offset));
+    let earlier = read_small(fs, &path, EarlierBatches::decode)?;
+    let producers = |earlier| Producers::from_snapshot(&snapshot, &earlier);
+    Ok(match earlier {
+        Some(earlier) => Snapshot::Whole(producers(earlier)),
+        None if snapshot.producers.is_empty() => Snapshot::Whole(Producers::default()),
+        None => Snapshot::Partial(producers(EarlierBatches::default())),
+    })
+}
+
+/// What a file beside the log tells. `None`: it is not there, or not one of ours.
+fn read_small<T>(
     fs: &dyn Fs,
     path: &Path,
-) -> Result<Option<Result<Vec<u8>, StorageError>>, StorageError> {
-    match read_file(fs, path, SNAPSHOT_BYTES_MAX) {
-        Err(error) if error.errno.is_none() => Ok(Some(Err(error))),
-        read => Ok(read?.map(Ok)),
-    }
+    decode: fn(&[u8]) -> Result<T, FormatError>,
+) -> Result<Option<T>, StorageError> {
+    let damaged = |error: &dyn std::fmt::Display| log::warn!("{}: {error}", path.display());
+    let bytes = match read_file(fs, path, SNAPSHOT_BYTES_MAX) {
+        // It is larger than any of ours.
+        Err(error) if error.errno.is_none() => {
+            damaged(&error);
+            None
+        }
+        read => read?,
+    };
+    Ok(bytes.and_then(|bytes| decode(&bytes).inspect_err(|error| damaged(error)).ok()))
 }
 
 fn note_batches(
