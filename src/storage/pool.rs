@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use super::compaction::Limits as CompactionLimits;
 use super::directories;
 use super::files::{Files, lock};
 use super::fs::{Fs, LockGuard, as_u64};

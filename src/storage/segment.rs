@@ -8,6 +8,7 @@ mod seek;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::compaction::output::with_suffix;
 use super::files::{Files, LazyFile, lock};
 use super::fs::File;
 use super::index::{Index, IndexFile, OffsetEntry, TimeEntry};
@@ -19,6 +20,9 @@ use crate::record::NO_TIMESTAMP;
 
 /// How the name of a log file ends.
 pub(super) const LOG_SUFFIX: &str = ".log";
+
+/// How the name of Kafka's transaction index ends.
+pub(super) const TRANSACTIONS_SUFFIX: &str = ".txnindex";
 
 /// The name of a segment's file of one kind.
 pub(super) fn file_name(base: Offset, suffix: &str) -> String {
@@ -226,11 +230,21 @@ impl Segment {
 
     /// Brings the index files up to date. Gives them, as they may have to be synced.
     pub(super) fn flush_indexes(&self, files: &Files) -> Result<Vec<Dirty>, StorageError> {
+        self.flush_indexes_as(files, "")
+    }
+
+    /// The same, into files whose names have one more ending: those of a segment that is yet to get its place.
+    pub(super) fn flush_indexes_as(
+        &self,
+        files: &Files,
+        suffix: &str,
+    ) -> Result<Vec<Dirty>, StorageError> {
         let mut state = lock(&self.state);
         if state.indexed != Indexed::Yes {
             return Ok(Vec::new());
         }
-        let (index, times) = (self.index_path(), self.time_index_path());
+        let index = with_suffix(&self.index_path(), suffix);
+        let times = with_suffix(&self.time_index_path(), suffix);
         let index_file = state.offsets.flush(&*files.fs, &index)?;
         let times_file = state.times.flush(&*files.fs, &times)?;
         Ok(vec![Dirty { path: index, file: index_file }, Dirty { path: times, file: times_file }])
@@ -249,11 +263,20 @@ impl Segment {
     /// Gives the time index its last entry and forgets what is in memory. Nothing is appended afterwards, or only
     /// after a restart. Gives the index files, to be synced.
     pub(super) fn close_indexes(&self, files: &Files) -> Result<Vec<Dirty>, ReadError> {
+        self.close_indexes_as(files, "")
+    }
+
+    /// The same, into files whose names have one more ending.
+    pub(super) fn close_indexes_as(
+        &self,
+        files: &Files,
+        suffix: &str,
+    ) -> Result<Vec<Dirty>, ReadError> {
         {
             let mut state = self.indexed(files)?;
             state.note_time(self.base);
         }
-        let written = self.flush_indexes(files)?;
+        let written = self.flush_indexes_as(files, suffix)?;
         let mut state = lock(&self.state);
         state.offsets.rest();
         state.times.rest();
@@ -382,7 +405,11 @@ impl State {
         self.since_entry = self.since_entry.saturating_add(met.end().saturating_sub(met.position));
     }
 
+    /// A batch that compaction has emptied has a timestamp, but no record that a search could find.
     fn note_largest(&mut self, met: &Met) {
+        if met.header.record_count == 0 {
+            return;
+        }
         let (timestamp, offset) = (met.header.max_timestamp, met.header.last_offset());
         let known = self.largest.map_or(NO_TIMESTAMP, |largest| largest.timestamp);
         if timestamp > known {

@@ -28,6 +28,9 @@ impl Segment {
                 found = self.largest_indexed(files, met.header.last_offset())?;
             }
             let timestamp = met.header.max_timestamp;
+            if met.header.record_count == 0 {
+                continue;
+            }
             if found.is_none_or(|largest| timestamp > largest.timestamp) {
                 found = Some(Largest { timestamp, offset: met.header.last_offset() });
             }
