@@ -3,6 +3,7 @@
 //! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out. The server starts and stops [`pool`].
 
 pub mod checkpoint;
+pub mod damage;
 mod directories;
 pub mod earlier_batches;
 mod files;
