@@ -170,6 +170,10 @@ pub struct StorageCounters {
     pub payload_bytes: Counter,
     /// Records that were appended for clients.
     pub records: Counter,
+    /// Ranges of logs that are known to be damaged.
+    pub damaged_ranges: Gauge,
+    /// Bytes in those ranges.
+    pub damaged_bytes: Gauge,
     /// Appends that the disk refused.
     pub writes_failed: Counter,
     /// Appends of clients that were refused because little room was left.

@@ -24,6 +24,7 @@ use crate::broker::random::Random;
 use crate::config::{self, Config, HostPort};
 use crate::net::{self, Protocol, Reactor};
 use crate::start::{Disk, open_everything};
+use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
 use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
 use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
@@ -245,6 +246,10 @@ fn storage_options(
         writers: config.storage.writers,
         readers: config.storage.readers,
         files_open_max: descriptors.files,
+        damage: match config.storage.damage {
+            config::Damage::Fence => DamagePolicy::Fence,
+            config::Damage::Skip => DamagePolicy::Skip,
+        },
         conversions: Arc::clone(conversions),
         space: SpaceOptions {
             reserve_bytes: config.storage.disk_reserve_bytes,

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::damage::DamagePolicy;
 use super::fs::{File, Fs, OpenMode};
 use super::job::StorageError;
 use super::space::Space;
+use crate::base::metrics::StorageCounters;
 
 /// Locks a mutex whose holders never leave it half changed: a storage thread that panics ends the process.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -46,15 +48,26 @@ impl LazyFile {
 pub(super) struct Files {
     pub(super) fs: Arc<dyn Fs>,
     pub(super) space: Arc<Space>,
+    /// What becomes of reads that meet damage.
+    pub(super) damage: DamagePolicy,
+    /// Where damage is counted.
+    pub(super) stats: Arc<StorageCounters>,
     open_max: usize,
     clock: AtomicU64,
     open: Mutex<Vec<Weak<LazyFile>>>,
 }
 
 impl Files {
-    pub(super) fn new(fs: Arc<dyn Fs>, space: Arc<Space>, open_max: usize) -> Arc<Files> {
-        let (open_max, clock) = (open_max.max(4), AtomicU64::new(0));
-        Arc::new(Files { fs, space, open_max, clock, open: Mutex::new(Vec::new()) })
+    /// Files of which at most so many are open; damage in them is counted.
+    pub(super) fn new(
+        fs: Arc<dyn Fs>,
+        space: Arc<Space>,
+        open_max: usize,
+        damage: DamagePolicy,
+        stats: Arc<StorageCounters>,
+    ) -> Arc<Files> {
+        let (open_max, clock, open) = (open_max.max(4), AtomicU64::new(0), Mutex::default());
+        Arc::new(Files { fs, space, damage, stats, open_max, clock, open })
     }
 
     /// The open file; opens it if need be.

@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 mod compaction;
+pub mod damage;
 mod directories;
 pub mod earlier_batches;
 mod files;

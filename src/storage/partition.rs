@@ -167,6 +167,12 @@ impl Partition {
     pub(super) fn roll(&mut self) -> Result<(), StorageError> {
         self.close_active()?;
         self.write_snapshot()?;
+        self.begin_segment();
+        Ok(())
+    }
+
+    /// Begins a segment at the current end.
+    fn begin_segment(&mut self) {
         let interval = self.config.index_interval_bytes;
         let next = Segment::new(&self.log.dir, self.end, interval);
         self.active = Arc::clone(&next);
@@ -174,7 +180,6 @@ impl Partition {
         self.size_checked = false;
         self.names_dirty = true;
         self.log.publish_segment(next);
-        Ok(())
     }
 
     /// Completes the indexes of the active segment; they are synced with the log. A segment without a record has no

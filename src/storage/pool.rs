@@ -17,6 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use super::compaction::Limits as CompactionLimits;
+use super::damage::DamagePolicy;
 use super::directories;
 use super::files::{Files, lock};
 use super::fs::{Fs, LockGuard, as_u64};
@@ -53,6 +54,8 @@ pub struct Options {
     pub readers: usize,
     /// Most files that are kept open.
     pub files_open_max: usize,
+    /// What becomes of reads that meet damage.
+    pub damage: DamagePolicy,
     /// Memory of records that were converted for old clients, until they are sent.
     pub conversions: Arc<Pool>,
     /// What is kept free on the disk.
@@ -98,7 +101,9 @@ pub(super) fn assemble(
     let (outcomes, fs) = (Outcomes::new(wake), Arc::clone(&options.fs));
     let (data_dir, reporter) = (options.data_dir.clone(), Arc::clone(&outcomes));
     let space = Space::new(Arc::clone(&fs), data_dir, options.space, reporter);
-    let files = Files::new(fs, space, options.files_open_max);
+    let stats = Arc::new(StorageCounters::default());
+    let (files_max, counters) = (options.files_open_max, Arc::clone(&stats));
+    let files = Files::new(fs, space, files_max, options.damage, counters);
     let writer_count = options.writers.max(1).saturating_add(1);
     let opened = startup::open(options, &files, writer_count)?;
     let (to_readers, reads) = channel();
@@ -108,7 +113,7 @@ pub(super) fn assemble(
         registry: Arc::new(Registry::default()),
         remembered: Arc::new(opened.remembered),
         outcomes,
-        stats: Arc::new(StorageCounters::default()),
+        stats,
         to_writers: Vec::new(),
         to_readers,
         journal: Mutex::new(opened.journal),

@@ -53,6 +53,8 @@ struct Producer {
     batches: VecDeque<Sequenced>,
     timestamp: i64,
     coordinator_epoch: i32,
+    /// Whether batches that it wrote may have been lost: then the next one need not follow the last.
+    doubted: bool,
 }
 
 /// All producers of a partition.
@@ -91,7 +93,12 @@ impl Producers {
             Some(newest) => add_to_sequence(newest.last_sequence, 1),
             None => 0,
         };
-        if first == expected { Ok(None) } else { Err(AppendError::SequenceGap) }
+        if first == expected || producer.doubted { Ok(None) } else { Err(AppendError::SequenceGap) }
+    }
+
+    /// Part of the log is damaged: what they wrote there is not known.
+    pub(super) fn doubt(&mut self) {
+        self.by_id.values_mut().for_each(|producer| producer.doubted = true);
     }
 
     /// Remembers a batch that carries its final offsets.
@@ -110,6 +117,7 @@ impl Producers {
             producer.batches.clear();
         }
         producer.timestamp = header.max_timestamp;
+        producer.doubted = false;
         // A marker ends a transaction; it has no sequence.
         if header.is_control() || header.base_sequence == NO_SEQUENCE {
             return;
@@ -213,6 +221,7 @@ impl Producers {
                 batches,
                 timestamp: entry.timestamp,
                 coordinator_epoch: entry.coordinator_epoch,
+                doubted: false,
             };
             producers.by_id.insert(entry.producer_id, producer);
         }

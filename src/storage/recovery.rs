@@ -21,8 +21,7 @@ use super::marks::Mark;
 use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
 use super::producers::Producers;
-use super::scan::{HEADERS, Scan};
-use super::segment::{LOG_SUFFIX, Segment, parse_file_name};
+use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use tail::Tail;
@@ -82,10 +81,17 @@ fn claim(fs: &dyn Fs, dir: &Path, topic_id: TopicId) -> Result<(), StorageError>
 
 /// What the manifest of a clean stop says.
 pub(super) fn from_manifest(dir: &Path, manifest: &ManifestPartition, config: &LogConfig) -> Found {
-    let interval = config.index_interval_bytes;
-    let segments = manifest.segments.iter().map(|told| Segment::told(dir, interval, told));
+    let shape = Shape { interval: config.index_interval_bytes, gaps: config.compact };
+    let ends = manifest.segments.iter().skip(1).map(|told| told.base).chain([manifest.log_end]);
+    let segments = manifest.segments.iter().zip(ends);
+    let segments = segments.map(|(told, end)| Segment::told(dir, shape, told, end));
+    let mut log_start = manifest.log_start;
+    if log_start > manifest.log_end {
+        log::error!("{}: the log begins behind its end; that is ignored", dir.display());
+        log_start = manifest.segments.first().map_or(manifest.log_end, |told| told.base);
+    }
     Found {
-        log_start: manifest.log_start,
+        log_start,
         end: manifest.log_end,
         segments: segments.collect(),
         epochs: manifest.epochs.clone(),
@@ -128,12 +134,13 @@ pub(super) fn examine(
         bases: of(LOG_SUFFIX),
         epochs: known_epochs.clone().unwrap_or_default(),
         segments: Vec::new(),
+        is_cut_short: false,
     };
     let mark = known.mark;
     let end = tail.recover(known)?;
+    let log_start = tail.first_offset(mark, end);
+    tail.stand_in(log_start, end);
     let Tail { segments, mut epochs, .. } = tail;
-    let first = segments.first().map_or(end, |segment| segment.base());
-    let log_start = mark.map_or(first, |mark| mark.log_start.clamp(first, end.max(first)));
     if known_epochs.is_none() {
         epochs = epochs::from_log(files, &segments)?;
     }
@@ -204,10 +211,14 @@ pub(super) fn load_producers(
         if from >= end {
             continue;
         }
-        let walked = note_batches(files, segment, from, &mut producers);
+        let mut walked = note_batches(files, segment, from, &mut producers);
+        if matches!(&walked, Err(ReadError::Storage(error)) if is_absent(error)) {
+            segment.note_missing(files);
+            walked = note_batches(files, segment, from, &mut producers);
+        }
         match walked {
             Err(ReadError::Storage(error)) => return Err(error),
-            Err(_) => log::warn!("{} is damaged", segment.log().path().display()),
+            Err(_) => producers.doubt(),
             Ok(()) => {}
         }
     }
@@ -265,12 +276,14 @@ fn note_batches(
     from: Offset,
     producers: &mut Producers,
 ) -> Result<(), ReadError> {
-    let Some(first) = segment.locate(files, from)? else { return Ok(()) };
-    let file = files.get(segment.log())?;
-    let mut scan = Scan::new(file, first.position, segment.size(), HEADERS);
-    while let Some(met) = scan.next().map_err(|error| error.of_read(segment.log().path()))? {
-        if met.header.base_offset >= from {
-            producers.note(&met.header, None);
+    let mut walk = segment.walk_near(files, from)?;
+    while let Some(step) = walk.next()? {
+        match step {
+            Step::Batch(met) if met.header.base_offset >= from => {
+                producers.note(&met.header, None);
+            }
+            Step::Damage(damage) if damage.next > from => producers.doubt(),
+            Step::Batch(_) | Step::Damage(_) => {}
         }
     }
     Ok(())

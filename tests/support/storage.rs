@@ -16,6 +16,7 @@ use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, Payload};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
+use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::{Fs, RealFs};
 use chronik::storage::job::{
     Append, AppendError, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read,
@@ -118,6 +119,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         writers: 1,
         readers: 2,
         files_open_max: 64,
+        damage: DamagePolicy::Fence,
         conversions: Pool::new("conversions", 16 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
         new_cluster_id: "test-cluster".to_owned(),

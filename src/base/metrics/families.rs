@@ -132,6 +132,12 @@ families! {
     counter chronik_storage_payload_bytes_total
         "Bytes of batches appended for clients."
         one |from| from.metrics.storage.payload_bytes.get();
+    gauge chronik_storage_damaged_ranges
+        "Ranges of logs that were found to be damaged."
+        one |from| from.metrics.storage.damaged_ranges.get();
+    gauge chronik_storage_damaged_bytes
+        "Bytes in those ranges."
+        one |from| from.metrics.storage.damaged_bytes.get();
     gauge chronik_storage_unclean_start
         "1 if this start found no mark of a clean stop."
         one |from| from.metrics.unclean_start.get();

@@ -1,12 +1,13 @@
 //! Appending to a partition: batches are checked, stamped and staged one append after the other, written at once, and
 //! published, or all of it is taken back.
 
+use std::cmp::Ordering;
 use std::io::IoSlice;
 
 use super::Partition;
 use crate::base::ids::Offset;
 use crate::record::NO_TIMESTAMP;
-use crate::storage::fs::{File, as_u64, write_slices};
+use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
 use crate::storage::producers::{Producers, Undo};
 use crate::storage::scan::Met;
@@ -59,6 +60,7 @@ impl Partition {
         staged: &mut Staged,
         results: &mut [AppendResult],
     ) -> AppendResult {
+        self.check_size()?;
         if let Some(error) = self.log.failure() {
             return Err(AppendError::Offline(error.clone()));
         }
@@ -247,7 +249,6 @@ impl Partition {
             self.names_dirty = true;
         }
         let file = self.files.create(self.active.log())?;
-        self.check_size(&*file, size)?;
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(staged.batches.len() * 2);
         for batch in &staged.batches {
             slices.push(IoSlice::new(&batch.head));
@@ -265,20 +266,28 @@ impl Partition {
         Err(error)
     }
 
-    /// A clean stop left the file as long as the manifest says. If it is not, somebody else was here.
-    fn check_size(&mut self, file: &dyn File, size: u64) -> Result<(), StorageError> {
+    /// A clean stop left the file as long as the manifest says. If it is shorter, records are lost, and what comes next
+    /// goes to a segment of its own; if it is longer, somebody else was here.
+    fn check_size(&mut self) -> Result<(), StorageError> {
         if self.size_checked {
             return Ok(());
         }
+        let size = self.active.size();
         let path = self.active.log().path();
-        let found = file.size().map_err(|error| StorageError::io("read", path, &error))?;
-        if found != size {
-            let reason = format!("the file has {found} bytes, but {size} were left in it");
-            let error = StorageError::content("open", path, reason);
-            self.log.fail(error.clone());
-            return Err(error);
+        let found = match self.files.fs.open(path, OpenMode::Read) {
+            Ok(file) => file.size().map_err(|error| StorageError::io("read", path, &error))?,
+            Err(error) if is_absent(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        let reason = format!("the file has {found} bytes, but {size} were left in it");
+        match found.cmp(&size) {
+            Ordering::Equal => self.size_checked = true,
+            Ordering::Less => {
+                log::error!("{}: {reason}", path.display());
+                self.begin_segment();
+            }
+            Ordering::Greater => self.log.fail(StorageError::content("open", path, reason)),
         }
-        self.size_checked = true;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::storage::fs::{File, Fs, OpenMode};
 use crate::storage::job::{LogConfig, StorageError};
 use crate::storage::marks::Mark;
 use crate::storage::scan::{Scan, ScanError, WHOLE};
-use crate::storage::segment::{LOG_SUFFIX, OnDisk, Segment, file_name};
+use crate::storage::segment::{LOG_SUFFIX, OnDisk, Segment, Shape, file_name};
 
 /// Where the scan of a log's tail begins.
 struct Start {
@@ -20,6 +20,8 @@ struct Start {
     offset: Offset,
     /// Whether it is where the durable mark says.
     marked: bool,
+    /// Whether what lies below the mark ends before it.
+    is_lost: bool,
 }
 
 /// A segment that is not good from a position on.
@@ -38,6 +40,8 @@ pub(super) struct Tail<'a> {
     pub(super) bases: Vec<Offset>,
     pub(super) epochs: Epochs,
     pub(super) segments: Vec<Arc<Segment>>,
+    /// Whether the last segment ends before the log does.
+    pub(super) is_cut_short: bool,
 }
 
 impl Tail<'_> {
@@ -48,30 +52,28 @@ impl Tail<'_> {
             return Ok(known.mark.map_or(0, |mark| mark.end));
         };
         let bases = self.bases.split_off(start.segment.min(self.bases.len()));
-        for base in std::mem::take(&mut self.bases) {
-            if !start.marked && !known.synced {
-                // Nobody knows whether it was: without this a kill, and a power cut later, leave a hole.
-                self.sync(base)?;
-            }
-            let size = self.size(base)?;
-            let doubted = (!start.marked).then_some(size);
-            self.keep(base, OnDisk { size, doubted, good_from: size });
-        }
+        self.keep_below(&start, bases.first().copied(), known)?;
+        self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows =
-                number == 0 || *base == next || (*base > next && self.may_have_gaps(&start));
+            let follows = number == 0
+                || *base == next
+                || (*base > next && self.may_have_holes(&start, known));
             if !follows {
                 self.cut(None, bases.get(number..).unwrap_or_default(), next)?;
                 break;
             }
+            self.meet(*base);
             next = next.max(*base);
+            let scanned_from = next;
             let (end, torn) = self.scan_segment(*base, position, next, &start)?;
             if let Some(torn) = &torn {
                 self.cut(Some(torn), bases.get(number + 1..).unwrap_or_default(), end)?;
             }
+            let size = self.size(*base)?;
             let doubted = Some(if number == 0 && start.marked { position } else { 0 });
-            self.keep_scanned(*base, doubted, position)?;
+            let (good_from, good_offset) = (position, scanned_from);
+            self.keep(*base, OnDisk { size, doubted, good_from, good_offset, end });
             next = end;
             position = 0;
             if torn.is_some() {
@@ -82,6 +84,67 @@ impl Tail<'_> {
         Ok(next)
     }
 
+    /// Where the log begins: where its mark says, or with its first segment. A log start beyond the end is damage, and
+    /// not obeyed.
+    pub(super) fn first_offset(&self, mark: Option<&Mark>, end: Offset) -> Offset {
+        let first = self.segments.first().map_or(end, |segment| segment.base());
+        match mark {
+            Some(mark) if mark.log_start <= end => mark.log_start,
+            Some(mark) => {
+                let (dir, start) = (self.dir.display(), mark.log_start);
+                log::error!("{dir}: the log begins at {start}, behind its end; that is ignored");
+                first
+            }
+            None => first,
+        }
+    }
+
+    /// Puts segments without a record where files are missing: at the beginning, so that the records that were there
+    /// are known to be lost, and at the end, so that nothing is appended behind records that are missing.
+    pub(super) fn stand_in(&mut self, log_start: Offset, end: Offset) {
+        let first = self.segments.first().map_or(end, |segment| segment.base());
+        if log_start < first {
+            let (size, doubted, good_from, good_offset) = (0, None, 0, first);
+            let state = OnDisk { size, doubted, good_from, good_offset, end: first };
+            let shape = Shape { interval: self.config.index_interval_bytes, gaps: false };
+            self.segments.insert(0, Segment::on_disk(self.dir, log_start, shape, state));
+        }
+        if self.is_cut_short {
+            let interval = self.config.index_interval_bytes;
+            self.segments.push(Segment::new(self.dir, end, interval));
+        }
+    }
+
+    /// Keeps the segments below the one where the scan begins as they are.
+    fn keep_below(
+        &mut self,
+        start: &Start,
+        next: Option<Offset>,
+        known: &Known<'_>,
+    ) -> Result<(), StorageError> {
+        let bases = std::mem::take(&mut self.bases);
+        // Where the scan begins inside a segment, the one before it ends where that begins.
+        let last = next.filter(|_| start.position > 0).unwrap_or(start.offset);
+        let ends = bases.iter().skip(1).copied().chain([last]);
+        for (base, end) in bases.iter().zip(ends) {
+            if !start.marked && !known.synced {
+                // Nobody knows whether it was: without this a kill, and a power cut later, leave a hole.
+                self.sync(*base)?;
+            }
+            let size = self.size(*base)?;
+            let doubted = (!start.marked || start.is_lost).then_some(size);
+            self.keep(*base, OnDisk { size, doubted, good_from: size, good_offset: end, end });
+        }
+        Ok(())
+    }
+
+    /// The last segment kept so far ends no later than the next one begins; records may be missing between them.
+    fn meet(&mut self, base: Offset) {
+        if let Some(last) = self.segments.last() {
+            last.reach(base);
+        }
+    }
+
     /// The mark's place, the beginning of the log, or that of the segment before the last.
     fn start(&self, known: &Known<'_>) -> Result<Option<Start>, StorageError> {
         if let Some(mark) = known.mark {
@@ -89,18 +152,29 @@ impl Tail<'_> {
                 return Ok(Some(start));
             }
             if mark.end > mark.log_start {
-                log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
+                return Ok(Some(self.start_behind(mark)));
             }
         }
         let new = known.mark.is_none() && known.marks_whole;
         let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
         let offset = self.bases.get(segment).copied();
-        Ok(offset.map(|offset| Start { segment, position: 0, offset, marked: false }))
+        let (position, marked, is_lost) = (0, false, false);
+        Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost }))
+    }
+
+    /// The files do not reach up to the mark. What is missing was on the disk: it is damage, and its offsets are not
+    /// given out again.
+    fn start_behind(&self, mark: &Mark) -> Start {
+        log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
+        let segment = self.bases.partition_point(|base| *base < mark.end);
+        let offset = self.bases.get(segment).copied().unwrap_or(mark.end);
+        Start { segment, position: 0, offset, marked: true, is_lost: true }
     }
 
     /// The mark's place. `None`: the files do not reach that far.
     fn start_at(&self, mark: &Mark) -> Result<Option<Start>, StorageError> {
-        let at = |segment, position| Start { segment, position, offset: mark.end, marked: true };
+        let (offset, marked, is_lost) = (mark.end, true, false);
+        let at = |segment, position| Start { segment, position, offset, marked, is_lost };
         match self.bases.binary_search(&mark.segment_base) {
             Ok(segment) => {
                 let reached = self.size(mark.segment_base)? >= mark.segment_bytes;
@@ -122,6 +196,12 @@ impl Tail<'_> {
         !start.marked && self.config.compact
     }
 
+    /// Whether a segment may begin behind the end of the one before it: where nothing says up to where the disk had it,
+    /// records that are missing are rather damage than a reason to remove those behind them.
+    fn may_have_holes(&self, start: &Start, known: &Known<'_>) -> bool {
+        self.may_have_gaps(start) || (!start.marked && !known.marks_whole)
+    }
+
     fn size(&self, base: Offset) -> Result<u64, StorageError> {
         let path = self.dir.join(file_name(base, LOG_SUFFIX));
         let file = self.fs.open(&path, OpenMode::Read)?;
@@ -135,19 +215,8 @@ impl Tail<'_> {
     }
 
     fn keep(&mut self, base: Offset, state: OnDisk) {
-        let interval = self.config.index_interval_bytes;
-        self.segments.push(Segment::on_disk(self.dir, base, interval, state));
-    }
-
-    fn keep_scanned(
-        &mut self,
-        base: Offset,
-        doubted: Option<u64>,
-        good_from: u64,
-    ) -> Result<(), StorageError> {
-        let size = self.size(base)?;
-        self.keep(base, OnDisk { size, doubted, good_from });
-        Ok(())
+        let shape = Shape { interval: self.config.index_interval_bytes, gaps: self.config.compact };
+        self.segments.push(Segment::on_disk(self.dir, base, shape, state));
     }
 
     /// Syncs a segment and scans it from `position`. Gives the next offset, and what is not good, if there is any.
