@@ -105,9 +105,7 @@ fn transfer(name: &str, command: Transfer, args: &[String], out: &mut dyn Write)
     #[expect(clippy::disallowed_methods, reason = "a command of its own, which asks once")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut seed = [0; 8];
-    if let Err(error) =
-        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-    {
+    if let Err(error) = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()) {
         complain(&format!("no random numbers: {error}"));
         return ExitCode::FAILURE;
     }

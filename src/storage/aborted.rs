@@ -79,9 +79,13 @@ mod tests {
     #[test]
     fn entries_are_kafkas() {
         // The index of tests/data/storage/mixed-0, which Kafka wrote.
-        let text = include_str!("../../tests/data/storage/mixed-0/00000000000000000061.txnindex.hex");
-        let digits: String =
-            text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect();
+        let text =
+            include_str!("../../tests/data/storage/mixed-0/00000000000000000061.txnindex.hex");
+        let digits: String = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .flat_map(str::split_whitespace)
+            .collect();
         let bytes: Vec<u8> = (0..digits.len() / 2)
             .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
             .collect();

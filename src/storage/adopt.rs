@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::directory::{
-    PartitionDirectory, is_clean, leave_clean, leave_clean_for_kafka, marks_of, partition_directories, remove_tree,
+    PartitionDirectory, is_clean, leave_clean, leave_clean_for_kafka, marks_of,
+    partition_directories, remove_tree,
 };
 use self::segment_writer::SegmentWriter;
-use self::transactions::Transactions;
 pub use self::transactions::OpenTransaction;
+use self::transactions::Transactions;
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::files::Files;
 use super::fs::{Fs, OpenMode, read_file, read_full, replace_file};
@@ -262,7 +263,9 @@ impl<'a> Copying<'a> {
             };
             match scan.whole(&met) {
                 Ok(batch) => self.batch(path, &met, batch.to_vec())?,
-                Err(error) => return Err(StorageError::content("read", path, format!("{error:?}"))),
+                Err(error) => {
+                    return Err(StorageError::content("read", path, format!("{error:?}")));
+                }
             }
         }
     }

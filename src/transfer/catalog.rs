@@ -86,7 +86,12 @@ impl Catalog {
         bad.map_or(Ok(()), |reason| Err(StorageError::content("read", path, reason).into()))
     }
 
-    fn note_batch(&mut self, header: &BatchHeader, batch: &[u8], from: Offset) -> Result<(), String> {
+    fn note_batch(
+        &mut self,
+        header: &BatchHeader,
+        batch: &[u8],
+        from: Offset,
+    ) -> Result<(), String> {
         if header.is_control() {
             return Ok(());
         }

@@ -83,7 +83,12 @@ fn copy(
         source.check_unused(fs)?;
     }
     let positions = entries.iter().filter(|entry| entry.is_position).count();
-    writeln!(out, "{} topics, {} partitions, {positions} positions of groups", topics.len(), partitions.len())?;
+    writeln!(
+        out,
+        "{} topics, {} partitions, {positions} positions of groups",
+        topics.len(),
+        partitions.len()
+    )?;
     tell_rest(node, commits.pending(), out)?;
     Ok(Import {
         cluster_id: first.meta.cluster_id.clone(),
@@ -137,7 +142,11 @@ fn report(
     let (start, end) = (copied.manifest.log_start, copied.manifest.log_end);
     writeln!(out, "{name}: offsets {start} to {end}, {} bytes", copied.bytes)?;
     if copied.torn_bytes > 0 {
-        writeln!(out, "{name}: {} bytes were torn by the crash and are left out", copied.torn_bytes)?;
+        writeln!(
+            out,
+            "{name}: {} bytes were torn by the crash and are left out",
+            copied.torn_bytes
+        )?;
     }
     for open in &copied.open {
         let (id, from) = (open.producer_id, open.first_offset);

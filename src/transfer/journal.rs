@@ -35,8 +35,7 @@ fn build(
     let mut next = base;
     let mut records = records.iter().peekable();
     while records.peek().is_some() {
-        let options =
-            BatchOptions { base_offset: next, leader_epoch, ..BatchOptions::default() };
+        let options = BatchOptions { base_offset: next, leader_epoch, ..BatchOptions::default() };
         let mut batch = BatchBuilder::new(options)?;
         while batch.size_in_bytes() <= BATCH_BYTES {
             let Some((key, value)) = records.next() else { break };

@@ -90,7 +90,8 @@ impl Node {
         for topic in &topics {
             let name = &topic.name;
             for index in topic.partitions.iter().filter(|i| self.directory(topic, **i).is_none()) {
-                reasons.push(format!("{name}-{index} is not in these directories; leave out {name}"));
+                reasons
+                    .push(format!("{name}-{index} is not in these directories; leave out {name}"));
             }
             let tiered = topic.configs.get("remote.storage.enable");
             if tiered.is_some_and(|value| value.eq_ignore_ascii_case("true")) {

@@ -150,9 +150,14 @@ impl Target {
         let mut records = Vec::new();
         let mut topics = import.topics;
         if !import.commits.is_empty() {
-            let batches = journal::batches(0, import.leader_epoch, self.now, &pairs(&import.commits))?;
+            let batches =
+                journal::batches(0, import.leader_epoch, self.now, &pairs(&import.commits))?;
             let to = self.journal_at(&staging, OFFSETS_TOPIC);
-            partitions.push(adopt::write_log(&self.to(&to, offsets.id, OFFSETS_TOPIC), 0, &batches)?);
+            partitions.push(adopt::write_log(
+                &self.to(&to, offsets.id, OFFSETS_TOPIC),
+                0,
+                &batches,
+            )?);
             topics.push(offsets);
         }
         for topic in &topics {
@@ -162,8 +167,11 @@ impl Target {
         let records = kraft::keyed(&records)?;
         let batches = journal::batches(0, import.leader_epoch, self.now, &records)?;
         let to = self.journal_at(&staging, METADATA_TOPIC);
-        partitions
-            .push(adopt::write_log(&self.to(&to, TopicId::METADATA, METADATA_TOPIC), 0, &batches)?);
+        partitions.push(adopt::write_log(
+            &self.to(&to, TopicId::METADATA, METADATA_TOPIC),
+            0,
+            &batches,
+        )?);
         let meta = MetaProperties {
             cluster_id: import.cluster_id,
             node_id,
@@ -175,11 +183,7 @@ impl Target {
         Ok(staging::put_in_place(fs, &staging, &self.dir)?)
     }
 
-    fn finish_existing(
-        &mut self,
-        existing: Existing,
-        import: Import,
-    ) -> Result<(), TransferError> {
+    fn finish_existing(&mut self, existing: Existing, import: Import) -> Result<(), TransferError> {
         let fs = &*Arc::clone(&self.fs);
         let node_id = existing.meta.node_id;
         let mut known = existing.manifest.partitions;
@@ -198,7 +202,8 @@ impl Target {
         }
         fs.sync_dir(&self.dir)?;
         // D
-        let epoch = i32::try_from(existing.catalog.broker_epoch).unwrap_or(0).max(import.leader_epoch);
+        let epoch =
+            i32::try_from(existing.catalog.broker_epoch).unwrap_or(0).max(import.leader_epoch);
         let is_new = |entry: &&Entry| entry.is_position || !existing.commits.contains(&entry.key);
         let commits: Vec<Entry> = import.commits.iter().filter(is_new).cloned().collect();
         self.extend(&mut known, OFFSETS_TOPIC, epoch, &pairs(&commits))?;
@@ -299,8 +304,8 @@ impl Existing {
                 return refuse(format!("{named} {reason}"));
             }
         };
-        let manifest = manifest
-            .map_err(|error| StorageError::content("read", &path, error.to_string()))?;
+        let manifest =
+            manifest.map_err(|error| StorageError::content("read", &path, error.to_string()))?;
         let metadata = dir.join(format!("{METADATA_TOPIC}-0"));
         let catalog = Catalog::read(fs, &metadata, false)?;
         let mut commits = Commits::default();

@@ -46,7 +46,10 @@ impl SegmentWriter {
     }
 
     /// Of a log that is written already and whose batches are noted now.
-    pub(super) fn behind(to: &Destination<'_>, base: Offset) -> Result<SegmentWriter, StorageError> {
+    pub(super) fn behind(
+        to: &Destination<'_>,
+        base: Offset,
+    ) -> Result<SegmentWriter, StorageError> {
         Ok(SegmentWriter {
             files: directory::files(to.fs, to.dir),
             segment: Segment::new(to.dir, base, to.index_interval_bytes),
