@@ -2,6 +2,8 @@
 //!
 //! They look at published logs only, below the end that the job names, and read by position.
 
+mod aborted;
+
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -10,8 +12,8 @@ use super::directories;
 use super::files::{Files, lock};
 use super::fs::{as_u64, read_full};
 use super::job::{
-    AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart, StorageError,
-    TimeQuery, TimeTarget, TimedOffset,
+    AbortedTransaction, AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart,
+    StorageError, TimeQuery, TimeTarget, TimedOffset,
 };
 use super::log::Log;
 use super::outcomes::Outcomes;
@@ -107,8 +109,11 @@ impl Reader {
         let whole_first = read.whole_first_batch;
         let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
         let mut parts = Vec::with_capacity(read.parts.len());
+        let mut aborted = Vec::new();
         for part in &read.parts {
-            let result = self.read_part(read, part, &mut budget);
+            let mut touching = Vec::new();
+            let result = self.read_part(read, part, &mut budget, &mut touching);
+            aborted.push(touching);
             if let Ok(payloads) = &result {
                 let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
                 budget.left = budget.left.saturating_sub(given);
@@ -116,7 +121,7 @@ impl Reader {
             }
             parts.push(result);
         }
-        Outcome::Read { ticket: read.ticket, parts }
+        Outcome::Read { ticket: read.ticket, parts, aborted }
     }
 
     fn read_part(
@@ -124,6 +129,7 @@ impl Reader {
         read: &Read,
         part: &ReadPart,
         budget: &mut Budget,
+        aborted: &mut Vec<AbortedTransaction>,
     ) -> Result<Vec<Payload>, ReadError> {
         let log = self.registry.get(part.partition).ok_or(ReadError::UnknownPartition)?;
         let view = log.view();
@@ -134,6 +140,7 @@ impl Reader {
         let mut left = budget.left.min(as_u64(part.bytes_max));
         let mut whole_first = budget.whole_first;
         let mut payloads = Vec::new();
+        let mut given_to = part.offset;
         for (segment, next) in view.from(part.offset) {
             if part.offset >= end || segment.base() >= end || (left == 0 && !whole_first) {
                 break;
@@ -152,9 +159,15 @@ impl Reader {
             payloads.extend(self.hand_out(read, &piece, part.offset)?);
             left = left.saturating_sub(piece.to.saturating_sub(piece.from));
             whole_first = false;
+            if read.committed {
+                given_to = self.offset_at(segment, piece.to, next).unwrap_or(next);
+            }
             if damaged {
                 break;
             }
+        }
+        if read.committed {
+            *aborted = self.aborted_in(&view, part.offset, given_to)?;
         }
         // The paths may be those of a new topic of the same name by now.
         if log.is_removed() {

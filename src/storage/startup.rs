@@ -429,12 +429,7 @@ pub(super) fn mark_clean(files: &Files, data_dir: &Path) -> Result<(), StorageEr
     files.fs.sync_dir(data_dir)
 }
 
-fn replace(
-    files: &Files,
-    data_dir: &Path,
-    name: &str,
-    content: &[u8],
-) -> Result<(), StorageError> {
+fn replace(files: &Files, data_dir: &Path, name: &str, content: &[u8]) -> Result<(), StorageError> {
     let path = data_dir.join(name);
     files.space.with_ballast(|| replace_file(&*files.fs, &path, content))
 }

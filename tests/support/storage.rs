@@ -235,6 +235,7 @@ impl Bench {
             whole_first_batch: true,
             parts,
             magic_max: 2,
+            committed: false,
         }
     }
 
@@ -242,7 +243,7 @@ impl Bench {
         let ticket = read.ticket;
         self.storage.submit(Job::Read(read));
         self.wait(|outcome| match outcome {
-            Outcome::Read { ticket: t, parts } if *t == ticket => Some(parts.clone()),
+            Outcome::Read { ticket: t, parts, .. } if *t == ticket => Some(parts.clone()),
             _ => None,
         })
     }
