@@ -200,9 +200,9 @@ impl Broker {
             Outcome::Synced { partition, end, result } => {
                 self.synced(partition, end, result, now, out);
             }
-            Outcome::Read { ticket, parts } => {
+            Outcome::Read { ticket, parts, aborted } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.fetch.read(&mut ctx, &state.table, ticket, parts);
+                state.fetch.read(&mut ctx, &state.table, ticket, parts, aborted);
             }
             Outcome::Times { ticket, results } => {
                 let (state, mut ctx) = self.split(now, out);

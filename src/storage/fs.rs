@@ -171,6 +171,16 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system says.
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError>;
+
+    /// Keeps others from taking the lock on a file that is there, without changing anything; where there is no such
+    /// file, nobody has it. `None`: somebody has the lock.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn try_lock_shared(&self, _path: &Path) -> Result<Option<LockGuard>, StorageError> {
+        // A file system of one process has nobody to keep out.
+        Ok(Some(Box::new(())))
+    }
 }
 
 /// Whether an error says that there is no such file.
@@ -437,6 +447,21 @@ impl Fs for RealFs {
             options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(because("open", path))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new((file, name)))),
+            Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+            Err(errno) => Err(because("lock", path)(errno.into())),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
+    fn try_lock_shared(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {
+        let Some(name) = HeldName::take(path) else { return Ok(None) };
+        let file = match fs::File::open(path).map_err(because("open", path)) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(Some(Box::new(name))),
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(Some(Box::new((file, name)))),
             Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
             Err(errno) => Err(because("lock", path)(errno.into())),

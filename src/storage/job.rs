@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+pub use super::aborted::AbortedTransaction;
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::{Bytes, FileRange, Payload};
 use crate::base::time::WallMs;
@@ -188,6 +189,8 @@ pub struct Read {
     /// The newest format that the client knows: 0, 1 or 2. Below 2 the records are converted, which those in zstd cannot
     /// be.
     pub magic_max: i8,
+    /// Whether the client wants to know which transactions were aborted (KIP-98).
+    pub committed: bool,
 }
 
 /// Where to read in one partition.
@@ -312,6 +315,8 @@ pub enum Outcome {
         ticket: Ticket,
         /// One result for each part of the job, in order.
         parts: Vec<Result<Vec<Payload>, ReadError>>,
+        /// For each part the aborted transactions that touch its records, if the job asks for them; else nothing.
+        aborted: Vec<Vec<AbortedTransaction>>,
     },
     /// Offsets were found; `None`: there is no such record.
     Times {

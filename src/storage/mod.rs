@@ -2,6 +2,8 @@
 //!
 //! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out. The server starts and stops [`pool`].
 
+pub mod aborted;
+pub mod adopt;
 pub mod checkpoint;
 mod compaction;
 pub mod damage;

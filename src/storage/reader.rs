@@ -2,6 +2,8 @@
 //!
 //! They look at published logs only, below the end that the job names, and read by position.
 
+mod aborted;
+
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -11,8 +13,8 @@ use super::directories;
 use super::files::{Files, lock};
 use super::fs::{as_u64, is_absent, read_full};
 use super::job::{
-    AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart, StorageError,
-    TimeQuery, TimeTarget, TimedOffset,
+    AbortedTransaction, AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart,
+    StorageError, TimeQuery, TimeTarget, TimedOffset,
 };
 use super::log::{Log, View};
 use super::outcomes::Outcomes;
@@ -149,8 +151,11 @@ impl Reader {
         let whole_first = read.whole_first_batch;
         let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
         let mut parts = Vec::with_capacity(read.parts.len());
+        let mut aborted = Vec::new();
         for part in &read.parts {
-            let result = self.read_part(read, part, &mut budget);
+            let mut touching = Vec::new();
+            let result = self.read_part(read, part, &mut budget, &mut touching);
+            aborted.push(touching);
             if let Ok(payloads) = &result {
                 let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
                 budget.left = budget.left.saturating_sub(given);
@@ -158,7 +163,7 @@ impl Reader {
             }
             parts.push(result);
         }
-        Outcome::Read { ticket: read.ticket, parts }
+        Outcome::Read { ticket: read.ticket, parts, aborted }
     }
 
     fn read_part(
@@ -166,34 +171,40 @@ impl Reader {
         read: &Read,
         part: &ReadPart,
         budget: &mut Budget,
+        aborted: &mut Vec<AbortedTransaction>,
     ) -> Result<Vec<Payload>, ReadError> {
         let log = self.registry.get(part.partition).ok_or(ReadError::UnknownPartition)?;
         let view = log.view();
         if part.offset < view.log_start || part.offset > view.end {
             return Err(ReadError::OutOfRange);
         }
-        let payloads = self.read_log(read, part, &view, budget);
+        let found = self.read_log(read, part, &view, budget);
         // The paths may be those of a new topic of the same name by now.
         if log.is_removed() {
             return Err(ReadError::UnknownPartition);
         }
-        match payloads {
+        let found = match found {
             Err(Failed::Missing(segment)) if log.has_segment(&segment) => {
                 segment.note_missing(&self.files);
-                let payloads = self.read_log(read, part, &view, budget);
-                payloads.map_err(Failed::why)
+                self.read_log(read, part, &view, budget)
             }
-            payloads => payloads.map_err(Failed::why),
+            found => found,
+        };
+        let (payloads, next) = found.map_err(Failed::why)?;
+        if read.committed {
+            *aborted = self.aborted_in(&view, part.offset, next)?;
         }
+        Ok(payloads)
     }
 
+    /// What a part wants, and the offset behind it.
     fn read_log(
         &self,
         read: &Read,
         part: &ReadPart,
         view: &View,
         budget: &Budget,
-    ) -> Result<Vec<Payload>, Failed> {
+    ) -> Result<(Vec<Payload>, Offset), Failed> {
         let end = part.end.min(view.end);
         let mut want = Want {
             offset: part.offset,
@@ -207,7 +218,7 @@ impl Reader {
                 break;
             }
         }
-        Ok(payloads)
+        Ok((payloads, want.offset))
     }
 
     /// Reads on in one segment, up to `end`. `true`: nothing behind it is wanted.

@@ -324,7 +324,7 @@ fn remember(
     Ok((Remembered { marks: found, marks_whole, ..Remembered::default() }, told_by))
 }
 
-fn mark_of(entry: &ManifestPartition) -> Mark {
+pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {
     let last = entry.segments.last();
     Mark {
         round: 0,
@@ -392,6 +392,18 @@ pub(super) fn leave(
     }
     let mut partitions = closed.partitions;
     partitions.sort_by_key(|entry| entry.partition);
+    write_checkpoints(files, data_dir, &partitions)?;
+    let manifest = Manifest { stopped_at: now, partitions };
+    replace(files, data_dir, manifest::FILE_NAME, &manifest.encode())?;
+    mark_clean(files, data_dir)
+}
+
+/// Kafka's own checkpoints.
+pub(super) fn write_checkpoints(
+    files: &Files,
+    data_dir: &Path,
+    partitions: &[ManifestPartition],
+) -> Result<(), StorageError> {
     let checkpoint = |offset: fn(&ManifestPartition) -> Offset| OffsetCheckpoint {
         entries: partitions
             .iter()
@@ -404,17 +416,20 @@ pub(super) fn leave(
     };
     let ends = checkpoint(|entry| entry.log_end).encode();
     let starts = checkpoint(|entry| entry.log_start).encode();
-    let replace = |name: &str, content: &[u8]| {
-        let path = data_dir.join(name);
-        files.space.with_ballast(|| replace_file(&*files.fs, &path, content))
-    };
-    replace(RECOVERY_POINTS, &ends)?;
-    replace(HIGH_WATERMARKS, &ends)?;
-    replace(LOG_STARTS, &starts)?;
-    let manifest = Manifest { stopped_at: now, partitions };
-    replace(manifest::FILE_NAME, &manifest.encode())?;
+    replace(files, data_dir, RECOVERY_POINTS, &ends)?;
+    replace(files, data_dir, HIGH_WATERMARKS, &ends)?;
+    replace(files, data_dir, LOG_STARTS, &starts)
+}
+
+/// Writes the marker of a clean stop, behind everything else.
+pub(super) fn mark_clean(files: &Files, data_dir: &Path) -> Result<(), StorageError> {
     files.fs.sync_dir(data_dir)?;
     let marker = CleanMarker { broker_epoch: -1 };
-    replace(CLEAN_MARKER, &marker.encode())?;
+    replace(files, data_dir, CLEAN_MARKER, &marker.encode())?;
     files.fs.sync_dir(data_dir)
+}
+
+fn replace(files: &Files, data_dir: &Path, name: &str, content: &[u8]) -> Result<(), StorageError> {
+    let path = data_dir.join(name);
+    files.space.with_ballast(|| replace_file(&*files.fs, &path, content))
 }

@@ -11,12 +11,13 @@ use chronik::base::payload::{Bytes, Payload};
 use chronik::base::time::Mono;
 use chronik::broker::random::Random;
 use chronik::record::builder::{BatchBuilder, BatchOptions};
+use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::Fs;
 use chronik::storage::job::{
     Append, AppendError, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart,
     StorageError, TimeQuery, TimeTarget,
 };
-use chronik::storage::pool::Options;
+use chronik::storage::pool::{Options, SpaceOptions};
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::{Image, SimFs};
 
@@ -167,7 +168,9 @@ impl World {
             writers: self.writers,
             readers: 1,
             files_open_max: 6,
+            damage: DamagePolicy::Fence,
             conversions: Pool::new("conversions", 1 << 20),
+            space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
             new_cluster_id: "cluster".to_owned(),
             new_directory_id: TopicId::from_random([200; 16]),
             node_id: 0,
@@ -446,7 +449,15 @@ impl World {
         let part = ReadPart { partition, offset, end, bytes_max };
         let answer = self.ask(|ticket| {
             let parts = vec![part];
-            Job::Read(Read { ticket, bytes_max, whole_first_batch: true, parts, magic_max: 2 })
+            let (magic_max, committed) = (2, false);
+            Job::Read(Read {
+                ticket,
+                bytes_max,
+                whole_first_batch: true,
+                parts,
+                magic_max,
+                committed,
+            })
         })?;
         let Outcome::Read { parts, .. } = answer else { unreachable!() };
         let payloads = parts[0].clone().map_err(|error| format!("read at {offset}: {error:?}"))?;

@@ -261,7 +261,11 @@ impl Harness {
                     Ok(wanted.map(|(_, _, bytes)| Payload::Bytes(bytes.clone())).collect())
                 });
                 let parts = parts.collect();
-                self.outcomes.push_back(Outcome::Read { ticket: read.ticket, parts });
+                self.outcomes.push_back(Outcome::Read {
+                    ticket: read.ticket,
+                    parts,
+                    aborted: Vec::new(),
+                });
             }
             Job::Remove { ticket, partition } => {
                 self.logs.remove(&partition);

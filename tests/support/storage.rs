@@ -237,6 +237,7 @@ impl Bench {
             whole_first_batch: true,
             parts,
             magic_max: 2,
+            committed: false,
         }
     }
 
@@ -244,7 +245,7 @@ impl Bench {
         let ticket = read.ticket;
         self.storage.submit(Job::Read(read));
         self.wait(|outcome| match outcome {
-            Outcome::Read { ticket: t, parts } if *t == ticket => Some(parts.clone()),
+            Outcome::Read { ticket: t, parts, .. } if *t == ticket => Some(parts.clone()),
             _ => None,
         })
     }
