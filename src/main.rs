@@ -67,11 +67,11 @@ fn serve(config: &Config) -> ExitCode {
         log::warn!("{warning}");
     }
     let ended = server::run(config);
-    if let Err(fatal) = &ended {
-        log::error!("{fatal}");
+    if let Err(exit) = &ended {
+        log::error!("{exit}");
     }
     log::logger().flush();
-    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ended.map_or_else(|exit| ExitCode::from(exit.code), |()| ExitCode::SUCCESS)
 }
 
 fn dump_log(args: &[String], out: &mut dyn Write) -> ExitCode {

@@ -140,13 +140,11 @@ impl Space {
         }
     }
 
-    /// The disk has refused something: that counts, whatever the file system says of itself.
-    pub(super) fn note_refusal(&self, error: &StorageError) {
-        let refused = match error {
-            error if error.is_out_of_space() => DiskState::Short,
-            error if error.is_read_only() => DiskState::ReadOnly,
-            _ => return,
-        };
+    /// The disk has refused something of the broker's own, which waits: that counts, whatever the file system says of
+    /// itself. There may be a quota, or a limit of files.
+    pub(super) fn insist(&self, error: &StorageError) {
+        let refused =
+            if error.is_read_only() { DiskState::ReadOnly } else { DiskState::Short };
         self.look(Some(refused));
     }
 

@@ -281,8 +281,13 @@ impl Writer {
         let results = self.write(id, &appends);
         let mut asked: Vec<(Ticket, bool, Origin, AppendResult)> = Vec::new();
         for (append, result) in appends.into_iter().zip(results) {
-            if append.origin == Origin::Broker && waits(&result) {
-                self.held.entry(id).or_default().push(append);
+            let error = storage_error(&result).filter(|error| error.may_pass());
+            if let Some(error) = error.filter(|_| append.origin == Origin::Broker) {
+                let held = self.held.entry(id).or_default();
+                if held.is_empty() {
+                    self.files.space.insist(error);
+                }
+                held.push(append);
             } else {
                 // The records' memory is free before anybody hears that it could be.
                 asked.push((append.ticket, append.sync, append.origin, result));
@@ -322,7 +327,7 @@ impl Writer {
             else {
                 return results;
             };
-            space.note_refusal(&error);
+            space.look(None);
             let behind = appends.get(first..).unwrap_or_default();
             let is_ours = behind.iter().any(|append| append.origin == Origin::Broker);
             if !(is_ours && error.is_out_of_space() && space.release()) {
@@ -468,11 +473,6 @@ fn storage_error(result: &AppendResult) -> Option<&StorageError> {
         Err(AppendError::Storage(error)) => Some(error),
         _ => None,
     }
-}
-
-/// Whether the broker's own append is worth another try later.
-fn waits(result: &AppendResult) -> bool {
-    storage_error(result).is_some_and(StorageError::may_pass)
 }
 
 /// From so many partitions on they are synced together first.

@@ -287,6 +287,7 @@ impl Harness {
                 self.outcomes.push_back(Outcome::Trimmed { ticket, partition, result });
             }
             Job::Upkeep(upkeep) => self.upkeep(&upkeep),
+            // What the disk is like is for the test to say.
             Job::Configure { .. } | Job::Warm { .. } | Job::LookForSpace => {}
         }
     }
