@@ -369,6 +369,19 @@ fn a_lock_belongs_to_one_at_a_time_and_dies_with_its_process() {
 }
 
 #[test]
+fn a_file_says_when_it_was_written() {
+    let fs = disk();
+    fs.set_now(1000);
+    let file = put_durably(&fs, "/d/a", b"abc");
+    fs.set_now(2000);
+    assert_eq!(file.modified().unwrap(), 1000);
+    file.set_len(1).unwrap();
+    assert_eq!(file.modified().unwrap(), 2000);
+    let image = fs.image(Image::Everything);
+    assert_eq!(image.open(path("/d/a"), OpenMode::Read).unwrap().modified().unwrap(), 2000);
+}
+
+#[test]
 fn a_flipped_bit_is_flipped_on_the_disk() {
     let fs = disk();
     put_durably(&fs, "/d/a", b"ab");

@@ -10,6 +10,7 @@ pub mod commit_gate;
 pub mod configs;
 pub mod context;
 pub mod coordinator;
+pub mod disk;
 mod dispatch;
 mod distinct;
 pub mod event;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use commit_gate::CommitGate;
 use context::Context;
+use disk::DiskWatch;
 use event::{Effect, Event};
 use fetch::Fetch;
 use flusher::Flusher;
@@ -78,6 +80,7 @@ struct State {
     groups: Groups,
     commit_gate: CommitGate,
     flusher: Flusher,
+    disk: DiskWatch,
 }
 
 impl Broker {
@@ -108,6 +111,7 @@ impl Broker {
         state.fetch.tick(&mut ctx, &state.table);
         state.groups.tick(&mut ctx);
         state.flusher.tick(&mut ctx);
+        state.disk.tick(&mut ctx);
     }
 
     /// The loop was held up: nobody could be heard of for that long.
@@ -128,8 +132,13 @@ impl Broker {
     /// When something is due next. `None`: not before something happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        let State { fetch, groups, flusher, .. } = &self.state;
-        let deadlines = [fetch.next_deadline(), groups.next_deadline(), flusher.next_deadline()];
+        let State { fetch, groups, flusher, disk, .. } = &self.state;
+        let deadlines = [
+            fetch.next_deadline(),
+            groups.next_deadline(),
+            flusher.next_deadline(),
+            disk.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -191,9 +200,9 @@ impl Broker {
             Outcome::Synced { partition, end, result } => {
                 self.synced(partition, end, result, now, out);
             }
-            Outcome::Read { ticket, parts } => {
+            Outcome::Read { ticket, parts, aborted } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.fetch.read(&mut ctx, &state.table, ticket, parts);
+                state.fetch.read(&mut ctx, &state.table, ticket, parts, aborted);
             }
             Outcome::Times { ticket, results } => {
                 let (state, mut ctx) = self.split(now, out);
@@ -216,6 +225,10 @@ impl Broker {
                 self.progress(partition, now, out);
             }
             Outcome::Trimmed { .. } | Outcome::Upkept(_) => {}
+            Outcome::Disk(disk) => {
+                let (state, mut ctx) = self.split(now, out);
+                state.disk.told(&mut ctx, &disk);
+            }
             Outcome::Warmed { .. } => {} // the server's own business
         }
     }

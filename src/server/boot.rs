@@ -12,7 +12,7 @@ use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
 use super::turn::failure_of;
-use super::{BoundListener, Fatal, Server};
+use super::{BoundListener, Exit, Fatal, Server};
 use crate::base::ids::{PartitionId, TopicId};
 use crate::base::memory::Pool;
 use crate::base::metrics::{Metrics, Setup};
@@ -24,19 +24,20 @@ use crate::broker::random::Random;
 use crate::config::{self, Config, HostPort};
 use crate::net::{self, Protocol, Reactor};
 use crate::start::{Disk, open_everything};
+use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
 use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
-use crate::storage::pool::{self as storage, Started, Storage};
+use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
 /// Most log lines in a second that peers can cause.
 const PEER_LINES_PER_SECOND: u32 = 10;
 /// How long opening the partitions may go without a word from storage before the log says so.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything up to the first turn of the loop.
-pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
+pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
     let clock = Clock::start();
     let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
     let mut random = Random::new(seed()?);
@@ -64,7 +65,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
             if let Err(error) = storage.shutdown(clock.now().wall) {
                 log::warn!("clean stop: {error}");
             }
-            return Err(fatal);
+            return Err(fatal.into());
         }
     };
     announce(&listeners, http, config);
@@ -164,6 +165,8 @@ impl Disk for AtStart<'_> {
         self.0.take_outcomes(outcomes);
         if outcomes.is_empty() {
             log::info!("still opening partitions");
+            // What is recorded at the start may wait for room on the disk.
+            self.0.submit(Job::LookForSpace);
         }
         for error in outcomes.iter().filter_map(failure_of) {
             log::error!("{error}");
@@ -245,7 +248,15 @@ fn storage_options(
         writers: config.storage.writers,
         readers: config.storage.readers,
         files_open_max: descriptors.files,
+        damage: match config.storage.damage {
+            config::Damage::Fence => DamagePolicy::Fence,
+            config::Damage::Skip => DamagePolicy::Skip,
+        },
         conversions: Arc::clone(conversions),
+        space: SpaceOptions {
+            reserve_bytes: config.storage.disk_reserve_bytes,
+            ballast_bytes: config.storage.disk_ballast_bytes,
+        },
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,

@@ -23,6 +23,9 @@ use super::snapshot::ProducerSnapshot;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::time::WallMs;
 
+/// So many bytes that idempotent producers write, too, are followed by a snapshot: a start need not read more to know them.
+const SNAPSHOT_EVERY_BYTES: u64 = 16 << 20;
+
 /// What a partition's directory was found to hold.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -71,6 +74,8 @@ pub(super) struct Partition {
     /// `None`: not read yet.
     producers: Option<Producers>,
     snapshots: Vec<Offset>,
+    /// Bytes that were appended since the newest of them.
+    since_snapshot: u64,
     dirty: Vec<Dirty>,
     names_dirty: bool,
     /// When the active segment was made, for records that have no timestamp.
@@ -113,6 +118,7 @@ impl Partition {
             epochs: found.epochs,
             producers: None,
             snapshots: found.snapshots,
+            since_snapshot: 0,
             dirty: Vec::new(),
             names_dirty: false,
             active_since: None,
@@ -161,6 +167,12 @@ impl Partition {
     pub(super) fn roll(&mut self) -> Result<(), StorageError> {
         self.close_active()?;
         self.write_snapshot()?;
+        self.begin_segment();
+        Ok(())
+    }
+
+    /// Begins a segment at the current end.
+    fn begin_segment(&mut self) {
         let interval = self.config.index_interval_bytes;
         let next = Segment::new(&self.log.dir, self.end, interval);
         self.active = Arc::clone(&next);
@@ -168,7 +180,6 @@ impl Partition {
         self.size_checked = false;
         self.names_dirty = true;
         self.log.publish_segment(next);
-        Ok(())
     }
 
     /// Completes the indexes of the active segment; they are synced with the log. A segment without a record has no
@@ -186,20 +197,25 @@ impl Partition {
         Ok(())
     }
 
-    /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay.
+    /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay, and
+    /// the newest of those that are on the disk for sure.
     pub(super) fn write_snapshot(&mut self) -> Result<(), StorageError> {
         if self.snapshots.last() == Some(&self.end) {
             return Ok(());
         }
+        self.since_snapshot = 0;
         let (snapshot, earlier) = self.producers()?.to_snapshot();
-        // First what goes with it: a snapshot that is there is complete.
-        if !earlier.batches.is_empty() {
+        // A crash may leave one of the two: producers without the other file are known for incomplete.
+        if !snapshot.producers.is_empty() {
             self.write_beside(&EarlierBatches::file_name(self.end), &earlier.encode())?;
         }
         self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
         self.names_dirty = true;
         self.snapshots.push(self.end);
-        while self.snapshots.len() > 2 {
+        let synced = self.log.synced();
+        while self.snapshots.get(1).is_some_and(|second| *second < synced)
+            && self.snapshots.len() > 2
+        {
             let old = self.snapshots.remove(0);
             for name in [ProducerSnapshot::file_name(old), EarlierBatches::file_name(old)] {
                 let _ = self.files.fs.remove_file(&self.log.dir.join(name));
@@ -208,10 +224,28 @@ impl Partition {
         Ok(())
     }
 
+    /// Writes a snapshot if much was appended since the last one and there are producers to remember.
+    fn snapshot_now_and_then(&mut self, bytes: u64) {
+        self.since_snapshot = self.since_snapshot.saturating_add(bytes);
+        let none = self.producers.as_ref().is_none_or(Producers::is_empty);
+        if none || self.since_snapshot < SNAPSHOT_EVERY_BYTES {
+            return;
+        }
+        if let Err(error) = self.write_snapshot() {
+            log::warn!("{error}");
+            self.since_snapshot = 0;
+        }
+    }
+
     fn write_beside(&mut self, name: &str, content: &[u8]) -> Result<(), StorageError> {
         let path = self.log.dir.join(name);
-        let file = self.files.fs.open(&path, OpenMode::Truncate)?;
-        write_full(&*file, content, 0).map_err(|e| StorageError::io("write", &path, &e))?;
+        let files = &self.files;
+        let file = files.with_descriptors(|| files.fs.open(&path, OpenMode::Truncate))?;
+        write_full(&*file, content, 0).map_err(|error| {
+            // Half a file is worth nothing, and may take the room that there is.
+            let _ = files.fs.remove_file(&path);
+            StorageError::io("write", &path, &error)
+        })?;
         self.note_dirty(Dirty { path, file });
         Ok(())
     }

@@ -1,100 +1,33 @@
 //! Beside each writer, the thread that waits for the disk: one sync serves all who wait for the same file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::files::Files;
-use super::fs::{File, OpenMode, write_full};
 use super::job::{Outcome, StorageError};
-use super::marks::{Mark, slot_position};
+use super::log::Log;
+use super::mark_file::Marks;
+use super::marks::Mark;
 use super::outcomes::Outcomes;
 use super::partition::SyncWork;
 use crate::base::ids::PartitionId;
 use crate::base::metrics::StorageCounters;
 use crate::base::time::Mono;
 
-/// How long a durable mark may be behind.
-const MARKS_EVERY: Duration = Duration::from_secs(1);
-
 /// What a writer asks of its syncer.
 #[derive(Debug)]
 pub(super) enum SyncCommand {
     /// Syncs, and reports unless nobody waits.
     Work(SyncWork),
-    /// A partition's files do not reach as far as its mark said. The mark is right before anything is appended.
-    Lower(Mark),
+    /// A partition's files do not reach as far as its mark said. The mark is right before anything that is appended
+    /// counts; if it cannot be written, nothing ever does.
+    Lower(Arc<Log>, Mark),
     /// A partition is gone.
     Forget(PartitionId),
     /// Nothing follows.
     Stop,
-}
-
-/// The file of durable marks of one writer.
-#[derive(Debug)]
-pub(super) struct Marks {
-    path: PathBuf,
-    /// `None`: it could not be written, and is behind for good.
-    file: Option<Arc<dyn File>>,
-    slots: BTreeMap<PartitionId, usize>,
-    free: Vec<usize>,
-    next_slot: usize,
-    round: u64,
-    dirty: BTreeMap<PartitionId, Mark>,
-}
-
-impl Marks {
-    /// A file that was just made, with these partitions in its slots, in order.
-    pub(super) fn new(
-        files: &Files,
-        path: PathBuf,
-        partitions: impl Iterator<Item = PartitionId>,
-    ) -> Result<Marks, StorageError> {
-        let file = Some(files.fs.open(&path, OpenMode::Write)?);
-        let slots: BTreeMap<PartitionId, usize> =
-            partitions.enumerate().map(|(slot, partition)| (partition, slot)).collect();
-        let next_slot = slots.len();
-        let (free, dirty) = (Vec::new(), BTreeMap::new());
-        Ok(Marks { path, file, slots, free, next_slot, round: 2, dirty })
-    }
-
-    fn note(&mut self, mark: Mark) {
-        self.dirty.insert(mark.partition, mark);
-    }
-
-    fn forget(&mut self, partition: PartitionId) {
-        self.dirty.remove(&partition);
-        self.free.extend(self.slots.remove(&partition));
-    }
-
-    /// Writes one round.
-    fn write(&mut self) {
-        let Some(file) = self.file.clone() else {
-            self.dirty.clear();
-            return;
-        };
-        let mut write = || {
-            for (partition, mark) in std::mem::take(&mut self.dirty) {
-                let fresh = || {
-                    self.free.pop().unwrap_or_else(|| {
-                        self.next_slot += 1;
-                        self.next_slot - 1
-                    })
-                };
-                let slot = *self.slots.entry(partition).or_insert_with(fresh);
-                let mark = Mark { round: self.round, ..mark };
-                write_full(&*file, &mark.encode(), slot_position(slot, self.round))?;
-            }
-            self.round += 1;
-            file.sync_data()
-        };
-        if let Err(error) = write() {
-            log::error!("{}: {error}; the next start may have to read more", self.path.display());
-            self.file = None;
-        }
-    }
 }
 
 /// The thread's state.
@@ -104,8 +37,6 @@ pub(super) struct Syncer {
     outcomes: Arc<Outcomes>,
     stats: Arc<StorageCounters>,
     marks: Marks,
-    /// When the marks are to be written.
-    marks_at: Option<Mono>,
 }
 
 impl Syncer {
@@ -115,7 +46,7 @@ impl Syncer {
         stats: Arc<StorageCounters>,
         marks: Marks,
     ) -> Syncer {
-        Syncer { files, outcomes, stats, marks, marks_at: None }
+        Syncer { files, outcomes, stats, marks }
     }
 
     /// Works until it is told to stop.
@@ -123,7 +54,7 @@ impl Syncer {
         let begun = now();
         let mono = || Mono::default() + now().saturating_duration_since(begun);
         loop {
-            let first = match self.marks_at {
+            let first = match self.marks.due() {
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => commands.recv_timeout(at.since(mono())),
             };
@@ -144,14 +75,10 @@ impl Syncer {
         commands: impl Iterator<Item = SyncCommand>,
         now: impl Fn() -> Mono,
     ) -> bool {
-        let stop = self.work(commands);
-        if stop || self.marks_at.is_some_and(|at| at <= now()) {
-            self.marks.write();
-        }
-        if self.marks.dirty.is_empty() {
-            self.marks_at = None;
-        } else if self.marks_at.is_none() {
-            self.marks_at = Some(now() + MARKS_EVERY);
+        let stop = self.work(commands, now());
+        if stop || self.marks.due().is_some_and(|at| at <= now()) {
+            // The marks say what went wrong, and when to try again.
+            let _ = self.marks.write(now());
         }
         stop
     }
@@ -159,27 +86,29 @@ impl Syncer {
     /// When the marks are to be written, if something has to be.
     #[cfg(feature = "testing")]
     pub(super) fn next_deadline(&self) -> Option<Mono> {
-        self.marks_at
+        self.marks.due()
     }
 
     /// Does what is asked, one sync per file. `true`: it was told to stop.
-    fn work(&mut self, commands: impl Iterator<Item = SyncCommand>) -> bool {
+    fn work(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> bool {
         let mut works = Waiting::default();
         let mut forgotten = Vec::new();
         let mut stop = false;
         for command in commands {
             match command {
                 SyncCommand::Work(work) => works.add(work),
-                SyncCommand::Lower(mark) => {
-                    self.marks.note(mark);
-                    self.marks.write();
+                SyncCommand::Lower(log, mark) => {
+                    self.marks.note(mark, now);
+                    if let Err(error) = self.marks.write(now) {
+                        log.fail(error);
+                    }
                 }
                 SyncCommand::Forget(partition) => forgotten.push(partition),
                 SyncCommand::Stop => stop = true,
             }
         }
         for work in works.works {
-            let outcome = self.sync(work);
+            let outcome = self.sync(work, now);
             self.outcomes.report(vec![outcome], false);
         }
         for partition in forgotten {
@@ -188,7 +117,7 @@ impl Syncer {
         stop
     }
 
-    fn sync(&mut self, work: SyncWork) -> Outcome {
+    fn sync(&mut self, work: SyncWork, now: Mono) -> Outcome {
         let partition = work.log.partition;
         let outcome = |end, result| Outcome::Synced { partition, end, result };
         if let Some(error) = work.log.failure() {
@@ -217,7 +146,8 @@ impl Syncer {
         }
         work.log.publish_synced(end);
         let log_start = work.log.log_start();
-        self.marks.note(Mark { round: 0, partition, log_start, end, segment_base, segment_bytes });
+        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
+        self.marks.note(mark, now);
         outcome(end, Ok(()))
     }
 

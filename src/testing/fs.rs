@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::base::time::WallMs;
 use crate::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, as_u64, write_full};
 use crate::storage::job::StorageError;
 use disk::{Disk, Node};
@@ -52,15 +53,15 @@ fn because<'a>(
 }
 
 impl SimFs {
-    fn with(disk: Disk) -> Arc<SimFs> {
-        let state = State { disk, ..State::default() };
+    fn with(disk: Disk, now: WallMs) -> Arc<SimFs> {
+        let state = State { disk, now, ..State::default() };
         Arc::new(SimFs { state: Arc::new(Mutex::new(state)) })
     }
 
     /// An empty disk: there is nothing but the root directory.
     #[must_use]
     pub fn new() -> Arc<SimFs> {
-        SimFs::with(Disk::default())
+        SimFs::with(Disk::default(), 0)
     }
 
     /// Operations so far that changed something or made it durable.
@@ -96,6 +97,11 @@ impl SimFs {
         lock(&self.state).faults.clear();
     }
 
+    /// The wall clock, for the times at which files are written; 1970 at first.
+    pub fn set_now(&self, now: WallMs) {
+        lock(&self.state).now = now;
+    }
+
     /// Most bytes of all files together; `None`: any number.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         lock(&self.state).capacity = bytes;
@@ -111,13 +117,15 @@ impl SimFs {
     /// Another disk: this one after a power cut now. All that is left is durable.
     #[must_use]
     pub fn image(&self, how: Image) -> Arc<SimFs> {
-        SimFs::with(lock(&self.state).disk.image(how))
+        let state = lock(&self.state);
+        SimFs::with(state.disk.image(how), state.now)
     }
 
     /// Another disk: this one after the process was killed. What was not synced is there, but still not durable.
     #[must_use]
     pub fn killed(&self) -> Arc<SimFs> {
-        SimFs::with(lock(&self.state).disk.killed())
+        let state = lock(&self.state);
+        SimFs::with(state.disk.killed(), state.now)
     }
 
     /// From now on every operation is noted for [`SimFs::history`].

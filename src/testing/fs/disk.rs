@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Image;
 use super::node::{DirChange, DirNode, FileChange, FileNode, Names, NodeId, Torn};
+use crate::base::time::WallMs;
 use crate::broker::random::Random;
 
 const ROOT: NodeId = 0;
@@ -93,10 +94,17 @@ impl Disk {
         }
     }
 
-    /// Changes a file that processes have open or can find.
-    pub(super) fn change_file(&mut self, id: NodeId, change: FileChange) -> io::Result<()> {
+    /// Changes a file at a time of the wall clock.
+    pub(super) fn change_file(
+        &mut self,
+        id: NodeId,
+        change: FileChange,
+        now: WallMs,
+    ) -> io::Result<()> {
         let number = self.number();
-        self.file_mut(id)?.change(number, change);
+        let file = self.file_mut(id)?;
+        file.change(number, change);
+        file.modified = now;
         Ok(())
     }
 
@@ -278,7 +286,9 @@ impl Disk {
         let mut open = vec![ROOT];
         while let Some(id) = open.pop() {
             let node = match self.nodes.get(&id) {
-                Some(Node::File(file)) => Node::File(FileNode::durable(content(file))),
+                Some(Node::File(file)) => {
+                    Node::File(FileNode::durable(content(file), file.modified))
+                }
                 Some(Node::Dir(dir)) => {
                     let names = names(dir);
                     open.extend(names.values());

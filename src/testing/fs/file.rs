@@ -11,6 +11,7 @@ use super::fault::Operation;
 use super::node::{FileChange, NodeId};
 use super::state::{State, lock};
 use crate::base::payload::RangeFile;
+use crate::base::time::WallMs;
 use crate::storage::fs::{File, as_u64};
 
 /// An open file.
@@ -65,13 +66,20 @@ impl File for SimFile {
             return Err(Errno::INVAL.into());
         }
         let len = usize::try_from(len).map_err(|_| Errno::FBIG)?;
-        state.disk.change_file(self.node, FileChange::SetLen(len))
+        let now = state.now;
+        state.disk.change_file(self.node, FileChange::SetLen(len), now)
     }
 
     fn size(&self) -> io::Result<u64> {
         let state = lock(&self.state);
         state.alive()?;
         Ok(as_u64(state.disk.file(self.node)?.live.len()))
+    }
+
+    fn modified(&self) -> io::Result<WallMs> {
+        let state = lock(&self.state);
+        state.alive()?;
+        Ok(state.disk.file(self.node)?.modified)
     }
 
     fn drop_cache(&self) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::base::time::WallMs;
 use crate::broker::random::Random;
 
 /// Bytes that a disk writes whole or not at all.
@@ -94,14 +95,16 @@ pub(super) struct FileNode {
     pub(super) pending: Vec<(u64, FileChange)>,
     /// Whether a failed sync left pages that look clean and are not on the disk.
     lost: bool,
+    /// When it was last written. Not part of what a power cut takes back.
+    pub(super) modified: WallMs,
     /// Held by every open handle.
     pub(super) handles: Arc<()>,
 }
 
 impl FileNode {
     /// A file that is on the disk as it is.
-    pub(super) fn durable(content: Arc<Vec<u8>>) -> FileNode {
-        FileNode { live: Arc::clone(&content), durable: content, ..FileNode::default() }
+    pub(super) fn durable(content: Arc<Vec<u8>>, modified: WallMs) -> FileNode {
+        FileNode { live: Arc::clone(&content), durable: content, modified, ..FileNode::default() }
     }
 
     pub(super) fn change(&mut self, number: u64, change: FileChange) {

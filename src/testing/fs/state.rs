@@ -11,6 +11,7 @@ use super::disk::{Disk, Node};
 use super::fault::{Fault, Kind, Operation};
 use super::file::SimFile;
 use super::node::{FileChange, FileNode, NodeId};
+use crate::base::time::WallMs;
 use crate::broker::random::Random;
 use crate::storage::fs::{OpenMode, as_u64};
 
@@ -22,6 +23,7 @@ pub(super) struct State {
     pub(super) crashed: bool,
     pub(super) faults: Vec<Fault>,
     pub(super) capacity: Option<u64>,
+    pub(super) now: WallMs,
     pub(super) locked: BTreeSet<NodeId>,
     /// `None`: nobody wants to know.
     pub(super) history: Option<Vec<String>>,
@@ -130,7 +132,7 @@ impl State {
         }
         if fits > 0 {
             let bytes = Arc::from(bytes.get(..fits).unwrap_or_default());
-            self.disk.change_file(handle.node, FileChange::Write(position, bytes))?;
+            self.disk.change_file(handle.node, FileChange::Write(position, bytes), self.now)?;
         }
         if self.crashed { Err(dead()) } else { Ok(fits) }
     }
@@ -159,11 +161,11 @@ impl State {
             if !makes {
                 return Err(Errno::NOENT.into());
             }
-            return self.disk.make(path, Node::File(FileNode::default()));
+            return self.disk.make(path, Node::File(FileNode::durable(Arc::default(), self.now)));
         };
         let len = self.disk.file(node)?.live.len();
         if mode == OpenMode::Truncate && len > 0 {
-            self.disk.change_file(node, FileChange::SetLen(0))?;
+            self.disk.change_file(node, FileChange::SetLen(0), self.now)?;
         }
         Ok(node)
     }
