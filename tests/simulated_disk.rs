@@ -356,6 +356,13 @@ fn a_full_disk_takes_what_fits_and_room_comes_back() {
     drop(file);
     assert_eq!(fs.free(), Some(5));
     write_full(&*other, b"x", 0).unwrap();
+    assert_eq!(other.allocate(6).unwrap_err().raw_os_error(), Some(28));
+    other.allocate(4).unwrap();
+    assert_eq!(fs.read(path("/d/b")).unwrap(), b"x\0\0\0");
+    let room = fs.room(path("/d")).unwrap();
+    assert_eq!((room.free, room.total, room.read_only), (1, 5, false));
+    fs.fail(Fault { at: At::Operation(0), kind: Kind::Erofs, times: u32::MAX });
+    assert!(fs.room(path("/d")).unwrap().read_only);
 }
 
 #[test]

@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::base::time::WallMs;
-use crate::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, as_u64, write_full};
+use crate::storage::fs::{
+    DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room, as_u64, write_full,
+};
 use crate::storage::job::StorageError;
 use disk::{Disk, Node};
 pub use fault::{At, Fault, Kind, Operation};
@@ -268,6 +270,14 @@ impl Fs for SimFs {
 
     fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
         lock(&self.state).sync(Operation::SyncAll, path, None).map_err(because("sync", path))
+    }
+
+    fn room(&self, path: &Path) -> Result<Room, StorageError> {
+        let free = self.free().unwrap_or(u64::MAX);
+        let state = lock(&self.state);
+        state.alive().map_err(because("look at", path))?;
+        let read_only = state.faults.iter().any(|fault| fault.is_read_only(state.operations));
+        Ok(Room { free, total: state.capacity.unwrap_or(u64::MAX), read_only })
     }
 
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {

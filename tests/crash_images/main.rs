@@ -3,11 +3,19 @@
 //!
 //! `CHRONIK_IMAGES` says how many images in all; `CHRONIK_CRASH=script:seed:operation:image` looks at one again.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failure is a failed test, and it says how to see it again"
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
+use chronik::storage::fs::Fs;
 use chronik::testing::fs::{Image, SimFs};
 
 mod model;
@@ -206,6 +214,27 @@ fn run_one(script: &Script, crash_text: &str) {
     println!("found after the crash:");
     show(&World::new(left.of(&world.fs), world.model.clone(), 0));
     judge_safely(&world, left, random).unwrap();
+}
+
+#[test]
+fn a_new_log_without_its_first_segment_is_empty() {
+    let mut world = World::doomed(1, None);
+    let partition = scripts::id(1, 0);
+    let run = |world: &mut World| -> Run {
+        world.boot()?;
+        world.create(partition, "orders", scripts::config(2300))?;
+        (0..12).for_each(|_| world.send(partition, 600, false));
+        world.settle()?;
+        let gone = Path::new("/var/data/orders-0/00000000000000000000.log");
+        world.power_cut(Image::Everything);
+        world.fs.remove_file(gone).unwrap();
+        world.fs.sync_dir(gone.parent().unwrap()).unwrap();
+        let contents = world.boot()?;
+        let (opened, _) = &contents[&partition];
+        assert_eq!((opened.log_start, opened.log_end), (0, 0));
+        Ok(())
+    };
+    run(&mut world).unwrap();
 }
 
 macro_rules! scripts {

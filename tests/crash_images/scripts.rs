@@ -35,7 +35,7 @@ pub(crate) fn id(topic: u8, index: i32) -> PartitionId {
     PartitionId { topic: TopicId::from_random([topic; 16]), index }
 }
 
-fn config(segment_bytes: u64) -> LogConfig {
+pub(crate) fn config(segment_bytes: u64) -> LogConfig {
     LogConfig {
         segment_bytes,
         segment_ms: i64::MAX,
@@ -226,6 +226,7 @@ fn failed_write(world: &mut World) -> Run {
         world.send(partition, 2000, true);
         world.settle()?;
         world.fs.heal();
+        world.look_for_space()?;
         world.faulty = false;
         world.send(partition, 50, true);
         world.settle()?;

@@ -329,6 +329,12 @@ impl World {
         self.submit(partition, number, sync);
     }
 
+    /// The disk is asked again whether there is room.
+    pub(crate) fn look_for_space(&mut self) -> Run {
+        self.storage().submit(Job::LookForSpace);
+        self.settle()
+    }
+
     /// Submits any other job; its outcome, if it has one with this ticket, is kept.
     pub(crate) fn ask(&mut self, job: impl FnOnce(Ticket) -> Job) -> Run<Outcome> {
         let ticket = self.ticket();
@@ -410,9 +416,9 @@ impl World {
                     Ok(appended) => log.appended(number, epoch, &appended)?,
                     // Behind a write that failed, sequences have gaps.
                     Err(_) if self.fs.is_crashed() => {}
-                    Err(AppendError::Storage(_) | AppendError::Offline(_)) if self.faulty => {
-                        log.refused(number);
-                    }
+                    Err(
+                        AppendError::Storage(_) | AppendError::Offline(_) | AppendError::NoSpace,
+                    ) if self.faulty => log.refused(number),
                     Err(error) => return Err(End::Wrong(format!("append: {error:?}"))),
                 }
             }
@@ -424,10 +430,8 @@ impl World {
                     Err(error) => return Err(End::Wrong(format!("sync: {error}"))),
                 }
             }
-            Outcome::Removed { result, .. } => {
-                if let Err(error) = result {
-                    return if excused { Ok(()) } else { Err(self.failed("remove", &error)) };
-                }
+            Outcome::Removed { result: Err(error), .. } if !excused => {
+                return Err(self.failed("remove", &error));
             }
             Outcome::Read { ticket, .. }
             | Outcome::Times { ticket, .. }

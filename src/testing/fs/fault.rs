@@ -18,6 +18,8 @@ pub enum Operation {
     SyncData,
     /// Cuts or extends a file.
     SetLen,
+    /// Sets space aside for a file.
+    Allocate,
     /// Makes a directory.
     CreateDir,
     /// Renames a file or directory.
@@ -110,6 +112,12 @@ impl Kind {
 }
 
 impl Fault {
+    /// Whether the file system is read-only at this operation and stays so for a while.
+    pub(super) fn is_read_only(&self, number: u64) -> bool {
+        let here = matches!(self.at, At::Operation(first) if first <= number);
+        here && self.kind == Kind::Erofs && self.times > 0
+    }
+
     /// Whether this operation meets it; `makes`: opening makes or empties a file.
     pub(super) fn is_met(
         &self,

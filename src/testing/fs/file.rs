@@ -59,6 +59,10 @@ impl File for SimFile {
         lock(&self.state).sync(Operation::SyncData, &self.path, Some(self.node))
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        lock(&self.state).allocate(self, len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = lock(&self.state);
         state.gate(Operation::SetLen, &self.path)?;

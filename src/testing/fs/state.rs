@@ -137,6 +137,20 @@ impl State {
         if self.crashed { Err(dead()) } else { Ok(fits) }
     }
 
+    pub(super) fn allocate(&mut self, handle: &SimFile, len: u64) -> io::Result<()> {
+        self.gate(Operation::Allocate, &handle.path)?;
+        let len = usize::try_from(len).map_err(|_| Errno::FBIG)?;
+        let size = self.disk.file(handle.node)?.live.len();
+        let more = len.saturating_sub(size);
+        if self.room(handle.node, size, more)? < more {
+            return Err(Errno::NOSPC.into());
+        }
+        if more > 0 {
+            self.disk.change_file(handle.node, FileChange::SetLen(len), self.now)?;
+        }
+        Ok(())
+    }
+
     /// A process that is killed within a write has handed over some of the bytes: none, all, or a part.
     fn torn_at_death(&self, len: usize) -> usize {
         let mut random = Random::new(self.operations);
