@@ -56,8 +56,8 @@ impl Tail<'_> {
         self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows = number == 0
-                || *base == next
+            let follows = *base == next
+                || (number == 0 && *base < next)
                 || (*base > next && self.may_have_holes(&start, known));
             if !follows {
                 self.cut(None, bases.get(number..).unwrap_or_default(), next)?;
@@ -157,7 +157,8 @@ impl Tail<'_> {
         }
         let new = known.mark.is_none() && known.marks_whole;
         let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
-        let offset = self.bases.get(segment).copied();
+        // A log that no mark tells of begins at 0: without its first segment nothing in it was ever synced.
+        let offset = self.bases.get(segment).map(|base| if new { 0 } else { *base });
         let (position, marked, is_lost) = (0, false, false);
         Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost }))
     }
