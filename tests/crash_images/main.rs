@@ -265,4 +265,6 @@ scripts! {
     retry_after_crash
     clean_stop
     writer_count
+    retention
+    delete_records
 }

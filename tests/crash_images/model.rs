@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chronik::base::ids::{Offset, PartitionId, TopicId};
-use chronik::storage::job::{Appended, LogConfig, Opened};
+use chronik::storage::job::{Appended, LogConfig, Opened, Upkeep};
 
 /// Who sends an idempotent batch, and with which sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,11 @@ pub(crate) struct Sent {
     /// The timestamp of the first record; each next one is a millisecond later.
     pub(crate) timestamp: i64,
     pub(crate) sequence: Option<Sequence>,
+    /// Key and value of each record.
+    pub(crate) keyed: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// A batch that was found in a log.
+/// What was found in a log: a batch, or in a compacted log a record of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) base: Offset,
@@ -33,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) epoch: i32,
     /// Which of the batches sent it is.
     pub(crate) number: usize,
+    /// Which of that batch's records the first one is.
+    pub(crate) index: i64,
 }
 
 /// What is known of one partition.
@@ -43,6 +47,8 @@ pub(crate) struct Log {
     pub(crate) journal: bool,
     pub(crate) sent: Vec<Arc<Sent>>,
     by_content: Arc<HashMap<Vec<u8>, usize>>,
+    /// By the timestamp of the first record.
+    by_timestamp: Arc<BTreeMap<i64, usize>>,
     /// Every attempt to append, in order: which batch, under which leader epoch.
     attempts: Vec<(usize, i32)>,
     /// Written in the life of this process, but not known to be on the disk.
@@ -51,6 +57,8 @@ pub(crate) struct Log {
     pub(crate) kept: BTreeMap<Offset, Found>,
     /// The offset after the last that was acknowledged or seen.
     pub(crate) kept_end: Offset,
+    /// As `kept`, but only of idempotent producers, and also what retention has removed.
+    history: Vec<Found>,
     /// Answered with an error: never to be found.
     refused: BTreeSet<usize>,
     /// The log begins here at least: that was acknowledged.
@@ -85,10 +93,12 @@ impl Log {
             journal,
             sent: Vec::new(),
             by_content: Arc::default(),
+            by_timestamp: Arc::default(),
             attempts: Vec::new(),
             pending: Vec::new(),
             kept: BTreeMap::new(),
             kept_end: 0,
+            history: Vec::new(),
             refused: BTreeSet::new(),
             start_least: 0,
             start_most: 0,
@@ -98,6 +108,7 @@ impl Log {
     pub(crate) fn add(&mut self, sent: Sent) -> usize {
         let number = self.sent.len();
         Arc::make_mut(&mut self.by_content).insert(content(&sent.bytes), number);
+        Arc::make_mut(&mut self.by_timestamp).insert(sent.timestamp, number);
         self.sent.push(Arc::new(sent));
         number
     }
@@ -137,7 +148,7 @@ impl Log {
         if self.kept.values().any(|found| found.number == number) {
             return Err(format!("batch {number} is acknowledged and appended again"));
         }
-        self.pending.push(Found { base, next, epoch, number });
+        self.pending.push(Found { base, next, epoch, number, index: 0 });
         Ok(())
     }
 
@@ -148,13 +159,26 @@ impl Log {
         }
         for found in std::mem::take(&mut self.pending) {
             if found.next <= end {
-                self.kept_end = found.next;
-                self.kept.insert(found.base, found);
+                self.keep(found);
             } else {
                 self.pending.push(found);
             }
         }
         Ok(())
+    }
+
+    fn keep(&mut self, found: Found) {
+        self.kept_end = found.next;
+        if self.sent[found.number].sequence.is_some() && found.index == 0 {
+            self.history.push(found.clone());
+        }
+        if !self.config.compact {
+            self.kept.insert(found.base, found);
+            return;
+        }
+        for (base, index) in (found.base..found.next).zip(found.index..) {
+            self.kept.insert(base, Found { base, next: base + 1, index, ..found });
+        }
     }
 
     /// The process is gone; nobody will hear of what was on its way.
@@ -172,15 +196,40 @@ impl Log {
             let (least, most) = (self.start_least, self.start_most);
             return Err(format!("the log begins at {start}, not from {least} to {most}"));
         }
-        let found = self.walk(start, end, bytes)?;
+        let found = if self.config.compact {
+            self.walk_compacted(start, end, bytes)?
+        } else {
+            self.walk(start, end, bytes)?
+        };
         self.judge_order(&found)?;
         for kept in self.kept.values().filter(|kept| kept.next > start) {
-            if !found.contains(kept) {
+            if !found.contains(kept) && !self.is_superseded(kept, &found) {
                 return Err(format!("{kept:?} was acknowledged and is not there"));
             }
         }
         judge_epochs(opened, &found)?;
         Ok(found)
+    }
+
+    fn record(&self, found: &Found) -> &(Vec<u8>, Option<Vec<u8>>) {
+        &self.sent[found.number].keyed[usize::try_from(found.index).unwrap()]
+    }
+
+    /// Whether compaction may have removed a record: a newer one of its key is there, or it only said that its key is
+    /// gone.
+    fn is_superseded(&self, kept: &Found, found: &[Found]) -> bool {
+        if !self.config.compact {
+            return false;
+        }
+        let (key, value) = self.record(kept);
+        let newer = |other: &Found| other.base > kept.base && self.record(other).0 == *key;
+        found.iter().any(newer)
+            || (value.is_none() && self.config.delete_retention_ms == 0)
+            || self.kept.values().any(|other| {
+                newer(other)
+                    && self.record(other).1.is_none()
+                    && self.config.delete_retention_ms == 0
+            })
     }
 
     /// Every batch: whole, good, known, following the one before.
@@ -213,16 +262,74 @@ impl Log {
             if !follows {
                 return Err(format!("the batch at {base} does not follow {:?}", walked.last()));
             }
-            walked.push(Found { base, next, epoch: i32::from_be_bytes(int(batch, 12)), number });
+            let epoch = i32::from_be_bytes(int(batch, 12));
+            walked.push(Found { base, next, epoch, number, index: 0 });
         }
         let last = walked.last().map_or(start, |found| found.next);
         if last == end { Ok(walked) } else { Err(format!("the log ends at {end}, not {last}")) }
     }
 
+    /// Every record of a log that may have been compacted: known, as it was sent, and where it was before.
+    fn walk_compacted(
+        &self,
+        start: Offset,
+        end: Offset,
+        mut bytes: &[u8],
+    ) -> Result<Vec<Found>, String> {
+        let mut walked: Vec<Found> = Vec::new();
+        let mut behind = 0;
+        while !bytes.is_empty() {
+            let len = usize::try_from(i32::from_be_bytes(int(bytes, 8))).unwrap() + 12;
+            let (batch, rest) = bytes.split_at_checked(len).ok_or("a batch is cut")?;
+            bytes = rest;
+            let base = i64::from_be_bytes(int(batch, 0));
+            if base < behind {
+                return Err(format!("the batch at {base} begins before {behind}"));
+            }
+            behind = base + i64::from(i32::from_be_bytes(int(batch, 23))) + 1;
+            if crc32c::crc32c(&batch[21..]) != u32::from_be_bytes(int(batch, 17)) {
+                return Err(format!("the checksum of the batch at {base} is wrong"));
+            }
+            let epoch = i32::from_be_bytes(int(batch, 12));
+            for (delta, timestamp, key, value) in records(batch) {
+                let base = base + delta;
+                let unknown = || format!("the record at {base} was never sent");
+                let (first, number) =
+                    self.by_timestamp.range(..=timestamp).next_back().ok_or_else(unknown)?;
+                let found = Found {
+                    base,
+                    next: base + 1,
+                    epoch,
+                    number: *number,
+                    index: timestamp - first,
+                };
+                let sent = self.sent[*number].keyed.get(usize::try_from(found.index).unwrap());
+                if sent != Some(&(key, value)) || self.refused.contains(number) {
+                    return Err(unknown());
+                }
+                if base < self.kept_end && self.kept.get(&base) != Some(&found) {
+                    return Err(format!("{found:?} instead of {:?}", self.kept.get(&base)));
+                }
+                if base >= start {
+                    walked.push(found);
+                }
+            }
+        }
+        let newer = walked.iter().map(|found| found.base).filter(|base| *base >= self.kept_end);
+        if behind > end || !newer.eq(self.kept_end.max(start)..end) {
+            return Err(format!("what follows {} is not whole: {walked:?}", self.kept_end));
+        }
+        Ok(walked)
+    }
+
     /// What is there was attempted in this order.
     fn judge_order(&self, found: &[Found]) -> Result<(), String> {
         let mut attempts = self.attempts.iter();
+        let mut last = None;
         for batch in found {
+            if last.replace(batch.number) == Some(batch.number) {
+                continue;
+            }
             if !attempts.any(|attempt| *attempt == (batch.number, batch.epoch)) {
                 return Err(format!("{batch:?} is out of order"));
             }
@@ -233,14 +340,62 @@ impl Log {
     /// A consumer has read all of it: it stays.
     pub(crate) fn seen(&mut self, opened: &Opened, found: &[Found]) {
         self.pending.clear();
-        self.kept = found.iter().map(|found| (found.base, found.clone())).collect();
+        let known = self.kept_end;
+        for found in found.iter().filter(|found| found.base >= known) {
+            self.keep(found.clone());
+        }
         self.kept_end = opened.log_end;
+        self.kept.retain(|_, kept| kept.next > opened.log_start);
+        if self.config.compact {
+            let there: BTreeSet<Offset> = found.iter().map(|found| found.base).collect();
+            self.kept.retain(|base, _| there.contains(base));
+        }
+    }
+
+    /// Every batch that the log can hold, by what was acknowledged or written.
+    fn written(&self) -> impl DoubleEndedIterator<Item = &Found> {
+        self.kept.values().chain(&self.pending)
+    }
+
+    fn stamp(&self, found: &Found) -> i64 {
+        self.sent[found.number].timestamp + found.index
+    }
+
+    /// Somebody asks for a later beginning.
+    pub(crate) fn may_begin_at(&mut self, offset: Offset) {
+        self.start_most = self.start_most.max(offset.min(self.end()));
+    }
+
+    /// Retention may remove what is old, and what is too much.
+    pub(crate) fn may_remove(&mut self, upkeep: &Upkeep) {
+        if upkeep.free {
+            self.may_begin_at(self.end());
+        }
+        if !self.config.delete {
+            return;
+        }
+        let retention_ms = self.config.retention_ms;
+        if upkeep.expire && retention_ms >= 0 {
+            let newest = |found: &Found| self.stamp(found) + found.next - found.base - 1;
+            let old = |found: &&Found| newest(found) + retention_ms < upkeep.now;
+            let old = self.written().take_while(old).last().map(|found| found.next);
+            old.into_iter().for_each(|offset| self.may_begin_at(offset));
+        }
+        if let Ok(retention_bytes) = usize::try_from(self.config.retention_bytes) {
+            let mut bytes = 0;
+            let enough = self.written().rev().find(|found| {
+                bytes += self.sent[found.number].bytes.len();
+                bytes >= retention_bytes
+            });
+            let enough = enough.map(|found| found.base);
+            enough.into_iter().for_each(|offset| self.may_begin_at(offset));
+        }
     }
 
     /// The newest batches of each producer's newest epoch that were acknowledged, at most five each.
     pub(crate) fn retriable(&self) -> Vec<Found> {
         let mut by_producer: BTreeMap<i64, (i16, Vec<Found>)> = BTreeMap::new();
-        for found in self.kept.values() {
+        for found in &self.history {
             let Some(sequence) = self.sent[found.number].sequence else { continue };
             let (epoch, batches) = by_producer.entry(sequence.producer).or_default();
             if *epoch != sequence.epoch {
@@ -260,7 +415,7 @@ impl Log {
         time: i64,
     ) -> (Option<Offset>, Option<Offset>) {
         let records = found.iter().flat_map(|found| {
-            let timestamp = self.sent[found.number].timestamp;
+            let timestamp = self.stamp(found);
             (found.base..found.next).map(move |offset| (offset, timestamp + offset - found.base))
         });
         let records: Vec<(Offset, i64)> = records.filter(|(offset, _)| *offset >= start).collect();
@@ -269,6 +424,40 @@ impl Log {
         let largest = records.iter().find(|(_, stamp)| Some(*stamp) == newest);
         (first.map(|(offset, _)| *offset), largest.map(|(offset, _)| *offset))
     }
+}
+
+/// Offset delta, timestamp, key and value of each record of a batch that is not compressed.
+fn records(batch: &[u8]) -> Vec<(i64, i64, Vec<u8>, Option<Vec<u8>>)> {
+    let first = i64::from_be_bytes(int(batch, 27));
+    let count = i32::from_be_bytes(int(batch, 57));
+    let mut at = 61;
+    let mut varint = |at: &mut usize| {
+        let (mut value, mut shift) = (0u64, 0);
+        loop {
+            let byte = batch[*at];
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return i64::try_from(value >> 1).unwrap() ^ -i64::try_from(value & 1).unwrap();
+            }
+        }
+    };
+    let mut records = Vec::new();
+    for _ in 0..count {
+        let _length = varint(&mut at);
+        at += 1;
+        let (timestamp, delta) = (first + varint(&mut at), varint(&mut at));
+        let mut bytes = |at: &mut usize| {
+            let len = usize::try_from(varint(at)).ok()?;
+            *at += len;
+            Some(batch[*at - len..*at].to_vec())
+        };
+        let (key, value) = (bytes(&mut at).unwrap(), bytes(&mut at));
+        assert_eq!(varint(&mut at), 0, "headers");
+        records.push((delta, timestamp, key, value));
+    }
+    records
 }
 
 /// Each batch's epoch is the one that the log tells for its offset.

@@ -5,7 +5,7 @@ use chronik::storage::job::LogConfig;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation};
 
 use super::model::Sequence;
-use super::world::{End, Run, World};
+use super::world::{End, NOW, Run, World};
 
 /// One kind of life.
 #[derive(Clone, Copy)]
@@ -29,6 +29,8 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "retry_after_crash", run: retry_after_crash, has_earlier_life: true },
     Script { name: "clean_stop", run: clean_stop, has_earlier_life: false },
     Script { name: "writer_count", run: writer_count, has_earlier_life: false },
+    Script { name: "retention", run: retention, has_earlier_life: false },
+    Script { name: "delete_records", run: delete_records, has_earlier_life: false },
 ];
 
 pub(crate) fn id(topic: u8, index: i32) -> PartitionId {
@@ -404,6 +406,91 @@ fn writer_count(world: &mut World) -> Run {
         world.writers = writers;
         world.boot()?;
     }
+    sends(world, &ids, 2)?;
+    world.settle()
+}
+
+const DAY: i64 = 86_400_000;
+
+/// By size, by time and for want of space, down to an empty log, to which records come again.
+fn retention(world: &mut World) -> Run {
+    let partition = id(2, 0);
+    let kind = world.below(3);
+    let mut config = config(2300);
+    match kind {
+        0 => config.retention_bytes = 3000,
+        1 => config.retention_ms = DAY,
+        _ => {}
+    }
+    world.create(partition, "short-lived", config)?;
+    let mut producer = Producer::new(partition, 1000);
+    for round in 0..3 {
+        sends(world, &[partition], 5)?;
+        producer.send(world);
+        world.settle()?;
+        for _ in 0..3 {
+            let now = world.below(3) * u64::from(kind == 1);
+            world.upkeep(partition, NOW + DAY * i64::try_from(now).unwrap(), kind == 2);
+            world.steps(4)?;
+            if world.below(3) == 0 {
+                world.send(partition, 300, true);
+            }
+            if world.below(4) == 0 {
+                world.tick()?;
+            }
+        }
+        world.settle()?;
+        if round == 1 && world.below(2) == 0 {
+            if world.below(2) == 0 {
+                world.stop()?;
+            }
+            world.kill();
+            world.boot()?;
+        }
+    }
+    // Until nothing is left.
+    for _ in 0..8 {
+        world.upkeep(partition, NOW + 2 * DAY, kind == 2);
+        world.settle()?;
+    }
+    producer.send(world);
+    world.settle()
+}
+
+/// Records are deleted up to here and there, to the end sometimes, and their segments go later.
+fn delete_records(world: &mut World) -> Run {
+    let ids = [id(1, 0), id(2, 0)];
+    world.create(ids[0], "orders", config(2300))?;
+    world.create(ids[1], "other", config(2300))?;
+    let mut producer = Producer::new(ids[0], 1000);
+    for round in 0..3 {
+        sends(world, &ids, 5)?;
+        producer.send(world);
+        if world.below(2) == 0 {
+            world.settle()?;
+        }
+        for partition in ids {
+            let end = world.log(partition).kept_end;
+            let offset = match world.below(3) {
+                0 => end,
+                _ => i64::try_from(world.below(u64::try_from(end + 1).unwrap())).unwrap(),
+            };
+            world.trim(partition, offset);
+            world.steps(3)?;
+            if world.below(2) == 0 {
+                world.upkeep(partition, NOW, false);
+            }
+            world.steps(3)?;
+        }
+        if round == 1 && world.below(2) == 0 {
+            world.settle()?;
+            world.kill();
+            world.boot()?;
+        }
+    }
+    world.settle()?;
+    world.upkeep(ids[0], NOW, false);
+    world.settle()?;
     sends(world, &ids, 2)?;
     world.settle()
 }

@@ -15,7 +15,7 @@ use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::Fs;
 use chronik::storage::job::{
     Append, AppendError, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart,
-    StorageError, TimeQuery, TimeTarget,
+    StorageError, TimeQuery, TimeTarget, Upkeep,
 };
 use chronik::storage::pool::{Options, SpaceOptions};
 use chronik::storage::stepped::{Stepped, Worker};
@@ -61,6 +61,7 @@ pub(crate) struct World {
     next_ticket: u64,
     opened: HashMap<u64, Result<Opened, StorageError>>,
     answers: HashMap<u64, Outcome>,
+    trims: HashMap<u64, Offset>,
     /// After how many operations the process is to die, counted from when this was armed.
     crash_after: Option<u64>,
     /// Operations since then on earlier disks, and the number of the first one on this disk.
@@ -82,6 +83,7 @@ impl World {
             next_ticket: 1,
             opened: HashMap::new(),
             answers: HashMap::new(),
+            trims: HashMap::new(),
             crash_after: None,
             counted: None,
         }
@@ -295,16 +297,21 @@ impl World {
         let count = 1 + self.below(3);
         let timestamp = NOW + self.model.records_sent;
         let mut builder = BatchBuilder::new(options).unwrap();
+        let mut keyed = Vec::new();
         for _ in 0..count {
             let number = self.model.records_sent;
             self.model.records_sent += 1;
             let mut value = format!("record {number} of {} ", id.index).into_bytes();
             let len = value.len() + usize::try_from(self.below(size)).unwrap();
             value.resize_with(len, || u8::try_from(number % 251).unwrap());
-            builder.append(NOW + number, Some(b"key"), Some(&value), &[]).unwrap();
+            let key = format!("key {}", self.below(6)).into_bytes();
+            let compact = self.log(id).config.compact;
+            let value = if compact && self.below(6) == 0 { None } else { Some(value) };
+            builder.append(NOW + number, Some(&key), value.as_deref(), &[]).unwrap();
+            keyed.push((key, value));
         }
         let (bytes, records) = (builder.finish().unwrap(), i64::try_from(count).unwrap());
-        self.log(id).add(Sent { bytes, records, timestamp, sequence })
+        self.log(id).add(Sent { bytes, records, timestamp, sequence, keyed })
     }
 
     pub(crate) fn log(&mut self, id: PartitionId) -> &mut Log {
@@ -327,6 +334,21 @@ impl World {
     pub(crate) fn send(&mut self, partition: PartitionId, size: u64, sync: bool) {
         let number = self.batch(partition, None, size);
         self.submit(partition, number, sync);
+    }
+
+    /// Somebody deletes the records below an offset.
+    pub(crate) fn trim(&mut self, partition: PartitionId, offset: Offset) {
+        self.log(partition).may_begin_at(offset);
+        let ticket = self.ticket();
+        self.trims.insert(ticket.0, offset);
+        self.storage().submit(Job::Trim { ticket, partition, offset });
+    }
+
+    /// The broker looks after a partition at some time, which can be trusted.
+    pub(crate) fn upkeep(&mut self, partition: PartitionId, now: i64, free: bool) {
+        let upkeep = Upkeep { partition, now, expire: true, stepped: 0, free };
+        self.log(partition).may_remove(&upkeep);
+        self.storage().submit(Job::Upkeep(upkeep));
     }
 
     /// The disk is asked again whether there is room.
@@ -433,9 +455,28 @@ impl World {
             Outcome::Removed { result: Err(error), .. } if !excused => {
                 return Err(self.failed("remove", &error));
             }
-            Outcome::Read { ticket, .. }
-            | Outcome::Times { ticket, .. }
-            | Outcome::Trimmed { ticket, .. } => {
+            Outcome::Trimmed { ticket, partition, result } => {
+                let asked = self.trims[&ticket.0];
+                match result {
+                    Ok(start) => {
+                        let log = self.log(partition);
+                        if start < asked || start > log.start_most {
+                            let reason = format!("a trim to {asked} is answered with {start}");
+                            return Err(End::Wrong(reason));
+                        }
+                        log.start_least = log.start_least.max(start);
+                    }
+                    Err(_) if excused => {}
+                    Err(error) => return Err(self.failed("trim", &error)),
+                }
+            }
+            Outcome::Upkept(upkept) => {
+                let log = self.log(upkept.partition);
+                if upkept.log_start > log.start_most {
+                    return Err(End::Wrong(format!("{upkept:?} instead of {}", log.start_most)));
+                }
+            }
+            Outcome::Read { ticket, .. } | Outcome::Times { ticket, .. } => {
                 self.answers.insert(ticket.0, outcome);
             }
             _ => {}
