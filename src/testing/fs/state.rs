@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::disk::{Disk, Node};
 use super::fault::{Fault, Kind, Operation};
 use super::file::SimFile;
-use super::node::{FileChange, FileNode, NodeId};
+use super::node::{FileChange, FileNode, NodeId, SECTOR_BYTES};
 use crate::base::time::WallMs;
 use crate::broker::random::Random;
 use crate::storage::fs::{OpenMode, as_u64};
@@ -124,7 +124,7 @@ impl State {
         let len = match verdict {
             Verdict::Done => bytes.len(),
             Verdict::Short(len) => len.min(bytes.len()),
-            Verdict::Dies => self.torn_at_death(bytes.len()),
+            Verdict::Dies => self.torn_at_death(position, bytes.len()),
         };
         let fits = self.room(handle.node, position, len)?;
         if fits == 0 && len > 0 && !self.crashed {
@@ -151,14 +151,13 @@ impl State {
         Ok(())
     }
 
-    /// A process that is killed within a write has handed over some of the bytes: none, all, or a part.
-    fn torn_at_death(&self, len: usize) -> usize {
+    /// A process that is killed within a write has handed over some of the sectors: the kernel looks for a deadly signal
+    /// between pages, not within.
+    fn torn_at_death(&self, position: usize, len: usize) -> usize {
         let mut random = Random::new(self.operations);
-        match random.next_u64() % 4 {
-            0 => 0,
-            1 => len,
-            _ => usize::try_from(random.next_u64() % (as_u64(len) + 1)).unwrap_or(len),
-        }
+        let touched = as_u64((position % SECTOR_BYTES + len).div_ceil(SECTOR_BYTES));
+        let sectors = usize::try_from(random.next_u64() % (touched + 1)).unwrap_or(0);
+        len.min((sectors * SECTOR_BYTES).saturating_sub(position % SECTOR_BYTES))
     }
 
     pub(super) fn open(&mut self, path: &Path, mode: OpenMode) -> io::Result<NodeId> {
