@@ -47,11 +47,13 @@ pub(super) fn write(fs: &dyn Fs, dir: &Path, epochs: &Epochs) {
         .unwrap_or_else(|error| log::warn!("{error}"));
 }
 
-/// Notes the epoch of a batch if it is newer than those before.
+/// Notes the epoch of a batch if it is newer than those before. One that was to begin at the batch or after it is of a
+/// log that was cut since.
 pub(super) fn note(epochs: &mut Epochs, header: &BatchHeader) {
-    let newest = epochs.last().map_or((-1, -1), |newest| *newest);
-    if header.partition_leader_epoch > newest.0 && header.base_offset > newest.1 {
-        epochs.push((header.partition_leader_epoch, header.base_offset));
+    let (epoch, from) = (header.partition_leader_epoch, header.base_offset);
+    if epoch > epochs.last().map_or(-1, |newest| newest.0) {
+        epochs.retain(|known| known.1 < from);
+        epochs.push((epoch, from));
     }
 }
 
@@ -105,5 +107,26 @@ fn walk(
                 return Err(StorageError::io("read", segment.log().path(), &error));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::builder::{BatchBuilder, BatchOptions};
+
+    #[test]
+    fn an_epoch_takes_the_place_of_one_that_no_batch_was_left_of() {
+        let bytes = BatchBuilder::new(BatchOptions::default()).and_then(|mut batch| {
+            batch.append(0, None, None, &[])?;
+            batch.finish()
+        });
+        let read = BatchHeader::read(&bytes.unwrap()).unwrap();
+        let header = BatchHeader { base_offset: 5, partition_leader_epoch: 3, ..read };
+        let mut epochs = vec![(0, 0), (1, 5), (2, 9)];
+        note(&mut epochs, &header);
+        assert_eq!(epochs, [(0, 0), (3, 5)]);
+        note(&mut epochs, &BatchHeader { base_offset: 7, ..header });
+        assert_eq!(epochs, [(0, 0), (3, 5)]);
     }
 }

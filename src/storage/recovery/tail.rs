@@ -49,7 +49,9 @@ impl Tail<'_> {
     pub(super) fn recover(&mut self, known: &Known<'_>) -> Result<Offset, StorageError> {
         let Some(start) = self.start(known)? else {
             // Offsets that were given out are not given out again.
-            return Ok(known.mark.map_or(0, |mark| mark.end));
+            let end = known.mark.map_or(0, |mark| mark.end);
+            self.epochs.retain(|(_, from)| *from < end);
+            return Ok(end);
         };
         let bases = self.bases.split_off(start.segment.min(self.bases.len()));
         self.keep_below(&start, bases.first().copied(), known)?;
