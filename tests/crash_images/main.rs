@@ -18,6 +18,7 @@ use std::sync::Arc;
 use chronik::storage::fs::Fs;
 use chronik::testing::fs::{Image, SimFs};
 
+mod format;
 mod model;
 mod scripts;
 mod world;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use chronik::base::ids::{Offset, PartitionId, TopicId};
 use chronik::storage::job::{Appended, LogConfig, Opened, Upkeep};
 
+use super::format::{Record, batches, content};
+
 /// Who sends an idempotent batch, and with which sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sequence {
@@ -74,15 +76,6 @@ pub(crate) struct Model {
     pub(crate) removed: Vec<TopicId>,
     pub(crate) leader_epoch: i32,
     pub(crate) records_sent: i64,
-}
-
-/// The part of a batch that no broker changes: all but its base offset and its leader epoch.
-fn content(batch: &[u8]) -> Vec<u8> {
-    [&batch[8..12], &batch[16..]].concat()
-}
-
-fn int<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes[at..at + N].try_into().unwrap()
 }
 
 impl Log {
@@ -221,34 +214,21 @@ impl Log {
         if !self.config.compact {
             return false;
         }
-        let (key, value) = self.record(kept);
-        let newer = |other: &Found| other.base > kept.base && self.record(other).0 == *key;
-        found.iter().any(newer)
-            || (value.is_none() && self.config.delete_retention_ms == 0)
-            || self.kept.values().any(|other| {
-                newer(other)
-                    && self.record(other).1.is_none()
-                    && self.config.delete_retention_ms == 0
-            })
+        let key = &self.record(kept).0;
+        let newer = |other: &&Found| other.base > kept.base && self.record(other).0 == *key;
+        let at_once = self.config.delete_retention_ms == 0;
+        let goes = |other: &Found| at_once && self.record(other).1.is_none();
+        let mut acknowledged = self.kept.values().filter(newer);
+        found.iter().any(|other| newer(&other)) || goes(kept) || acknowledged.any(goes)
     }
 
     /// Every batch: whole, good, known, following the one before.
-    fn walk(&self, start: Offset, end: Offset, mut bytes: &[u8]) -> Result<Vec<Found>, String> {
+    fn walk(&self, start: Offset, end: Offset, bytes: &[u8]) -> Result<Vec<Found>, String> {
         let mut walked: Vec<Found> = Vec::new();
-        while !bytes.is_empty() {
-            let len = usize::try_from(i32::from_be_bytes(int(bytes, 8))).unwrap() + 12;
-            let (batch, rest) = bytes.split_at_checked(len).ok_or("a batch is cut")?;
-            bytes = rest;
-            let base = i64::from_be_bytes(int(batch, 0));
-            let next = base + i64::from(i32::from_be_bytes(int(batch, 23))) + 1;
-            let crc = u32::from_be_bytes(int(batch, 17));
-            if crc32c::crc32c(&batch[21..]) != crc {
-                return Err(format!("the checksum of the batch at {base} is wrong"));
-            }
-            let number = *self
-                .by_content
-                .get(&content(batch))
-                .ok_or_else(|| format!("the batch at {base} was never sent"))?;
+        for batch in batches(bytes)? {
+            let (base, next, epoch) = (batch.base, batch.next, batch.epoch);
+            let unknown = || format!("the batch at {base} was never sent");
+            let number = *self.by_content.get(&batch.content()).ok_or_else(unknown)?;
             if walked.iter().any(|found| found.number == number) {
                 return Err(format!("batch {number} is there twice, again at {base}"));
             }
@@ -262,7 +242,6 @@ impl Log {
             if !follows {
                 return Err(format!("the batch at {base} does not follow {:?}", walked.last()));
             }
-            let epoch = i32::from_be_bytes(int(batch, 12));
             walked.push(Found { base, next, epoch, number, index: 0 });
         }
         let last = walked.last().map_or(start, |found| found.next);
@@ -274,43 +253,18 @@ impl Log {
         &self,
         start: Offset,
         end: Offset,
-        mut bytes: &[u8],
+        bytes: &[u8],
     ) -> Result<Vec<Found>, String> {
         let mut walked: Vec<Found> = Vec::new();
         let mut behind = 0;
-        while !bytes.is_empty() {
-            let len = usize::try_from(i32::from_be_bytes(int(bytes, 8))).unwrap() + 12;
-            let (batch, rest) = bytes.split_at_checked(len).ok_or("a batch is cut")?;
-            bytes = rest;
-            let base = i64::from_be_bytes(int(batch, 0));
-            if base < behind {
-                return Err(format!("the batch at {base} begins before {behind}"));
+        for batch in batches(bytes)? {
+            if batch.base < behind {
+                return Err(format!("the batch at {} begins before {behind}", batch.base));
             }
-            behind = base + i64::from(i32::from_be_bytes(int(batch, 23))) + 1;
-            if crc32c::crc32c(&batch[21..]) != u32::from_be_bytes(int(batch, 17)) {
-                return Err(format!("the checksum of the batch at {base} is wrong"));
-            }
-            let epoch = i32::from_be_bytes(int(batch, 12));
-            for (delta, timestamp, key, value) in records(batch) {
-                let base = base + delta;
-                let unknown = || format!("the record at {base} was never sent");
-                let (first, number) =
-                    self.by_timestamp.range(..=timestamp).next_back().ok_or_else(unknown)?;
-                let found = Found {
-                    base,
-                    next: base + 1,
-                    epoch,
-                    number: *number,
-                    index: timestamp - first,
-                };
-                let sent = self.sent[*number].keyed.get(usize::try_from(found.index).unwrap());
-                if sent != Some(&(key, value)) || self.refused.contains(number) {
-                    return Err(unknown());
-                }
-                if base < self.kept_end && self.kept.get(&base) != Some(&found) {
-                    return Err(format!("{found:?} instead of {:?}", self.kept.get(&base)));
-                }
-                if base >= start {
+            behind = batch.next;
+            for record in batch.records() {
+                let found = self.recognise(&record, batch.epoch)?;
+                if found.base >= start {
                     walked.push(found);
                 }
             }
@@ -320,6 +274,24 @@ impl Log {
             return Err(format!("what follows {} is not whole: {walked:?}", self.kept_end));
         }
         Ok(walked)
+    }
+
+    fn recognise(&self, record: &Record, epoch: i32) -> Result<Found, String> {
+        let base = record.offset;
+        let unknown = || format!("the record at {base} was never sent");
+        let sent = self.by_timestamp.range(..=record.timestamp).next_back();
+        let (first, number) = sent.ok_or_else(unknown)?;
+        let index = record.timestamp - first;
+        let found = Found { base, next: base + 1, epoch, number: *number, index };
+        let sent = self.sent[*number].keyed.get(usize::try_from(index).unwrap());
+        let same = sent.is_some_and(|(key, value)| (key, value) == (&record.key, &record.value));
+        if !same || self.refused.contains(number) {
+            return Err(unknown());
+        }
+        if base < self.kept_end && self.kept.get(&base) != Some(&found) {
+            return Err(format!("{found:?} instead of {:?}", self.kept.get(&base)));
+        }
+        Ok(found)
     }
 
     /// What is there was attempted in this order.
@@ -424,40 +396,6 @@ impl Log {
         let largest = records.iter().find(|(_, stamp)| Some(*stamp) == newest);
         (first.map(|(offset, _)| *offset), largest.map(|(offset, _)| *offset))
     }
-}
-
-/// Offset delta, timestamp, key and value of each record of a batch that is not compressed.
-fn records(batch: &[u8]) -> Vec<(i64, i64, Vec<u8>, Option<Vec<u8>>)> {
-    let first = i64::from_be_bytes(int(batch, 27));
-    let count = i32::from_be_bytes(int(batch, 57));
-    let mut at = 61;
-    let mut varint = |at: &mut usize| {
-        let (mut value, mut shift) = (0u64, 0);
-        loop {
-            let byte = batch[*at];
-            *at += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                return i64::try_from(value >> 1).unwrap() ^ -i64::try_from(value & 1).unwrap();
-            }
-        }
-    };
-    let mut records = Vec::new();
-    for _ in 0..count {
-        let _length = varint(&mut at);
-        at += 1;
-        let (timestamp, delta) = (first + varint(&mut at), varint(&mut at));
-        let mut bytes = |at: &mut usize| {
-            let len = usize::try_from(varint(at)).ok()?;
-            *at += len;
-            Some(batch[*at - len..*at].to_vec())
-        };
-        let (key, value) = (bytes(&mut at).unwrap(), bytes(&mut at));
-        assert_eq!(varint(&mut at), 0, "headers");
-        records.push((delta, timestamp, key, value));
-    }
-    records
 }
 
 /// Each batch's epoch is the one that the log tells for its offset.
