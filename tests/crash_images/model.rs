@@ -61,8 +61,12 @@ pub(crate) struct Log {
     pub(crate) kept_end: Offset,
     /// As `kept`, but only of idempotent producers, and also what retention has removed.
     history: Vec<Found>,
-    /// Answered with an error: never to be found.
+    /// Answered with an error: not in the log, but perhaps on the disk until the next sync.
     refused: BTreeSet<usize>,
+    /// Those from before a sync: never to be found.
+    undone: BTreeSet<usize>,
+    /// Those that were there after a crash all the same, in the place of ones sent later.
+    late: BTreeSet<usize>,
     /// The log begins here at least: that was acknowledged.
     pub(crate) start_least: Offset,
     /// The log may begin here at most: somebody asked for that.
@@ -93,6 +97,8 @@ impl Log {
             kept_end: 0,
             history: Vec::new(),
             refused: BTreeSet::new(),
+            undone: BTreeSet::new(),
+            late: BTreeSet::new(),
             start_least: 0,
             start_most: 0,
         }
@@ -141,6 +147,8 @@ impl Log {
         if self.kept.values().any(|found| found.number == number) {
             return Err(format!("batch {number} is acknowledged and appended again"));
         }
+        self.refused.remove(&number);
+        self.undone.remove(&number);
         self.pending.push(Found { base, next, epoch, number, index: 0 });
         Ok(())
     }
@@ -149,6 +157,9 @@ impl Log {
     pub(crate) fn synced(&mut self, end: Offset) -> Result<(), String> {
         if end > self.end() {
             return Err(format!("{end} is synced, but only {} is written", self.end()));
+        }
+        if end > self.kept_end {
+            self.undone.append(&mut self.refused);
         }
         for found in std::mem::take(&mut self.pending) {
             if found.next <= end {
@@ -232,7 +243,7 @@ impl Log {
             if walked.iter().any(|found| found.number == number) {
                 return Err(format!("batch {number} is there twice, again at {base}"));
             }
-            if self.refused.contains(&number) {
+            if self.undone.contains(&number) {
                 return Err(format!("batch {number} at {base} was refused"));
             }
             let follows = match walked.last() {
@@ -285,7 +296,7 @@ impl Log {
         let found = Found { base, next: base + 1, epoch, number: *number, index };
         let sent = self.sent[*number].keyed.get(usize::try_from(index).unwrap());
         let same = sent.is_some_and(|(key, value)| (key, value) == (&record.key, &record.value));
-        if !same || self.refused.contains(number) {
+        if !same || self.undone.contains(number) {
             return Err(unknown());
         }
         if base < self.kept_end && self.kept.get(&base) != Some(&found) {
@@ -299,7 +310,9 @@ impl Log {
         let mut attempts = self.attempts.iter();
         let mut last = None;
         for batch in found {
-            if last.replace(batch.number) == Some(batch.number) {
+            let same = last.replace(batch.number) == Some(batch.number);
+            let late = [&self.refused, &self.late].iter().any(|set| set.contains(&batch.number));
+            if same || late {
                 continue;
             }
             if !attempts.any(|attempt| *attempt == (batch.number, batch.epoch)) {
@@ -312,6 +325,10 @@ impl Log {
     /// A consumer has read all of it: it stays.
     pub(crate) fn seen(&mut self, opened: &Opened, found: &[Found]) {
         self.pending.clear();
+        for number in std::mem::take(&mut self.refused) {
+            let is_there = found.iter().any(|found| found.number == number);
+            if is_there { &mut self.late } else { &mut self.undone }.insert(number);
+        }
         let known = self.kept_end;
         for found in found.iter().filter(|found| found.base >= known) {
             self.keep(found.clone());

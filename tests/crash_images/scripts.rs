@@ -5,7 +5,7 @@ use chronik::storage::job::LogConfig;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation};
 
 use super::model::Sequence;
-use super::world::{End, NOW, Run, World};
+use super::world::{EVEN, End, NOW, Run, World};
 
 /// One kind of life.
 #[derive(Clone, Copy)]
@@ -215,27 +215,55 @@ fn create_delete_create(world: &mut World) -> Run {
 /// The disk takes a part of a write and then no more; what was taken is undone before the next, shorter one.
 fn failed_write(world: &mut World) -> Run {
     let partition = id(1, 0);
-    world.create(partition, "orders", config(8000))?;
+    world.create(partition, "orders", config(20_000))?;
+    let mut producer = Producer::new(partition, 1000);
+    producer.send(world);
     sends(world, &[partition], 3)?;
     world.settle()?;
-    let at = || At::Path("/orders-0/0".to_owned(), Operation::Write);
     for _ in 0..3 {
-        let taken = usize::try_from(world.below(800)).unwrap();
-        world.faulty = true;
-        world.fs.fail(Fault { at: at(), kind: Kind::Short(taken), times: 1 });
-        let kind = if world.below(2) == 0 { Kind::Enospc } else { Kind::Eio };
-        world.fs.fail(Fault { at: at(), kind, times: 1 });
-        world.send(partition, 2000, true);
-        world.settle()?;
-        world.fs.heal();
-        world.look_for_space()?;
-        world.faulty = false;
-        world.send(partition, 50, true);
+        disk_takes_a_part(world, "/orders-0/0");
+        match world.below(3) {
+            0 => {
+                (0..3).for_each(|_| world.send(partition, 2000, true));
+                disk_is_well(world)?;
+                world.send(partition, 50, true);
+            }
+            // Whole batches are among what was taken, and what follows is as long as the first of them.
+            1 => {
+                (0..3).for_each(|_| world.send(partition, EVEN, true));
+                disk_is_well(world)?;
+                world.send(partition, EVEN, true);
+            }
+            // What failed comes again, and is no duplicate.
+            _ => {
+                let first = world.log(partition).sent.len();
+                (0..3).for_each(|_| producer.send(world));
+                disk_is_well(world)?;
+                (first..first + 3).for_each(|number| world.submit(partition, number, true));
+            }
+        }
         world.settle()?;
         if world.below(2) == 0 {
             world.tick()?;
         }
     }
+    Ok(())
+}
+
+fn disk_takes_a_part(world: &mut World, path: &str) {
+    let taken = usize::try_from(world.below(800)).unwrap();
+    let at = At::Path(path.to_owned(), Operation::Write);
+    world.faulty = true;
+    world.fs.fail(Fault { at: at.clone(), kind: Kind::Short(taken), times: 1 });
+    let kind = if world.below(2) == 0 { Kind::Enospc } else { Kind::Eio };
+    world.fs.fail(Fault { at, kind, times: 1 });
+}
+
+fn disk_is_well(world: &mut World) -> Run {
+    world.settle()?;
+    world.fs.heal();
+    world.look_for_space()?;
+    world.faulty = false;
     Ok(())
 }
 

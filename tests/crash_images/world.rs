@@ -12,7 +12,7 @@ use chronik::base::time::Mono;
 use chronik::broker::random::Random;
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::storage::damage::DamagePolicy;
-use chronik::storage::fs::Fs;
+use chronik::storage::fs::{Fs, as_u64};
 use chronik::storage::job::{
     Append, AppendError, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart,
     StorageError, TimeQuery, TimeTarget, Upkeep,
@@ -25,6 +25,9 @@ use super::model::{Found, Log, Model, Sent, Sequence};
 
 /// The broker's time.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
+
+/// Batches of this size have one record, and are as long as each other.
+pub(crate) const EVEN: u64 = 200;
 
 /// Why a script does not go on.
 #[derive(Debug)]
@@ -294,7 +297,7 @@ impl World {
             options.producer_epoch = sequence.epoch;
             options.base_sequence = sequence.first;
         }
-        let count = 1 + self.below(3);
+        let count = if size == EVEN { 1 } else { 1 + self.below(3) };
         let timestamp = NOW + self.model.records_sent;
         let mut builder = BatchBuilder::new(options).unwrap();
         let mut keyed = Vec::new();
@@ -302,7 +305,8 @@ impl World {
             let number = self.model.records_sent;
             self.model.records_sent += 1;
             let mut value = format!("record {number} of {} ", id.index).into_bytes();
-            let len = value.len() + usize::try_from(self.below(size)).unwrap();
+            let more = if size == EVEN { size - as_u64(value.len()) } else { self.below(size) };
+            let len = value.len() + usize::try_from(more).unwrap();
             value.resize_with(len, || u8::try_from(number % 251).unwrap());
             let key = format!("key {}", self.below(6)).into_bytes();
             let compact = self.log(id).config.compact;
