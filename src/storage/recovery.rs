@@ -150,29 +150,15 @@ pub(super) fn examine(
         changed = true;
     }
     let mut snapshots = of(snapshot::SUFFIX);
-    let trusted = trusted_snapshots(&snapshots, known, end);
-    for doubted in snapshots.split_off(trusted) {
-        remove_snapshot(&*files.fs, dir, doubted);
+    let reached = snapshots.partition_point(|offset| *offset <= end);
+    for beyond in snapshots.split_off(reached) {
+        remove_snapshot(&*files.fs, dir, beyond);
         changed = true;
     }
     if changed {
         files.fs.sync_dir(dir)?;
     }
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
-}
-
-/// How many of the snapshots are on the disk as a whole: those below the mark were synced with it. One just at the mark
-/// may have been written after that, and is needed only if there is no other.
-fn trusted_snapshots(snapshots: &[Offset], known: &Known<'_>, end: Offset) -> usize {
-    let below = |limit: Offset| snapshots.partition_point(|offset| *offset < limit);
-    match known.mark {
-        Some(mark) if mark.end <= end => match below(mark.end) {
-            0 => below(mark.end.saturating_add(1)),
-            some => some,
-        },
-        None if known.marks_whole => 0,
-        _ => below(end.saturating_add(1)),
-    }
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {

@@ -137,7 +137,7 @@ impl Log {
             return Err(format!("batch {number} is answered as {appended:?}"));
         }
         if appended.duplicate {
-            let known = self.kept.get(&base).into_iter().chain(&self.pending);
+            let known = self.history.iter().chain(&self.pending);
             let fine = known.into_iter().any(|found| (found.base, found.number) == (base, number));
             return if fine { Ok(()) } else { Err(format!("duplicate of nothing: {appended:?}")) };
         }
@@ -418,7 +418,8 @@ impl Log {
 /// Each batch's epoch is the one that the log tells for its offset.
 fn judge_epochs(opened: &Opened, found: &[Found]) -> Result<(), String> {
     for batch in found {
-        let told = opened.epochs.iter().rev().find(|(_, from)| *from <= batch.base);
+        let at = batch.base.max(opened.log_start);
+        let told = opened.epochs.iter().rev().find(|(_, from)| *from <= at);
         if told.is_none_or(|(epoch, _)| *epoch != batch.epoch) {
             return Err(format!("{batch:?}, but the epochs are {:?}", opened.epochs));
         }
