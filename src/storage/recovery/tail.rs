@@ -22,6 +22,8 @@ struct Start {
     marked: bool,
     /// Whether what lies below the mark ends before it.
     is_lost: bool,
+    /// Whether no mark was ever written.
+    is_new: bool,
 }
 
 /// A segment that is not good from a position on.
@@ -157,12 +159,12 @@ impl Tail<'_> {
                 return Ok(Some(self.start_behind(mark)));
             }
         }
-        let new = known.mark.is_none() && known.marks_whole;
-        let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
+        let is_new = known.mark.is_none() && known.marks_whole;
+        let segment = if is_new { 0 } else { self.bases.len().saturating_sub(2) };
         // A log that no mark tells of begins at 0: without its first segment nothing in it was ever synced.
-        let offset = self.bases.get(segment).map(|base| if new { 0 } else { *base });
+        let offset = self.bases.get(segment).map(|base| if is_new { 0 } else { *base });
         let (position, marked, is_lost) = (0, false, false);
-        Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost }))
+        Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost, is_new }))
     }
 
     /// The files do not reach up to the mark. What is missing was on the disk: it is damage, and its offsets are not
@@ -171,13 +173,13 @@ impl Tail<'_> {
         log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
         let segment = self.bases.partition_point(|base| *base < mark.end);
         let offset = self.bases.get(segment).copied().unwrap_or(mark.end);
-        Start { segment, position: 0, offset, marked: true, is_lost: true }
+        Start { segment, position: 0, offset, marked: true, is_lost: true, is_new: false }
     }
 
     /// The mark's place. `None`: the files do not reach that far.
     fn start_at(&self, mark: &Mark) -> Result<Option<Start>, StorageError> {
-        let (offset, marked, is_lost) = (mark.end, true, false);
-        let at = |segment, position| Start { segment, position, offset, marked, is_lost };
+        let (offset, marked, is_lost, is_new) = (mark.end, true, false, false);
+        let at = |segment, position| Start { segment, position, offset, marked, is_lost, is_new };
         match self.bases.binary_search(&mark.segment_base) {
             Ok(segment) => {
                 let reached = self.size(mark.segment_base)? >= mark.segment_bytes;
@@ -194,9 +196,9 @@ impl Tail<'_> {
         }
     }
 
-    /// Compaction leaves gaps, but not above the mark.
+    /// Compaction leaves gaps, but not above the mark, and not before there is one.
     fn may_have_gaps(&self, start: &Start) -> bool {
-        !start.marked && self.config.compact
+        !start.marked && !start.is_new && self.config.compact
     }
 
     /// Whether a segment may begin behind the end of the one before it: where nothing says up to where the disk had it,
