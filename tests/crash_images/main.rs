@@ -268,4 +268,5 @@ scripts! {
     writer_count
     retention
     delete_records
+    compaction
 }

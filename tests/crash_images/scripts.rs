@@ -31,6 +31,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "writer_count", run: writer_count, has_earlier_life: false },
     Script { name: "retention", run: retention, has_earlier_life: false },
     Script { name: "delete_records", run: delete_records, has_earlier_life: false },
+    Script { name: "compaction", run: compaction, has_earlier_life: false },
 ];
 
 pub(crate) fn id(topic: u8, index: i32) -> PartitionId {
@@ -520,5 +521,40 @@ fn delete_records(world: &mut World) -> Run {
     world.upkeep(ids[0], NOW, false);
     world.settle()?;
     sends(world, &ids, 2)?;
+    world.settle()
+}
+
+/// Of each key the newest record stays; segments are swapped while more comes.
+fn compaction(world: &mut World) -> Run {
+    let partition = id(2, 0);
+    let mut config = config(2300);
+    (config.compact, config.delete) = (true, false);
+    config.min_dirty_permille = if world.below(2) == 0 { 0 } else { 300 };
+    config.delete_retention_ms = if world.below(2) == 0 { 0 } else { DAY };
+    world.create(partition, "compacted", config)?;
+    let mut producer = Producer::new(partition, 1000);
+    for round in 0..3 {
+        sends(world, &[partition], 5)?;
+        producer.send(world);
+        world.settle()?;
+        for _ in 0..3 {
+            world.upkeep(partition, NOW + DAY * round, false);
+            world.steps(6)?;
+            if world.below(3) == 0 {
+                world.send(partition, 300, true);
+            }
+            if world.below(2) == 0 {
+                world.tick()?;
+            }
+        }
+        world.settle()?;
+        if round == 1 && world.below(2) == 0 {
+            if world.below(2) == 0 {
+                world.stop()?;
+            }
+            world.kill();
+            world.boot()?;
+        }
+    }
     world.settle()
 }

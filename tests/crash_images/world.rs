@@ -21,6 +21,7 @@ use chronik::storage::pool::{Options, SpaceOptions};
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::{Image, SimFs};
 
+use super::format::batches;
 use super::model::{Found, Log, Model, Sent, Sequence};
 
 /// The broker's time.
@@ -523,8 +524,10 @@ impl World {
             let wanted = &found[chosen];
             let offset = (wanted.next - 1).max(opened.log_start);
             let bytes = self.read(*id, offset, opened.log_end, 1)?;
-            if bytes.get(..8) != Some(&wanted.base.to_be_bytes()) {
-                return Err(End::Wrong(format!("a read at {offset} does not begin at {wanted:?}")));
+            let first = batches(&bytes)?.first().map(|batch| (batch.base, batch.next));
+            if first.is_none_or(|(base, next)| offset < base || next <= offset) {
+                let reason = format!("a read at {offset} gives {first:?} instead of {wanted:?}");
+                return Err(End::Wrong(reason));
             }
             let log = &self.model.logs[id];
             let time = log.sent[wanted.number].timestamp + 1;
