@@ -261,6 +261,7 @@ scripts! {
     create_delete_create
     failed_write
     failed_sync
+    any_fault
     recovery
     kill_then_power_cut
     retry_after_crash

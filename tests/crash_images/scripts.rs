@@ -24,6 +24,7 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "create_delete_create", run: create_delete_create, has_earlier_life: false },
     Script { name: "failed_write", run: failed_write, has_earlier_life: false },
     Script { name: "failed_sync", run: failed_sync, has_earlier_life: false },
+    Script { name: "any_fault", run: any_fault, has_earlier_life: false },
     Script { name: "recovery", run: recovery, has_earlier_life: true },
     Script { name: "kill_then_power_cut", run: kill_then_power_cut, has_earlier_life: true },
     Script { name: "retry_after_crash", run: retry_after_crash, has_earlier_life: true },
@@ -288,6 +289,51 @@ fn failed_sync(world: &mut World) -> Run {
     world.faulty = false;
     world.boot()?;
     sends(world, &[partition, other], 3)?;
+    world.settle()
+}
+
+/// Some operation fails, whichever it is, and perhaps the next ones; then the broker is stopped or killed.
+fn any_fault(world: &mut World) -> Run {
+    let (orders, other) = (id(1, 0), id(2, 0));
+    world.create(orders, "orders", config(2300))?;
+    world.create(other, "other", config(2300))?;
+    let mut producer = Producer::new(other, 1000);
+    producer.send(world);
+    sends(world, &[orders, other], 4)?;
+    world.settle()?;
+    let first = world.fs.operations() + world.below(60);
+    let kind = match world.below(5) {
+        0 => Kind::Eio,
+        1 => Kind::Enospc,
+        2 => Kind::Short(usize::try_from(world.below(600)).unwrap()),
+        3 => Kind::SyncFails,
+        _ => Kind::Emfile,
+    };
+    let times = 1 + u32::try_from(world.below(3)).unwrap();
+    world.faulty = true;
+    world.fs.fail(Fault { at: At::Operation(first), kind, times });
+    for _ in 0..3 {
+        sends(world, &[orders, other], 4)?;
+        producer.send(world);
+        world.steps(3)?;
+        let end = world.log(orders).kept_end;
+        let offset = i64::try_from(world.below(u64::try_from(end + 1).unwrap())).unwrap();
+        world.trim(orders, offset);
+        world.upkeep(orders, NOW, false);
+        world.steps(3)?;
+        world.tick()?;
+    }
+    world.settle()?;
+    world.fs.heal();
+    world.look_for_space()?;
+    sends(world, &[orders, other], 2)?;
+    if world.below(2) == 0 {
+        world.stop()?;
+    }
+    world.kill();
+    world.faulty = false;
+    world.boot()?;
+    sends(world, &[orders, other], 2)?;
     world.settle()
 }
 
