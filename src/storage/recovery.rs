@@ -177,7 +177,8 @@ pub(super) fn load_producers(
     view: &View,
     snapshots: &mut Vec<Offset>,
 ) -> Result<Producers, StorageError> {
-    let mut from = view.log_start;
+    // Records that were deleted tell who wrote them as long as they are there.
+    let mut from = view.segments.first().map_or(view.log_start, |first| first.base());
     let mut producers = Producers::default();
     let mut partial = None;
     for offset in snapshots.clone().into_iter().rev() {
