@@ -172,6 +172,10 @@ pub struct StorageCounters {
     pub records: Counter,
     /// Appends that the disk refused.
     pub writes_failed: Counter,
+    /// Segments that were removed, for their age, for space or below a log's first offset.
+    pub segments_removed: Counter,
+    /// Bytes of records in them.
+    pub segment_bytes_removed: Counter,
 }
 
 /// One kind of request.

@@ -41,8 +41,12 @@ pub(super) struct Log {
     pub(super) dir: PathBuf,
     view: Mutex<View>,
     synced: AtomicI64,
+    /// The newest producer snapshot that is on the disk, or -1.
+    snapshot_synced: AtomicI64,
     failed: OnceLock<StorageError>,
     removed: AtomicBool,
+    /// Held by who changes names in the directory beside the writer, and by who gives the directory another name.
+    names: Mutex<()>,
 }
 
 impl Log {
@@ -60,8 +64,10 @@ impl Log {
             dir,
             view: Mutex::new(view),
             synced,
+            snapshot_synced: AtomicI64::new(-1),
             failed: OnceLock::new(),
             removed: AtomicBool::new(false),
+            names: Mutex::new(()),
         })
     }
 
@@ -92,9 +98,31 @@ impl Log {
         view.end_bytes = 0;
     }
 
+    /// The log begins later from now on.
+    pub(super) fn publish_log_start(&self, log_start: Offset) {
+        let mut view = lock(&self.view);
+        view.log_start = view.log_start.max(log_start);
+    }
+
+    /// Takes the first so many segments out. The last one always stays.
+    pub(super) fn drop_first(&self, count: usize) -> Vec<Arc<Segment>> {
+        let mut view = lock(&self.view);
+        let count = count.min(view.segments.len().saturating_sub(1));
+        Arc::make_mut(&mut view.segments).drain(..count).collect()
+    }
+
     /// The directory is about to go.
     pub(super) fn remove(&self) {
+        let _names = lock(&self.names);
         self.removed.store(true, Ordering::Release);
+    }
+
+    /// Changes names in the directory, unless it is another topic's by now.
+    pub(super) fn while_there(&self, change: impl FnOnce()) {
+        let _names = lock(&self.names);
+        if !self.is_removed() {
+            change();
+        }
     }
 
     pub(super) fn is_removed(&self) -> bool {
@@ -108,6 +136,15 @@ impl Log {
 
     pub(super) fn publish_synced(&self, end: Offset) {
         self.synced.fetch_max(end, Ordering::AcqRel);
+    }
+
+    /// The newest producer snapshot that is known to be on the disk, or -1.
+    pub(super) fn snapshot_synced(&self) -> Offset {
+        self.snapshot_synced.load(Ordering::Acquire)
+    }
+
+    pub(super) fn publish_snapshot(&self, offset: Offset) {
+        self.snapshot_synced.fetch_max(offset, Ordering::AcqRel);
     }
 
     /// Why the partition is offline, if it is.

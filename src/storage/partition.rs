@@ -47,14 +47,29 @@ pub(super) struct SyncWork {
     pub(super) active: bool,
     /// Whether the directory has new names.
     pub(super) names: bool,
+    /// The newest producer snapshot, which is among the files if it is not on the disk; -1: there is none.
+    pub(super) snapshot: Offset,
 }
 
 impl SyncWork {
+    /// The mark once this is done.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            round: 0,
+            partition: self.log.partition,
+            log_start: self.log.log_start().min(self.end),
+            end: self.end,
+            segment_base: self.segment_base,
+            segment_bytes: self.segment_bytes,
+        }
+    }
+
     /// Leaves out what is beside the log, because the whole file system was synced.
     pub(super) fn keep_log_alone(&mut self) {
         let is_log = |dirty: &Dirty| dirty.path.extension().is_some_and(|kind| kind == "log");
         self.files.retain(is_log);
         self.names = false;
+        self.snapshot = -1;
     }
 }
 
@@ -73,8 +88,12 @@ pub(super) struct Partition {
     snapshots: Vec<Offset>,
     dirty: Vec<Dirty>,
     names_dirty: bool,
-    /// When the active segment was made, for records that have no timestamp.
+    /// When the active segment got its first record here, by the wall clock.
     active_since: Option<WallMs>,
+    /// Bytes of all segments but the active one.
+    closed_bytes: u64,
+    /// What is known of when upkeep is wanted.
+    due: upkeep::Due,
     /// Whether the active segment's file was found to be as long as it should be.
     size_checked: bool,
 }
@@ -102,33 +121,41 @@ impl Partition {
                 found.segments
             }),
         };
+        let closed = view.segments.iter().rev().skip(1);
+        let closed_bytes = closed.map(|segment| segment.size()).sum();
         let log = Log::new(partition, topic, dir, view);
-        Partition {
+        let mut epochs = found.epochs;
+        upkeep::cut_epochs(&mut epochs, found.log_start);
+        let mut opened = Partition {
             log,
             config,
             files,
             active,
             log_start: found.log_start,
             end: found.end,
-            epochs: found.epochs,
+            epochs,
             producers: None,
             snapshots: found.snapshots,
             dirty: Vec::new(),
             names_dirty: false,
             active_since: None,
+            closed_bytes,
+            due: upkeep::Due::default(),
             size_checked: false,
-        }
+        };
+        opened.note_due_at_open();
+        opened
     }
 
     pub(super) fn opened(&self) -> Opened {
-        let bytes = self.log.view().segments.iter().map(|segment| segment.size()).sum();
-        let epochs = self.epochs.clone();
-        let (oldest, due) = (None, None);
+        let (bytes, epochs) = (self.bytes(), self.epochs.clone());
+        let (oldest, due) = (self.due.oldest, self.due.at);
         Opened { log_start: self.log_start, log_end: self.end, bytes, epochs, oldest, due }
     }
 
     pub(super) fn configure(&mut self, config: Arc<LogConfig>) {
         self.config = config;
+        self.note_due();
     }
 
     /// Whether something was written that no sync was asked for yet.
@@ -163,6 +190,7 @@ impl Partition {
         self.write_snapshot()?;
         let interval = self.config.index_interval_bytes;
         let next = Segment::new(&self.log.dir, self.end, interval);
+        self.closed_bytes = self.closed_bytes.saturating_add(self.active.size());
         self.active = Arc::clone(&next);
         self.active_since = None;
         self.size_checked = false;
@@ -199,13 +227,21 @@ impl Partition {
         self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
         self.names_dirty = true;
         self.snapshots.push(self.end);
-        while self.snapshots.len() > 2 {
+        // One that is on the disk stays.
+        let synced = self.log.snapshot_synced();
+        while self.snapshots.len() > 2 && self.snapshots.get(1).is_some_and(|next| *next <= synced)
+        {
             let old = self.snapshots.remove(0);
-            for name in [ProducerSnapshot::file_name(old), EarlierBatches::file_name(old)] {
-                let _ = self.files.fs.remove_file(&self.log.dir.join(name));
+            for path in self.snapshot_paths(old) {
+                let _ = self.files.fs.remove_file(&path);
             }
         }
         Ok(())
+    }
+
+    fn snapshot_paths(&self, offset: Offset) -> [PathBuf; 2] {
+        let names = [ProducerSnapshot::file_name(offset), EarlierBatches::file_name(offset)];
+        names.map(|name| self.log.dir.join(name))
     }
 
     fn write_beside(&mut self, name: &str, content: &[u8]) -> Result<(), StorageError> {
@@ -256,6 +292,7 @@ impl Partition {
             files: std::mem::take(&mut self.dirty),
             active,
             names: std::mem::take(&mut self.names_dirty),
+            snapshot: self.snapshots.last().copied().unwrap_or(-1),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::directories;
 use super::files::{Files, lock};
-use super::fs::{as_u64, read_full};
+use super::fs::{as_u64, is_absent, read_full};
 use super::job::{
     AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart, StorageError,
     TimeQuery, TimeTarget, TimedOffset,
@@ -38,6 +38,8 @@ pub(super) enum ReadCommand {
     Job(Job),
     /// Unlinks a directory that was renamed before.
     RemoveTree(PathBuf),
+    /// Unlinks files that were renamed before.
+    Unlink(Vec<PathBuf>),
     /// Nothing follows for one of the readers.
     Stop,
 }
@@ -88,9 +90,22 @@ impl Reader {
                 }
                 None
             }
+            ReadCommand::Unlink(paths) => {
+                self.unlink(&paths);
+                None
+            }
             ReadCommand::Stop => None,
         };
         self.outcomes.report(outcome.into_iter().collect(), false);
+    }
+
+    fn unlink(&self, paths: &[PathBuf]) {
+        for path in paths {
+            match self.files.fs.remove_file(path) {
+                Err(error) if !is_absent(&error) => log::warn!("{error}"),
+                _ => {}
+            }
+        }
     }
 
     fn do_job(&self, job: Job) -> Option<Outcome> {
@@ -108,7 +123,7 @@ impl Reader {
         let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
         let mut parts = Vec::with_capacity(read.parts.len());
         for part in &read.parts {
-            let result = self.read_part(read, part, &mut budget);
+            let result = self.read_part(read, part, &mut budget).map_err(|e| self.now(part, e));
             if let Ok(payloads) = &result {
                 let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
                 budget.left = budget.left.saturating_sub(given);
@@ -117,6 +132,13 @@ impl Reader {
             parts.push(result);
         }
         Outcome::Read { ticket: read.ticket, parts }
+    }
+
+    /// Files that were removed while they were looked for held what is out of range by now.
+    fn now(&self, part: &ReadPart, error: ReadError) -> ReadError {
+        let log_start = self.registry.get(part.partition).map(|log| log.log_start());
+        let is_gone = log_start.is_some_and(|log_start| part.offset < log_start);
+        if is_gone { ReadError::OutOfRange } else { error }
     }
 
     fn read_part(
@@ -262,10 +284,16 @@ impl Reader {
 
     fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
         let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
-        let found = match query.target {
+        let search = || match query.target {
             TimeTarget::AtOrAfter(timestamp) => self.first_at_or_after(&log, timestamp, query.end),
             TimeTarget::Largest => self.first_largest(&log, query.end),
         };
+        let log_start = log.log_start();
+        let mut found = search();
+        if found.is_err() && log.log_start() > log_start {
+            // Files were removed while they were searched.
+            found = search();
+        }
         if log.is_removed() { Err(ReadError::UnknownPartition) } else { found }
     }
 

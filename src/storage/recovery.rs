@@ -11,7 +11,7 @@ use std::path::Path;
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
-use super::fs::{Fs, is_absent, read_file, replace_file};
+use super::fs::{DirEntry, Fs, is_absent, read_file, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
 use super::manifest::ManifestPartition;
@@ -20,7 +20,7 @@ use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
 use super::producers::Producers;
 use super::scan::{HEADERS, Scan};
-use super::segment::{LOG_SUFFIX, Segment, parse_file_name};
+use super::segment::{BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, Segment, parse_file_name};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use tail::Tail;
@@ -131,7 +131,8 @@ pub(super) fn examine(
     let mark = known.mark;
     let end = tail.recover(known)?;
     let first = tail.segments.first().map_or(end, |segment| segment.base());
-    let log_start = mark.map_or(first, |mark| mark.log_start.clamp(first, end.max(first)));
+    let log_start = mark.map_or(first, |mark| log_start(dir, mark.log_start, first, end));
+    remove_leftovers(&*files.fs, dir, &entries, log_start);
     if tail.epochs != known_epochs {
         let checkpoint = EpochCheckpoint { epochs: tail.epochs.clone() };
         // The next epoch writes them again; a full disk is no reason not to start.
@@ -149,6 +150,29 @@ pub(super) fn examine(
         files.fs.sync_dir(dir)?;
     }
     Ok(Some(Found { log_start, end, segments: tail.segments, epochs: tail.epochs, snapshots }))
+}
+
+/// The first offset that the mark tells, unless there is no such offset: that is damage, and hides nothing.
+fn log_start(dir: &Path, told: Offset, first: Offset, end: Offset) -> Offset {
+    if told > end.max(first) {
+        log::error!("{}: the first offset {told} lies beyond the end {end}", dir.display());
+        return first;
+    }
+    told.max(first)
+}
+
+/// Unlinks what a crash left of segments on their way out.
+fn remove_leftovers(fs: &dyn Fs, dir: &Path, entries: &[DirEntry], log_start: Offset) {
+    let has_log = |base| entries.iter().any(|e| parse_file_name(&e.name, LOG_SUFFIX) == Some(base));
+    let is_orphan = |name: &str| {
+        let base = BESIDE_SUFFIXES.iter().find_map(|suffix| parse_file_name(name, suffix));
+        base.is_some_and(|base| base < log_start && !has_log(base))
+    };
+    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+        if entry.name.ends_with(DELETED_SUFFIX) || is_orphan(&entry.name) {
+            fs.remove_file(&dir.join(&entry.name)).unwrap_or_else(|error| log::warn!("{error}"));
+        }
+    }
 }
 
 fn read_epochs(fs: &dyn Fs, dir: &Path) -> Result<Vec<(i32, Offset)>, StorageError> {

@@ -3,6 +3,7 @@
 //! The partition's writer appends to the last segment; readers look up positions in all of them. A segment holds
 //! sizes and the newest index entries, so what lies behind stays on the disk and costs neither memory nor a descriptor.
 
+mod age;
 mod seek;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +16,16 @@ use super::job::{ReadError, StorageError};
 use super::manifest::ManifestSegment;
 use super::scan::{HEADERS, Met, Scan, ScanError};
 use crate::base::ids::Offset;
+use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 
 /// How the name of a log file ends.
 pub(super) const LOG_SUFFIX: &str = ".log";
+
+/// What the name of a file ends with that is about to be unlinked.
+pub(super) const DELETED_SUFFIX: &str = ".deleted";
+/// How the names of a segment's other files end.
+pub(super) const BESIDE_SUFFIXES: [&str; 3] = [".index", ".timeindex", ".txnindex"];
 
 /// The name of a segment's file of one kind.
 pub(super) fn file_name(base: Offset, suffix: &str) -> String {
@@ -68,6 +75,10 @@ struct State {
     checked_to: u64,
     /// Bytes from here on were written by this process.
     own_from: u64,
+    /// When it was last written, by the wall clock. `None`: the file may tell.
+    written: Option<WallMs>,
+    /// Whether this process wrote to it.
+    is_own: bool,
 }
 
 /// How a segment was found on the disk.
@@ -118,6 +129,8 @@ impl Segment {
             told_largest: None,
             checked_to: 0,
             own_from: 0,
+            written: None,
+            is_own: false,
         };
         Segment::with_state(dir, base, interval, state)
     }
@@ -131,6 +144,7 @@ impl Segment {
             let known = |timestamp: i64| Some(timestamp).filter(|time| *time > NO_TIMESTAMP);
             state.first_timestamp = known(told.first_timestamp);
             state.told_largest = known(told.max_timestamp);
+            state.written = known(told.written);
         }
         segment
     }
@@ -149,6 +163,8 @@ impl Segment {
             told_largest: None,
             checked_to: 0,
             own_from: found.good_from,
+            written: None,
+            is_own: false,
         };
         Segment::with_state(dir, base, interval, state)
     }
@@ -163,6 +179,12 @@ impl Segment {
 
     pub(super) fn size(&self) -> u64 {
         lock(&self.state).size
+    }
+
+    /// Every file that it may have. The log comes last: what is beside it means nothing without it.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let kinds = BESIDE_SUFFIXES.into_iter().chain([LOG_SUFFIX]);
+        kinds.map(|suffix| self.log.path().with_extension(suffix.trim_start_matches('.')))
     }
 
     pub(super) fn index_path(&self) -> PathBuf {
@@ -192,12 +214,13 @@ impl Segment {
     /// What the manifest of a clean stop says of this segment.
     pub(super) fn manifest(&self) -> ManifestSegment {
         let state = lock(&self.state);
-        let largest = state.largest.map(|largest| largest.timestamp);
+        let largest = state.largest.map(|largest| largest.timestamp).max(state.told_largest);
         ManifestSegment {
             base: self.base,
             bytes: state.size,
             first_timestamp: state.first_timestamp.unwrap_or(NO_TIMESTAMP),
-            max_timestamp: largest.or(state.told_largest).unwrap_or(NO_TIMESTAMP),
+            max_timestamp: largest.unwrap_or(NO_TIMESTAMP),
+            written: state.written.unwrap_or(-1),
         }
     }
 
@@ -210,8 +233,10 @@ impl Segment {
     }
 
     /// Takes note of batches that were written at the end.
-    pub(super) fn note_written(&self, written: &[Met]) {
+    pub(super) fn note_written(&self, written: &[Met], now: WallMs) {
         let mut state = lock(&self.state);
+        state.written = state.written.max(Some(now));
+        state.is_own = true;
         for met in written {
             state.note(self.base, self.interval, met);
             state.size = met.end();

@@ -276,7 +276,7 @@ fn remember(
                 damaged += file.damaged.len();
                 for (partition, mark) in file.marks {
                     let kept = found.entry(partition).or_insert(mark);
-                    if kept.end < mark.end {
+                    if (kept.end, kept.log_start) < (mark.end, mark.log_start) {
                         *kept = mark;
                     }
                 }

@@ -1,18 +1,21 @@
 //! Beside each writer, the thread that waits for the disk: one sync serves all who wait for the same file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::files::Files;
-use super::fs::{File, OpenMode, write_full};
+use super::fs::{File, OpenMode, is_absent, write_full};
 use super::job::{Outcome, StorageError};
+use super::log::Log;
 use super::marks::{Mark, slot_position};
 use super::outcomes::Outcomes;
 use super::partition::SyncWork;
-use crate::base::ids::PartitionId;
+use super::reader::ReadCommand;
+use super::segment::DELETED_SUFFIX;
+use crate::base::ids::{PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
 use crate::base::time::Mono;
 
@@ -24,12 +27,40 @@ const MARKS_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum SyncCommand {
     /// Syncs, and reports unless nobody waits.
     Work(SyncWork),
+    /// Syncs, has the log's first offset in its durable mark, and only then goes on.
+    Trim(SyncWork, Afterwards),
     /// A partition's files do not reach as far as its mark said. The mark is right before anything is appended.
     Lower(Mark),
     /// A partition is gone.
     Forget(PartitionId),
     /// Nothing follows.
     Stop,
+}
+
+/// What comes after a log's first offset is durable.
+#[derive(Debug)]
+pub(super) enum Afterwards {
+    /// Somebody waits for it.
+    Report(Ticket),
+    /// These files hold nothing that is needed any more.
+    Remove(Leaving),
+}
+
+/// Files of segments that are no longer part of a log.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    pub(super) paths: Vec<PathBuf>,
+    /// How many segments they are.
+    pub(super) segments: u64,
+    /// How many bytes of records those had.
+    pub(super) bytes: u64,
+}
+
+/// A log whose first offset is to be durable.
+struct Trim {
+    log: Arc<Log>,
+    mark: Mark,
+    afterwards: Afterwards,
 }
 
 /// The file of durable marks of one writer.
@@ -64,16 +95,23 @@ impl Marks {
         self.dirty.insert(mark.partition, mark);
     }
 
+    /// Raises a log's first offset in its next mark, which may have to be made.
+    fn note_start(&mut self, mark: Mark) {
+        let noted = self.dirty.entry(mark.partition).or_insert(mark);
+        noted.log_start = noted.log_start.max(mark.log_start).min(noted.end);
+    }
+
     fn forget(&mut self, partition: PartitionId) {
         self.dirty.remove(&partition);
         self.free.extend(self.slots.remove(&partition));
     }
 
     /// Writes one round.
-    fn write(&mut self) {
+    fn write(&mut self) -> Result<(), StorageError> {
         let Some(file) = self.file.clone() else {
             self.dirty.clear();
-            return;
+            let reason = "an earlier write failed";
+            return Err(StorageError::content("write", &self.path, reason));
         };
         let mut write = || {
             for (partition, mark) in std::mem::take(&mut self.dirty) {
@@ -90,10 +128,11 @@ impl Marks {
             self.round += 1;
             file.sync_data()
         };
-        if let Err(error) = write() {
+        write().map_err(|error| {
             log::error!("{}: {error}; the next start may have to read more", self.path.display());
             self.file = None;
-        }
+            StorageError::io("write", &self.path, &error)
+        })
     }
 }
 
@@ -103,6 +142,7 @@ pub(super) struct Syncer {
     files: Arc<Files>,
     outcomes: Arc<Outcomes>,
     stats: Arc<StorageCounters>,
+    readers: Sender<ReadCommand>,
     marks: Marks,
     /// When the marks are to be written.
     marks_at: Option<Mono>,
@@ -113,9 +153,10 @@ impl Syncer {
         files: Arc<Files>,
         outcomes: Arc<Outcomes>,
         stats: Arc<StorageCounters>,
+        readers: Sender<ReadCommand>,
         marks: Marks,
     ) -> Syncer {
-        Syncer { files, outcomes, stats, marks, marks_at: None }
+        Syncer { files, outcomes, stats, readers, marks, marks_at: None }
     }
 
     /// Works until it is told to stop.
@@ -146,7 +187,7 @@ impl Syncer {
     ) -> bool {
         let stop = self.work(commands);
         if stop || self.marks_at.is_some_and(|at| at <= now()) {
-            self.marks.write();
+            let _ = self.marks.write();
         }
         if self.marks.dirty.is_empty() {
             self.marks_at = None;
@@ -165,14 +206,19 @@ impl Syncer {
     /// Does what is asked, one sync per file. `true`: it was told to stop.
     fn work(&mut self, commands: impl Iterator<Item = SyncCommand>) -> bool {
         let mut works = Waiting::default();
-        let mut forgotten = Vec::new();
+        let (mut trims, mut forgotten) = (Vec::new(), Vec::new());
         let mut stop = false;
         for command in commands {
             match command {
                 SyncCommand::Work(work) => works.add(work),
+                SyncCommand::Trim(work, afterwards) => {
+                    let (log, mark) = (Arc::clone(&work.log), work.mark());
+                    trims.push(Trim { log, mark, afterwards });
+                    works.add(work);
+                }
                 SyncCommand::Lower(mark) => {
                     self.marks.note(mark);
-                    self.marks.write();
+                    let _ = self.marks.write();
                 }
                 SyncCommand::Forget(partition) => forgotten.push(partition),
                 SyncCommand::Stop => stop = true,
@@ -182,10 +228,57 @@ impl Syncer {
             let outcome = self.sync(work);
             self.outcomes.report(vec![outcome], false);
         }
+        if !trims.is_empty() {
+            self.trim(trims);
+        }
         for partition in forgotten {
             self.marks.forget(partition);
         }
         stop
+    }
+
+    /// One round of marks for all; what is in the way afterwards goes only if it could be written.
+    fn trim(&mut self, trims: Vec<Trim>) {
+        for trim in &trims {
+            // A mark must not be ahead of the disk.
+            if trim.log.failure().is_none() && trim.log.synced() >= trim.mark.end {
+                self.marks.note_start(trim.mark);
+            }
+        }
+        let written = self.marks.write();
+        for Trim { log, mark, afterwards } in trims {
+            let gone = || StorageError::content("trim", &log.dir, "the partition was removed");
+            let failure = log.failure().cloned().or_else(|| log.is_removed().then(gone));
+            let result = failure.map_or_else(|| written.clone(), Err);
+            match (afterwards, result) {
+                (Afterwards::Report(ticket), result) => {
+                    let (partition, result) = (log.partition, result.map(|()| mark.log_start));
+                    self.outcomes
+                        .report(vec![Outcome::Trimmed { ticket, partition, result }], false);
+                }
+                (Afterwards::Remove(leaving), Ok(())) => self.remove(&log, leaving),
+                (Afterwards::Remove(_), Err(error)) => log::warn!("nothing is removed: {error}"),
+            }
+        }
+    }
+
+    /// Renames what leaves, as Kafka does, and leaves the unlinking, which may take its time, to the readers.
+    fn remove(&self, log: &Log, leaving: Leaving) {
+        let mut renamed = Vec::with_capacity(leaving.paths.len());
+        log.while_there(|| {
+            for path in leaving.paths {
+                let mut name = path.clone().into_os_string();
+                name.push(DELETED_SUFFIX);
+                match self.files.fs.rename(&path, Path::new(&name)) {
+                    Ok(()) => renamed.push(PathBuf::from(name)),
+                    Err(error) if is_absent(&error) => {}
+                    Err(error) => log::warn!("{error}"),
+                }
+            }
+        });
+        self.stats.segments_removed.add(leaving.segments);
+        self.stats.segment_bytes_removed.add(leaving.bytes);
+        let _ = self.readers.send(ReadCommand::Unlink(renamed));
     }
 
     fn sync(&mut self, work: SyncWork) -> Outcome {
@@ -216,7 +309,8 @@ impl Syncer {
             return outcome(end, Err(error));
         }
         work.log.publish_synced(end);
-        let log_start = work.log.log_start();
+        work.log.publish_snapshot(work.snapshot);
+        let log_start = work.log.log_start().min(end);
         self.marks.note(Mark { round: 0, partition, log_start, end, segment_base, segment_bytes });
         outcome(end, Ok(()))
     }
@@ -251,6 +345,7 @@ impl Waiting {
         (other.end, other.segment_base, other.segment_bytes) =
             (work.end, work.segment_base, work.segment_bytes);
         other.names |= work.names;
+        other.snapshot = other.snapshot.max(work.snapshot);
         for dirty in work.files {
             if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
                 other.files.push(dirty);

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 
 use super::Partition;
 use crate::base::ids::Offset;
+use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 use crate::storage::fs::{File, as_u64, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
@@ -24,6 +25,8 @@ struct Staged {
     bytes: u64,
     undo: Undo,
     epochs: Vec<(i32, Offset)>,
+    /// The newest of the appends' times.
+    now: WallMs,
     /// Which of the results rest on this write.
     results: Vec<usize>,
 }
@@ -67,7 +70,10 @@ impl Partition {
             self.write(std::mem::take(staged), results)?;
             self.roll()?;
         }
-        self.active_since.get_or_insert(append.now);
+        if self.active.size() == 0 {
+            self.active_since.get_or_insert(append.now);
+        }
+        staged.now = staged.now.max(append.now);
         let appended = self.add(append, candidates, staged)?;
         staged.results.push(results.len());
         Ok(appended)
@@ -208,7 +214,14 @@ impl Partition {
         }
         let written = self.try_write(&staged);
         match &written {
-            Ok(()) => self.publish(&staged),
+            Ok(()) => {
+                self.publish(&staged);
+                for number in staged.results {
+                    if let Some(Ok(appended)) = results.get_mut(number) {
+                        (appended.oldest, appended.due) = (self.due.oldest, self.due.at);
+                    }
+                }
+            }
             Err(error) => {
                 if let Some(producers) = &mut self.producers {
                     producers.take_back(staged.undo);
@@ -227,8 +240,7 @@ impl Partition {
 
     fn try_write(&mut self, staged: &Staged) -> Result<(), StorageError> {
         if !staged.epochs.is_empty() {
-            let epochs = [&self.epochs[..], &staged.epochs[..]].concat();
-            self.write_epochs(&epochs)?;
+            self.write_epochs(&self.epochs_with(&staged.epochs))?;
         }
         let size = self.active.size();
         if size == 0 {
@@ -270,11 +282,22 @@ impl Partition {
         Ok(())
     }
 
+    /// The epochs with new ones. One that has left no record behind gives its place to the one after it.
+    fn epochs_with(&self, new: &[(i32, Offset)]) -> Vec<(i32, Offset)> {
+        let from = new.first().map_or(Offset::MAX, |(_, from)| *from);
+        let known = self.epochs.iter().filter(|(_, known)| *known < from);
+        known.chain(new).copied().collect()
+    }
+
     fn publish(&mut self, staged: &Staged) {
-        self.active.note_written(&staged.written);
+        let was_empty = self.active.size() == 0;
+        self.active.note_written(&staged.written, staged.now);
         self.end = self.next_offset(staged);
-        self.epochs.extend(&staged.epochs);
+        if !staged.epochs.is_empty() {
+            self.epochs = self.epochs_with(&staged.epochs);
+        }
         self.log.publish_end(self.end, self.active.size());
+        self.note_growth(was_empty);
         if self.active.wants_index_flush() {
             self.flush_indexes();
         }
