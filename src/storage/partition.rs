@@ -20,6 +20,7 @@ use super::marks::Mark;
 use super::producers::Producers;
 use super::segment::{Dirty, Segment};
 use super::snapshot::ProducerSnapshot;
+use crate::base::epochs::cut_below;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::time::WallMs;
 
@@ -125,7 +126,7 @@ impl Partition {
         let closed_bytes = closed.map(|segment| segment.size()).sum();
         let log = Log::new(partition, topic, dir, view);
         let mut epochs = found.epochs;
-        upkeep::cut_epochs(&mut epochs, found.log_start);
+        cut_below(&mut epochs, found.log_start);
         let mut opened = Partition {
             log,
             config,

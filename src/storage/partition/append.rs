@@ -4,6 +4,7 @@
 use std::io::IoSlice;
 
 use super::Partition;
+use crate::base::epochs;
 use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
@@ -282,11 +283,10 @@ impl Partition {
         Ok(())
     }
 
-    /// The epochs with new ones. One that has left no record behind gives its place to the one after it.
     fn epochs_with(&self, new: &[(i32, Offset)]) -> Vec<(i32, Offset)> {
-        let from = new.first().map_or(Offset::MAX, |(_, from)| *from);
-        let known = self.epochs.iter().filter(|(_, known)| *known < from);
-        known.chain(new).copied().collect()
+        let mut all = self.epochs.clone();
+        new.iter().for_each(|(epoch, from)| epochs::begin(&mut all, *epoch, *from));
+        all
     }
 
     fn publish(&mut self, staged: &Staged) {

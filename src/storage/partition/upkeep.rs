@@ -20,6 +20,7 @@
 //! Compaction of a topic begins where [`Partition::upkeep`] has nothing to remove.
 
 use super::Partition;
+use crate::base::epochs;
 use crate::base::ids::{Offset, Ticket};
 use crate::base::time::{WallMs, is_sane};
 use crate::storage::fs::OpenMode;
@@ -242,7 +243,7 @@ impl Partition {
         self.log_start = offset;
         self.log.publish_log_start(offset);
         let known = self.epochs.len();
-        cut_epochs(&mut self.epochs, offset);
+        epochs::cut_below(&mut self.epochs, offset);
         if self.epochs.len() < known {
             // What it had too much the next start cuts again.
             let epochs = self.epochs.clone();
@@ -305,37 +306,5 @@ impl Partition {
         if first.is_some_and(|first| self.has_enough_without(self.bytes(), first)) {
             self.due.at = Some(AT_ONCE);
         }
-    }
-}
-
-/// Leaves out the epochs that ended below a log's first offset, as Kafka does; the one that holds it begins there.
-pub(super) fn cut_epochs(epochs: &mut Vec<(i32, Offset)>, log_start: Offset) {
-    let begun = epochs.partition_point(|(_, from)| *from <= log_start);
-    epochs.drain(..begun.saturating_sub(1));
-    if let Some((_, from)) = epochs.first_mut().filter(|_| begun > 0) {
-        *from = log_start;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_epoch_that_holds_the_first_offset_begins_there_and_those_before_it_go() {
-        let all = vec![(0, 0), (2, 100), (5, 200)];
-        let cut = |log_start| {
-            let mut epochs = all.clone();
-            cut_epochs(&mut epochs, log_start);
-            epochs
-        };
-        assert_eq!(cut(0), all);
-        assert_eq!(cut(50), [(0, 50), (2, 100), (5, 200)]);
-        assert_eq!(cut(100), [(2, 100), (5, 200)]);
-        assert_eq!(cut(199), [(2, 199), (5, 200)]);
-        assert_eq!(cut(1000), [(5, 1000)]);
-        let mut later = vec![(3, 70)];
-        cut_epochs(&mut later, 20);
-        assert_eq!(later, [(3, 70)], "nothing is known of what was before");
     }
 }
