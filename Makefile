@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash fuzz smoke minimal static install
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full fuzz smoke minimal static install
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ footprint: build ## print size, memory and start times
 crash: build ## kill -9 under load, CHRONIK_CRASH_ROUNDS times (500)
 	tests/support/venv.sh suite
 	CHRONIK_BIN=$(RELEASE_BIN) CHRONIK_CRASH_ROUNDS=$${CHRONIK_CRASH_ROUNDS:-500} $(PYTEST) -s tests/python/test_crash.py
+
+disk-full: build ## fill a small file system and free it again under load, CHRONIK_DISK_ROUNDS times (100); needs root
+	tests/support/venv.sh suite
+	CHRONIK_BIN=$(RELEASE_BIN) CHRONIK_DISK_ROUNDS=$${CHRONIK_DISK_ROUNDS:-100} CHRONIK_EXPECT_MOUNT=1 $(PYTEST) -s tests/python/test_disk.py
 
 fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_FUZZ_SECONDS (300) long
 	cargo build --bin chronik

@@ -22,6 +22,10 @@ pub enum Command {
     DumpLog(Vec<String>),
     /// Show a frame from standard input: the arguments that follow.
     Decode(Vec<String>),
+    /// Copy a Kafka node's topics into a data directory: the arguments that follow.
+    Import(Vec<String>),
+    /// Copy a data directory's topics into one for Kafka: the arguments that follow.
+    Export(Vec<String>),
     /// Print how Chronik is called.
     Help,
     /// Print the version.
@@ -52,11 +56,14 @@ pub fn parse(args: &[String], around: &Surroundings<'_>) -> Result<Command, Usag
     match command {
         "dump-log" => Ok(Command::DumpLog(rest.to_vec())),
         "decode" => Ok(Command::Decode(rest.to_vec())),
+        "import" => Ok(Command::Import(rest.to_vec())),
+        "export" => Ok(Command::Export(rest.to_vec())),
         _ => parse_options(command, rest, around),
     }
 }
 
-const COMMANDS: &[&str] = &["serve", "check-config", "apis", "dump-log", "decode"];
+const COMMANDS: &[&str] =
+    &["serve", "check-config", "apis", "dump-log", "decode", "import", "export"];
 
 fn parse_options(
     command: &str,
@@ -154,6 +161,8 @@ Chronik: a Kafka broker for one machine.
     chronik apis                                  print the requests that are served
     chronik dump-log [--verify] FILE...           show segments, indexes and snapshots
     chronik decode                                show a frame from standard input
+    chronik import --from KAFKA_LOG_DIR DATA_DIR  take over the topics of a stopped Kafka node
+    chronik export --to KAFKA_LOG_DIR DATA_DIR    make a Kafka node's directory of a stopped broker's
 
 Keys are Kafka's. A flag is stronger than a KAFKA_... variable, that than the file.
 Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";

@@ -60,6 +60,14 @@ pub struct StorageConfig {
     pub durability: Durability,
     /// What nobody waits for is synced this long after it was written.
     pub flush_interval: Duration,
+    /// Free bytes below which records are refused; `None`: as many as fit the disk.
+    pub disk_reserve_bytes: Option<u64>,
+    /// Bytes that are set aside for when the disk is full.
+    pub disk_ballast_bytes: u64,
+    /// What becomes of a fetch that meets damage.
+    pub damage: Damage,
+    /// Whether partitions whose topics the journal does not know any more are taken in.
+    pub adopt: bool,
     /// Threads that append.
     pub writers: usize,
     /// Threads that read what is cold, search and convert.
@@ -75,6 +83,15 @@ pub enum Durability {
     Always,
     /// No answer waits for the disk.
     Os,
+}
+
+/// What becomes of a fetch that meets damaged records (`chronik.damage`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It is refused.
+    Fence,
+    /// It is served from the next good batch on.
+    Skip,
 }
 
 impl Durability {
@@ -171,6 +188,11 @@ impl<'a> Figures<'a> {
         self.text(name).and_then(|text| parse_int(text).ok()).unwrap_or(0)
     }
 
+    /// A number of bytes; `None`: not set.
+    fn bytes(self, name: &str) -> Option<u64> {
+        self.text(name).and_then(|text| parse_int(text).ok()).and_then(|n| u64::try_from(n).ok())
+    }
+
     fn i32(self, name: &str) -> i32 {
         i32::try_from(self.int(name)).unwrap_or(i32::MAX)
     }
@@ -245,11 +267,20 @@ fn storage(figures: Figures<'_>) -> Result<StorageConfig, String> {
         Some("always") => Durability::Always,
         _ => Durability::Group,
     };
+    let damage = match figures.text("chronik.damage") {
+        Some("skip") => Damage::Skip,
+        _ => Damage::Fence,
+    };
+    let adopt = figures.text("chronik.metadata.lost") == Some("adopt");
     let flush_ms = u64::try_from(figures.int("log.flush.interval.ms")).unwrap_or(0);
     Ok(StorageConfig {
         directory,
         durability,
+        damage,
+        adopt,
         flush_interval: Duration::from_millis(flush_ms),
+        disk_reserve_bytes: figures.bytes("chronik.disk.reserve.bytes"),
+        disk_ballast_bytes: figures.bytes("chronik.disk.ballast.bytes").unwrap_or(0),
         writers: figures.size("chronik.writers"),
         readers: figures.size("chronik.readers"),
     })

@@ -28,8 +28,11 @@
 //! | [`wire`]     | Kafka's messages, in every version                                  | `base`                    |
 //! | [`storage`]  | Kafka's files: append, sync, read, recover                          | `base`, `record`          |
 //! | [`broker`]   | what requests mean: a state machine without I/O                     | those, `storage::job` only|
+//! | [`start`]    | the journal's replay and the opening of partitions                  | `base`, `record`, `storage`, `broker` |
+//! | `testing`    | what stands in for the world in tests; not in the broker            | all but `net`, `server`   |
 //! | [`config`], [`cli`], [`log_setup`] | what the operator says                        | `base`, `wire`            |
 //! | [`decode`], [`dump_log`] | frames and files as text                                | all but `server`          |
+//! | [`transfer`] | whole data directories, from Kafka and to it                       | all but `server`, `net`   |
 //! | [`server`]   | the loop: the only one that knows everybody                         | all                       |
 
 pub mod base;
@@ -39,9 +42,13 @@ pub mod record;
 pub mod wire;
 pub mod storage;
 pub mod broker;
+pub mod start;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod config;
 pub mod log_setup;
 pub mod decode;
 pub mod dump_log;
+pub mod transfer;
 pub mod cli;
 pub mod server;

@@ -3,12 +3,16 @@
 use std::io;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use chronik::cli::{self, Command, Surroundings, Usage};
 use chronik::config::Config;
 use chronik::dump_log::{DumpError, Verdict};
 use chronik::log_setup::{self, Directives};
 use chronik::server;
+use chronik::storage::fs::RealFs;
+use chronik::transfer::{self, Around, TransferError};
 
 fn main() -> ExitCode {
     let args: Vec<String> =
@@ -39,6 +43,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Serve(config) => return serve(&config),
         Command::DumpLog(args) => return dump_log(&args, &mut out),
         Command::Decode(args) => return decode(&args, &mut out),
+        Command::Import(args) => return transfer("import", transfer::import, &args, &mut out),
+        Command::Export(args) => return transfer("export", transfer::export, &args, &mut out),
         Command::CheckConfig(config) => cli::print_config(&config, &mut out),
         Command::Apis => cli::print_apis(&mut out),
         Command::Help => cli::print_help(&mut out),
@@ -61,11 +67,11 @@ fn serve(config: &Config) -> ExitCode {
         log::warn!("{warning}");
     }
     let ended = server::run(config);
-    if let Err(fatal) = &ended {
-        log::error!("{fatal}");
+    if let Err(exit) = &ended {
+        log::error!("{exit}");
     }
     log::logger().flush();
-    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ended.map_or_else(|exit| ExitCode::from(exit.code), |()| ExitCode::SUCCESS)
 }
 
 fn dump_log(args: &[String], out: &mut dyn Write) -> ExitCode {
@@ -89,6 +95,32 @@ fn decode(args: &[String], out: &mut dyn Write) -> ExitCode {
         Err(reason) => {
             complain(&format!("decode: {reason}"));
             ExitCode::from(2)
+        }
+    }
+}
+
+type Transfer = fn(&[String], &Around, &mut dyn Write) -> Result<(), TransferError>;
+
+fn transfer(name: &str, command: Transfer, args: &[String], out: &mut dyn Write) -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "a command of its own, which asks once")]
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut seed = [0; 8];
+    if let Err(error) = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()) {
+        complain(&format!("no random numbers: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let around = Around {
+        fs: Arc::new(RealFs),
+        now: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+        seed: u64::from_ne_bytes(seed),
+    };
+    match command(args, &around, out).and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.to_string().lines() {
+                complain(&format!("{name}: {line}"));
+            }
+            ExitCode::from(if matches!(error, TransferError::Usage(_)) { 2 } else { 1 })
         }
     }
 }

@@ -325,15 +325,19 @@ fn a_mark_beyond_a_log_that_lost_its_end_cuts_nothing_that_is_written_later() {
     let again = TempDir::new();
     {
         let (bench, opened) = reopened(&image.0, config());
-        assert_eq!(opened.log_end, 5);
+        assert_eq!(opened.log_end, 10, "offsets that were given out are not given out again");
         for _ in 0..3 {
             bench.append(p, batch(0, 100)).unwrap();
         }
         copy_dir(&image.0, &again.0);
     }
     let (bench, opened) = reopened(&again.0, config());
-    assert_eq!(opened.log_end, 305);
-    assert_eq!(offsets(&bench, p).len(), 8);
+    assert_eq!(opened.log_end, 310);
+    assert_eq!(offsets(&bench, p).len(), 5, "what lies before the loss is given");
+    for lost in 5..10 {
+        assert_eq!(bench.read(p, lost, 1), Err(ReadError::Corrupt), "{lost}");
+    }
+    assert_eq!(batches(&bench.read(p, 10, 1 << 20).unwrap()), [(10, 100), (110, 100), (210, 100)]);
 }
 
 #[test]

@@ -481,29 +481,6 @@ fn a_crash_before_the_files_went_leaves_what_the_next_upkeep_removes() {
 }
 
 #[test]
-fn a_first_offset_beyond_the_end_of_a_damaged_log_hides_nothing() {
-    let dir = TempDir::new();
-    let p = partition(1);
-    let bench = Bench::start(&dir.0);
-    bench.open(p, config());
-    for first in 0..10 {
-        bench.append(p, batch(first, 1)).unwrap();
-    }
-    assert_eq!(bench.trim(p, 8), Ok(8));
-    let image = image_of(&dir);
-    bench.stop();
-    let path = image.0.join("topic-0/00000000000000000000.log");
-    let file = std::fs::File::options().write(true).open(path).unwrap();
-    file.set_len(3 * batch(0, 1).len() as u64).unwrap();
-    let bench = Bench::start(&image.0);
-    let opened = bench.open(p, config());
-    assert_eq!((opened.log_start, opened.log_end), (0, 3));
-    bench.upkeep(p, NOW);
-    assert_eq!(first_offset(&bench, p, 0), 0);
-    bench.stop();
-}
-
-#[test]
 fn an_epoch_that_begins_in_an_emptied_log_takes_the_place_of_the_one_before() {
     let dir = TempDir::new();
     let p = partition(1);

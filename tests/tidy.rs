@@ -129,11 +129,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("storage", &["base", "record"]),
     ("broker", &["base", "wire", "record", "storage::job"]),
     ("testing", &["base", "wire", "record", "storage", "broker"]),
-    ("server", &["base", "wire", "record", "net", "http", "storage", "broker", "config"]),
+    ("start", &["base", "record", "storage", "broker"]),
+    ("server", &["base", "wire", "record", "net", "http", "storage", "broker", "start", "config"]),
     ("config", &["base"]),
     ("log_setup", &["base"]),
     ("decode", &["base", "wire", "record"]),
     ("dump_log", &["base", "wire", "record", "storage"]),
+    ("transfer", &["base", "wire", "record", "storage", "broker"]),
     ("cli", &["base", "wire", "config"]),
 ];
 

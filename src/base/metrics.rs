@@ -170,12 +170,31 @@ pub struct StorageCounters {
     pub payload_bytes: Counter,
     /// Records that were appended for clients.
     pub records: Counter,
+    /// Ranges of logs that are known to be damaged.
+    pub damaged_ranges: Gauge,
+    /// Bytes in those ranges.
+    pub damaged_bytes: Gauge,
     /// Appends that the disk refused.
     pub writes_failed: Counter,
     /// Segments that were removed, for their age, for space or below a log's first offset.
     pub segments_removed: Counter,
     /// Bytes of records in them.
     pub segment_bytes_removed: Counter,
+    /// Appends of clients that were refused because little room was left.
+    pub refused_for_space: Counter,
+}
+
+/// The disk, as of the last look. Storage is asked for another at every scrape.
+#[derive(Debug, Default)]
+pub struct DiskGauges {
+    /// Free bytes.
+    pub free: Gauge,
+    /// Free bytes below which records are refused.
+    pub reserve: Gauge,
+    /// Bytes of the ballast.
+    pub ballast: Gauge,
+    /// 0: all is well; 1: records are refused; 2: changes too; 3: the file system is read-only.
+    pub state: Gauge,
 }
 
 /// One kind of request.
@@ -227,6 +246,10 @@ pub struct Metrics {
     pub storage: Arc<StorageCounters>,
     /// Partitions that are offline because their files failed.
     pub offline_partitions: Gauge,
+    /// Data directories that take nothing: 1 if the file system is read-only.
+    pub offline_directories: Gauge,
+    /// The disk.
+    pub disk: DiskGauges,
     /// 1 if this start found no mark of a clean stop.
     pub unclean_start: Gauge,
     /// Turns of the loop. It stands still while the broker is idle.
@@ -267,6 +290,8 @@ impl Metrics {
             bytes_out: Counter::default(),
             storage: Arc::clone(&setup.storage),
             offline_partitions: Gauge::default(),
+            offline_directories: Gauge::default(),
+            disk: DiskGauges::default(),
             unclean_start: Gauge::default(),
             loop_turns: Counter::default(),
             log_lines_dropped: &LOG_LINES_DROPPED,

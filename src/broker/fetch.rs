@@ -21,13 +21,17 @@ use crate::base::ids::{ConnId, PartitionId, Ticket};
 use crate::base::payload::Payload;
 use crate::base::time::Mono;
 use crate::record::compression::Codec;
-use crate::storage::job::{Job, Read, ReadError, ReadPart};
+use crate::storage::job::{AbortedTransaction, Job, Read, ReadError, ReadPart};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
     FetchRequest, FetchRequestPartition, FetchRequestTopic, FetchResponse,
-    FetchResponseEpochEndOffset, FetchResponsePartition, FetchResponseTopic,
+    FetchResponseAbortedTransaction, FetchResponseEpochEndOffset, FetchResponsePartition,
+    FetchResponseTopic,
 };
 use crate::wire::records::Records;
+
+/// The isolation level of clients that pass over what was aborted (KIP-98).
+const READ_COMMITTED: i8 = 1;
 
 /// Everything that is being fetched.
 #[derive(Debug, Default)]
@@ -128,6 +132,7 @@ impl Fetch {
             whole_first_batch: !request.strict_byte_limit,
             parts,
             magic_max: request.magic_max,
+            committed: request.isolation_level == READ_COMMITTED,
         }));
     }
 
@@ -138,16 +143,21 @@ impl Fetch {
         topics: &TopicTable,
         ticket: Ticket,
         parts: Vec<Result<Vec<Payload>, ReadError>>,
+        aborted: Vec<Vec<AbortedTransaction>>,
     ) {
         let Some(pending) = self.fetches.get_mut(&ticket) else { return };
         let places = std::mem::take(&mut pending.reads);
-        for (place, result) in places.into_iter().zip(parts) {
+        let aborted = aborted.into_iter().map(Some).chain(std::iter::repeat(None));
+        for ((place, result), aborted) in places.into_iter().zip(parts).zip(aborted) {
             let Some(answer) = answer_mut(&mut pending.response, place) else { continue };
             match result {
                 Ok(parts) => {
                     let records = Records { parts };
                     pending.bytes_found += records.len() as u64;
                     answer.records = Some(records);
+                    if let Some(answer) = &mut answer.aborted_transactions {
+                        answer.extend(aborted.unwrap_or_default().iter().map(told));
+                    }
                 }
                 Err(error) => {
                     answer.error_code = error_of(&error).code();
@@ -342,7 +352,7 @@ impl Pending {
         let mut answer = FetchResponsePartition {
             partition_index: part.partition,
             high_watermark: -1,
-            aborted_transactions: (request.isolation_level == 1).then(Vec::new),
+            aborted_transactions: (request.isolation_level == READ_COMMITTED).then(Vec::new),
             records: Some(Records::default()),
             ..FetchResponsePartition::default()
         };
@@ -390,6 +400,11 @@ fn memory_of(request: &FetchRequest) -> usize {
     let one = size_of::<FetchRequestPartition>() + size_of::<FetchResponsePartition>();
     let topic = size_of::<FetchRequestTopic>() + size_of::<FetchResponseTopic>();
     size_of::<Pending>() + partitions * one + request.topics.len() * topic + 2 * names
+}
+
+fn told(aborted: &AbortedTransaction) -> FetchResponseAbortedTransaction {
+    let AbortedTransaction { producer_id, first_offset, .. } = *aborted;
+    FetchResponseAbortedTransaction { producer_id, first_offset }
 }
 
 /// What refuses the whole request.

@@ -83,6 +83,7 @@ pub struct Journal {
     in_flight: VecDeque<(Position, Log, Offset)>,
     waiting: BTreeMap<Position, Vec<Effect>>,
     leader_epoch: i32,
+    is_full: bool,
 }
 
 impl Journal {
@@ -102,6 +103,18 @@ impl Journal {
     #[must_use]
     pub fn leader_epoch(&self) -> i32 {
         self.leader_epoch
+    }
+
+    /// There is no room on the disk for more than what must be recorded; or there is again.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+    }
+
+    /// Whether changes that clients ask for are to be refused, before anything of them is replayed. What is appended all
+    /// the same waits for room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Appends a record. The caller replays it at once, and lets what rests on it wait for the position.

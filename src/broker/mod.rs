@@ -11,6 +11,7 @@ pub mod configs;
 pub mod context;
 pub mod coordinator;
 pub mod delete_records;
+pub mod disk;
 mod dispatch;
 mod distinct;
 pub mod event;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use commit_gate::CommitGate;
 use context::Context;
 use delete_records::DeleteRecords;
+use disk::DiskWatch;
 use event::{Effect, Event};
 use fetch::Fetch;
 use flusher::Flusher;
@@ -85,6 +87,7 @@ struct State {
     flusher: Flusher,
     upkeep: Upkeep,
     delete_records: DeleteRecords,
+    disk: DiskWatch,
 }
 
 impl Broker {
@@ -120,6 +123,7 @@ impl Broker {
         state.groups.tick(&mut ctx);
         state.flusher.tick(&mut ctx);
         state.upkeep.tick(&mut ctx, &state.table);
+        state.disk.tick(&mut ctx);
     }
 
     /// The loop was held up: nobody could be heard of for that long.
@@ -143,12 +147,13 @@ impl Broker {
     /// When something is due next. `None`: not before something happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        let State { fetch, groups, flusher, upkeep, .. } = &self.state;
+        let State { fetch, groups, flusher, upkeep, disk, .. } = &self.state;
         let deadlines = [
             fetch.next_deadline(),
             groups.next_deadline(),
             flusher.next_deadline(),
             upkeep.next_deadline(),
+            disk.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -212,9 +217,9 @@ impl Broker {
             Outcome::Synced { partition, end, result } => {
                 self.synced(partition, end, result, now, out);
             }
-            Outcome::Read { ticket, parts } => {
+            Outcome::Read { ticket, parts, aborted } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.fetch.read(&mut ctx, &state.table, ticket, parts);
+                state.fetch.read(&mut ctx, &state.table, ticket, parts, aborted);
             }
             Outcome::Times { ticket, results } => {
                 let (state, mut ctx) = self.split(now, out);
@@ -257,6 +262,10 @@ impl Broker {
                 if state.upkeep.upkept(&mut ctx, &mut state.table, &upkept) {
                     self.log_start_rose(upkept.partition, now, out);
                 }
+            }
+            Outcome::Disk(disk) => {
+                let (state, mut ctx) = self.split(now, out);
+                state.disk.told(&mut ctx, &disk);
             }
             Outcome::Warmed { .. } => {} // the server's own business
         }

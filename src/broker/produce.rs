@@ -454,6 +454,7 @@ fn record_errors(error: &AppendError) -> Vec<ProduceResponseRecordError> {
 
 fn refusal_of(error: &AppendError) -> Refusal {
     match error {
+        AppendError::NoSpace => (ErrorCode::KafkaStorageError, Some("the disk is full")),
         AppendError::Storage(_) => (ErrorCode::KafkaStorageError, Some("the disk refuses")),
         AppendError::Offline(_) => {
             (ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))

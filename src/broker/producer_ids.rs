@@ -52,6 +52,9 @@ impl ProducerIds {
         if (request.producer_id == -1) != (request.producer_epoch == -1) {
             return ctx.reply(id, refusal(ErrorCode::InvalidRequest));
         }
+        if self.next == self.end && ctx.journal.is_full() {
+            return ctx.reply(id, refusal(ErrorCode::CoordinatorLoadInProgress));
+        }
         match self.take(ctx) {
             Some(producer_id) => {
                 let response =

@@ -134,6 +134,9 @@ impl Topics {
         name: &str,
         plan: &Plan,
     ) -> Result<TopicId, Refusal> {
+        if ctx.journal.is_full() {
+            return Err((ErrorCode::KafkaStorageError, "the disk is full".into()));
+        }
         let topic_id = ctx.random.topic_id();
         let records = records_of(name, topic_id, plan, ctx.options.node_id);
         commit(ctx, table, &records)?;

@@ -45,7 +45,8 @@ pub const NO_LEADER_EPOCH: i32 = -1;
 const BASE_OFFSET_AT: usize = 0;
 const LEADER_EPOCH_AT: usize = 12;
 const CRC_AT: usize = 17;
-const CRC_FROM: usize = 21;
+/// Where the bytes begin that the checksum covers.
+pub const CRC_FROM: usize = 21;
 const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 

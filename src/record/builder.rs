@@ -207,6 +207,19 @@ impl BatchBuilder {
         Ok(bytes)
     }
 
+    /// The batch, ending at an offset that no record of it need have: compaction keeps the numbers that a producer gave
+    /// out.
+    ///
+    /// # Errors
+    /// As [`BatchBuilder::finish`]; [`RecordError::BadOffset`] for an offset before the last record's.
+    pub fn finish_at(mut self, last_offset: i64) -> Result<Vec<u8>, RecordError> {
+        let delta = last_offset.checked_sub(self.options.base_offset);
+        let delta = delta.and_then(|delta| i32::try_from(delta).ok());
+        let delta = delta.filter(|delta| *delta >= self.last_offset_delta);
+        self.last_offset_delta = delta.ok_or(RecordError::BadOffset)?;
+        self.finish()
+    }
+
     fn header(&self) -> BatchHeader {
         let options = &self.options;
         let stamped = options.log_append_time.is_some();

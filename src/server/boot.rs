@@ -12,37 +12,32 @@ use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
 use super::turn::failure_of;
-use super::{BoundListener, Fatal, Server};
-use crate::base::ids::{Offset, PartitionId, TopicId};
+use super::{BoundListener, Exit, Fatal, Server};
+use crate::base::ids::{PartitionId, TopicId};
 use crate::base::memory::Pool;
 use crate::base::metrics::{Metrics, Setup};
 use crate::base::payload::Bytes;
 use crate::base::rate_limit::RateLimit;
 use crate::broker::Broker;
-use crate::broker::event::{Effect, Event};
-use crate::broker::journal::Log;
 use crate::broker::options::{Durability, GroupOptions, Limits, Options};
 use crate::broker::random::Random;
-use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
 use crate::config::{self, Config, HostPort};
 use crate::net::{self, Protocol, Reactor};
-use crate::record::batch::BatchHeader;
-use crate::record::records::RecordReader;
+use crate::start::{Disk, open_everything};
+use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
-use crate::storage::pool::{self as storage, Started, Storage};
+use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
+use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
 /// Most log lines in a second that peers can cause.
 const PEER_LINES_PER_SECOND: u32 = 10;
 /// How long opening the partitions may go without a word from storage before the log says so.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Most bytes that the records of one of the journal's batches take.
-const BATCH_BYTES_MAX: usize = 256 << 20;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything up to the first turn of the loop.
-pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
+pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
     let clock = Clock::start();
     let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
     let mut random = Random::new(seed()?);
@@ -64,7 +59,8 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     if let Some(stopped_at) = started.stopped_at {
         broker.stopped_at(stopped_at);
     }
-    open_everything(&storage, &mut broker, &started, &clock)?;
+    open_everything(&mut AtStart(&storage), &mut broker, started.clean, &|| clock.now())
+        .map_err(Fatal)?;
     let (listeners, http) = match listen_everywhere(&mut net, config) {
         Ok(bound) => bound,
         Err(fatal) => {
@@ -72,7 +68,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
             if let Err(error) = storage.shutdown(clock.now().wall) {
                 log::warn!("clean stop: {error}");
             }
-            return Err(fatal);
+            return Err(fatal.into());
         }
     };
     announce(&listeners, http, config);
@@ -141,103 +137,45 @@ fn warn(config: &Config, started: &Started, broker: &Broker, descriptors: Descri
     }
 }
 
-/// Replays the journal, opens every partition, and waits until all of that is durable.
-fn open_everything(
-    storage: &Storage,
-    broker: &mut Broker,
-    started: &Started,
-    clock: &Clock,
-) -> Result<(), Fatal> {
-    let end = replay(storage, broker, Log::Metadata, TopicId::METADATA)?;
-    let offsets_topic = broker.metadata_recovered(end, !started.clean);
-    let offsets_end =
-        offsets_topic.map(|topic| replay(storage, broker, Log::Offsets, topic)).transpose()?;
-    let known = broker
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partition_ids().map(|id| (id, Arc::clone(&topic.name))));
-    let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
-    let known: Vec<_> = known.chain([(metadata, Arc::from(METADATA_TOPIC))]).collect();
-    let removed: Vec<TopicId> = broker.topics().removed().collect();
-    storage
-        .sort_out_directories(&known, &removed)
-        .map_err(|error| Fatal(format!("cannot tidy the data directory: {error}")))?;
-    let mut effects = Vec::new();
-    broker.start(offsets_end, clock.now(), &mut effects);
-    let mut outcomes = Vec::new();
-    loop {
-        submit(storage, &mut effects)?;
-        if broker.is_ready() {
-            let lowered = broker.clamp_commits(clock.now(), &mut effects);
-            if lowered > 0 {
-                log::warn!("{lowered} commits lay beyond the end of their log and were lowered");
-            }
-            broker.end_turn(clock.now(), &mut effects);
-            return submit(storage, &mut effects);
-        }
-        storage.wait_outcomes(PATIENCE);
-        storage.take_outcomes(&mut outcomes);
+/// Storage as the start sees it: it waits for the threads.
+struct AtStart<'a>(&'a Storage);
+
+impl Disk for AtStart<'_> {
+    fn replay(
+        &mut self,
+        partition: PartitionId,
+        topic: &str,
+        config: &Arc<LogConfig>,
+        visit: &mut dyn FnMut(&Bytes),
+    ) -> Result<Opened, StorageError> {
+        self.0.replay(partition, topic, config, &mut |_, batch| visit(batch))
+    }
+
+    fn sort_out_directories(
+        &mut self,
+        known: &[(PartitionId, Arc<str>)],
+        removed: &[TopicId],
+    ) -> Result<(), StorageError> {
+        self.0.sort_out_directories(known, removed)
+    }
+
+    fn submit(&mut self, job: Job) {
+        self.0.submit(job);
+    }
+
+    fn wait(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), String> {
+        self.0.wait_outcomes(PATIENCE);
+        self.0.take_outcomes(outcomes);
         if outcomes.is_empty() {
             log::info!("still opening partitions");
+            // What is recorded at the start may wait for room on the disk.
+            self.0.submit(Job::LookForSpace);
         }
-        for outcome in outcomes.drain(..) {
-            if let Some(error) = failure_of(&outcome) {
-                log::error!("{error}");
-            }
-            broker.handle(Event::Outcome(outcome), clock.now(), &mut effects);
+        for error in outcomes.iter().filter_map(failure_of) {
+            log::error!("{error}");
         }
-        broker.end_turn(clock.now(), &mut effects);
+        Ok(())
     }
-}
-
-/// Hands over the jobs. There is nobody yet to whom an answer could go.
-fn submit(storage: &Storage, effects: &mut Vec<Effect>) -> Result<(), Fatal> {
-    for effect in effects.drain(..) {
-        match effect {
-            Effect::Job(job) => storage.submit(job),
-            Effect::Fatal { reason } => return Err(Fatal(reason)),
-            Effect::Reply { .. } | Effect::Silence { .. } => {}
-        }
-    }
-    Ok(())
-}
-
-fn replay(
-    storage: &Storage,
-    broker: &mut Broker,
-    log: Log,
-    topic: TopicId,
-) -> Result<Offset, Fatal> {
-    let name = match log {
-        Log::Metadata => METADATA_TOPIC,
-        Log::Offsets => OFFSETS_TOPIC,
-    };
-    let partition = PartitionId { topic, index: 0 };
-    let config = broker.journal_log_config();
-    let mut bad = None;
-    let mut visit = |_: &BatchHeader, batch: &Bytes| {
-        if let Err(reason) = replay_batch(broker, log, batch) {
-            bad.get_or_insert(reason);
-        }
-    };
-    let opened = storage
-        .replay(partition, name, &config, &mut visit)
-        .map_err(|error| Fatal(format!("the journal cannot be read: {error}")))?;
-    match bad {
-        Some(reason) => Err(Fatal(format!("{name} holds a record of no known kind: {reason}"))),
-        None => Ok(opened.log_end),
-    }
-}
-
-fn replay_batch(broker: &mut Broker, log: Log, batch: &Bytes) -> Result<(), String> {
-    let mut records =
-        RecordReader::open(batch, BATCH_BYTES_MAX).map_err(|error| error.to_string())?;
-    while let Some(record) = records.next().map_err(|error| error.to_string())? {
-        let key = Bytes::from(record.key.unwrap_or_default());
-        let value = record.value.map(Bytes::from);
-        broker.recover(log, &key, value.as_ref())?;
-    }
-    Ok(())
 }
 
 /// No host means every address: those of IPv6 with those of IPv4 in them, or the latter alone where there is no IPv6.
@@ -313,7 +251,15 @@ fn storage_options(
         writers: config.storage.writers,
         readers: config.storage.readers,
         files_open_max: descriptors.files,
+        damage: match config.storage.damage {
+            config::Damage::Fence => DamagePolicy::Fence,
+            config::Damage::Skip => DamagePolicy::Skip,
+        },
         conversions: Arc::clone(conversions),
+        space: SpaceOptions {
+            reserve_bytes: config.storage.disk_reserve_bytes,
+            ballast_bytes: config.storage.disk_ballast_bytes,
+        },
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,

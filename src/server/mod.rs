@@ -31,24 +31,44 @@ use crate::broker::event::Effect;
 use crate::config::{Advertised, Config};
 use crate::net::{Reactor, Watch};
 use crate::storage::job::Outcome;
-use crate::storage::pool::Storage;
+use crate::storage::pool::{StartError, Storage};
 use clock::{Clock, ClockWatch};
 use routes::Routes;
 use sequencer::Sequencer;
 use shutdown::Shutdown;
 use signals::Signals;
 
-/// Why the broker ended, or could not start. One line for the log, and exit code 1.
+/// Why the broker ended, or could not start, in one line.
 #[derive(Debug)]
-pub struct Fatal(pub String);
+struct Fatal(String);
 
-impl fmt::Display for Fatal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+/// Why the broker ended, or could not start. One line for the log, and an exit code for whoever starts it again.
+#[derive(Debug)]
+pub struct Exit {
+    reason: String,
+    /// 78 (`EX_CONFIG`): starting again is of no use before somebody changes something; else 1.
+    pub code: u8,
+}
+
+impl From<Fatal> for Exit {
+    fn from(Fatal(reason): Fatal) -> Exit {
+        Exit { reason, code: 1 }
     }
 }
 
-impl std::error::Error for Fatal {}
+impl From<StartError> for Exit {
+    fn from(error: StartError) -> Exit {
+        Exit { reason: error.to_string(), code: if error.needs_operator() { 78 } else { 1 } }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Exit {}
 
 /// Everything that the loop owns.
 struct Server {
@@ -82,7 +102,7 @@ struct BoundListener {
 ///
 /// # Errors
 /// Why it cannot start, or cannot go on.
-pub fn run(config: &Config) -> Result<(), Fatal> {
+pub fn run(config: &Config) -> Result<(), Exit> {
     let mut server = boot::boot(config)?;
     while !server.shutdown.is_finished() {
         server.turn()?;

@@ -3,12 +3,13 @@
 //! | path                          | answer                                                        |
 //! |-------------------------------|---------------------------------------------------------------|
 //! | `/livez`                      | 200: the loop turns                                           |
-//! | `/healthz`, `/health`         | 200, or 503 with the component that fails                     |
-//! | `/readyz`, `/ready`           | as `/healthz`, and 503 while the broker shuts down            |
+//! | `/healthz`, `/health`         | 200, or 503 with what is wrong                                |
+//! | `/readyz`, `/ready`           | 200, or 503 while nobody can be served: the disk is full or read-only, or the broker shuts down |
 //! | `/metrics`, `/public_metrics` | Prometheus text, in pieces                                    |
 //! | `/version`                    | the version                                                   |
 //!
-//! With `?format=json` the health paths answer JSON.
+//! With `?format=json` the health paths answer JSON. A partition that is offline is wrong, but no reason not to serve the
+//! others: `/readyz` names it and answers 200.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,6 +22,7 @@ use crate::base::time::Now;
 use crate::broker::partition::PartitionState;
 use crate::http::{Parse, Pieces, Request, Response, Status, parse};
 use crate::net::{CloseReason, Reactor};
+use crate::storage::job::{Disk, DiskState, Job};
 
 /// Most series of partitions, groups and commits in one scrape.
 const SERIES_MAX: usize = 20_000;
@@ -70,6 +72,18 @@ impl Routes {
 struct Component {
     name: &'static str,
     problem: Option<String>,
+    concerns: Concerns,
+}
+
+/// Whom a problem concerns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concerns {
+    /// Some clients: the others are served. Somebody has to look after it.
+    Some,
+    /// All.
+    All,
+    /// All, but nothing is wrong.
+    AllInOrder,
 }
 
 impl Server {
@@ -97,9 +111,9 @@ impl Server {
 
     fn answer_http(&mut self, conn: ConnId, request: &Request<'_>, now: Now) {
         let bytes = match request.path {
-            "/livez" => health(request, &[]),
-            "/healthz" | "/health" => health(request, &self.components(false)),
-            "/readyz" | "/ready" => health(request, &self.components(true)),
+            "/livez" => health(request, &[], Asked::Readiness),
+            "/healthz" | "/health" => health(request, &self.components(), Asked::Health),
+            "/readyz" | "/ready" => health(request, &self.components(), Asked::Readiness),
             "/version" => {
                 text(request, Status::Ok, concat!("chronik ", env!("CARGO_PKG_VERSION"), "\n"))
             }
@@ -120,19 +134,32 @@ impl Server {
         partitions.filter(|p| matches!(p.state, PartitionState::Offline(_))).count()
     }
 
-    fn components(&self, with_shutdown: bool) -> Vec<Component> {
+    fn components(&self) -> Vec<Component> {
         let offline = self.offline_partitions();
         let storage = (offline > 0).then(|| format!("{offline} partitions are offline"));
-        let mut components = vec![Component { name: "storage", problem: storage }];
-        if with_shutdown {
-            let down = !self.shutdown.is_running();
-            let problem = down.then(|| "the broker is shutting down".to_owned());
-            components.push(Component { name: "listeners", problem });
-        }
-        components
+        let down = !self.shutdown.is_running();
+        let down = down.then(|| "the broker is shutting down".to_owned());
+        vec![
+            Component { name: "storage", problem: storage, concerns: Concerns::Some },
+            Component { name: "disk", problem: self.disk_problem(), concerns: Concerns::All },
+            Component { name: "listeners", problem: down, concerns: Concerns::AllInOrder },
+        ]
+    }
+
+    fn disk_problem(&self) -> Option<String> {
+        let Disk { state, free, reserve, .. } = self.storage.disk();
+        let what = match state {
+            DiskState::Ready => return None,
+            DiskState::Short => "nearly full, records are refused",
+            DiskState::Spent => "full, records, commits and changes are refused",
+            DiskState::ReadOnly => return Some("the file system is read-only".to_owned()),
+        };
+        Some(format!("{what}: {free} bytes are free, {reserve} are kept back"))
     }
 
     fn scrape(&mut self, conn: ConnId, request: &Request<'_>, now: Now) {
+        // What it finds is in the next scrape.
+        self.storage.submit(Job::LookForSpace);
         let snapshot = self.snapshot();
         self.copy_counters();
         let rendering = self.metrics.render(snapshot, Process::observe());
@@ -177,6 +204,18 @@ impl Server {
         metrics.loop_turns.raise_to(stats.turns);
         let offline = self.offline_partitions();
         metrics.offline_partitions.set(i64::try_from(offline).unwrap_or(i64::MAX));
+        let disk = self.storage.disk();
+        metrics.offline_directories.set(i64::from(disk.state == DiskState::ReadOnly));
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        metrics.disk.free.set(bytes(disk.free));
+        metrics.disk.reserve.set(bytes(disk.reserve));
+        metrics.disk.ballast.set(bytes(disk.ballast));
+        metrics.disk.state.set(match disk.state {
+            DiskState::Ready => 0,
+            DiskState::Short => 1,
+            DiskState::Spent => 2,
+            DiskState::ReadOnly => 3,
+        });
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -226,14 +265,28 @@ fn text(request: &Request<'_>, status: Status, body: &str) -> Vec<u8> {
     response.header("Content-Type", "text/plain; charset=utf-8").body(body.as_bytes())
 }
 
-fn health(request: &Request<'_>, components: &[Component]) -> Vec<u8> {
+/// What a client wants to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Whether all is well.
+    Health,
+    /// Whether clients can be served.
+    Readiness,
+}
+
+fn health(request: &Request<'_>, components: &[Component], asked: Asked) -> Vec<u8> {
     let failing: Vec<&Component> = components.iter().filter(|c| c.problem.is_some()).collect();
-    let status = if failing.is_empty() { Status::Ok } else { Status::ServiceUnavailable };
+    let tolerated = match asked {
+        Asked::Health => Concerns::AllInOrder,
+        Asked::Readiness => Concerns::Some,
+    };
+    let is_well = failing.iter().all(|component| component.concerns == tolerated);
+    let status = if is_well { Status::Ok } else { Status::ServiceUnavailable };
     let wants_json =
         request.query.is_some_and(|query| query.split('&').any(|q| q == "format=json"));
     if wants_json {
         let response = Response::new(request, status).header("Content-Type", "application/json");
-        return response.body(json(components).as_bytes());
+        return response.body(json(components, status).as_bytes());
     }
     let mut body = String::new();
     for component in failing {
@@ -244,13 +297,17 @@ fn health(request: &Request<'_>, components: &[Component]) -> Vec<u8> {
 }
 
 /// The texts are ours and hold nothing that JSON must escape.
-fn json(components: &[Component]) -> String {
+fn json(components: &[Component], status: Status) -> String {
     let one = |component: &Component| {
         let status = component.problem.as_deref().unwrap_or("OK");
         format!("\"{}\":\"{status}\"", component.name)
     };
     let is_well = components.iter().all(|component| component.problem.is_none());
-    let status = if is_well { "OK" } else { "failing" };
+    let status = match status {
+        Status::Ok if is_well => "OK",
+        Status::Ok => "degraded",
+        _ => "failing",
+    };
     let components: Vec<String> = components.iter().map(one).collect();
     format!("{{\"status\":\"{status}\",\"components\":{{{}}}}}\n", components.join(","))
 }

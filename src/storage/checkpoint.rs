@@ -3,7 +3,8 @@
 //! ```text
 //!  recovery-point-offset-checkpoint,            leader-epoch-checkpoint
 //!  log-start-offset-checkpoint,                 in each partition's directory
-//!  replication-offset-checkpoint
+//!  replication-offset-checkpoint,
+//!  cleaner-offset-checkpoint
 //!  in the data directory
 //!
 //!  0                     version                0        version
@@ -26,6 +27,8 @@ pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// The high watermark of each log.
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// Up to where each log is compacted.
+pub const CLEANED_OFFSETS: &str = "cleaner-offset-checkpoint";
 /// The leader epochs of one partition.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 

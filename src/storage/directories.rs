@@ -14,6 +14,15 @@ pub(super) const STRAY_SUFFIX: &str = "-stray";
 /// Longest name of a directory.
 const NAME_BYTES_MAX: usize = 255;
 
+/// Topics that the broker keeps for itself: their partitions have a writer of their own.
+const JOURNAL_TOPICS: [&str; 3] =
+    ["__cluster_metadata", "__consumer_offsets", "__transaction_state"];
+
+/// Whether a topic is one of those that the broker keeps for itself.
+pub(super) fn is_journal(topic: &str) -> bool {
+    JOURNAL_TOPICS.contains(&topic)
+}
+
 /// Topic and partition in the name of a directory; `None`: it is not a partition's.
 pub(super) fn parse(name: &str) -> Option<(&str, i32)> {
     if name.ends_with(DELETE_SUFFIX) || name.ends_with(STRAY_SUFFIX) {

@@ -2,7 +2,7 @@
 //! of any of the five that a client may have in flight is recognised after a restart, too.
 //!
 //! A file `<offset, 20 digits>.batches` beside the `.snapshot` of the same offset, written with it and removed with
-//! it. Kafka ignores it. Where it is missing or damaged, what is lost is what Kafka always loses.
+//! it. Kafka ignores it. Where it is missing or damaged, the batches themselves are read again.
 //!
 //! ```text
 //!  byte  size

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::damage::DamagePolicy;
 use super::fs::{File, Fs, OpenMode};
 use super::job::StorageError;
+use super::space::Space;
+use crate::base::metrics::StorageCounters;
 
 /// Locks a mutex whose holders never leave it half changed: a storage thread that panics ends the process.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -29,9 +32,10 @@ impl LazyFile {
         &self.path
     }
 
-    /// Closes the file unless somebody uses it: a reply on its way, or a sync to come.
+    /// Closes the file unless somebody uses it: a reply on its way, or a sync to come. Does not wait for who is about to
+    /// open it, which may be the caller. `true`: it is closed.
     fn close_if_idle(&self) -> bool {
-        let mut open = lock(&self.open);
+        let Ok(mut open) = self.open.try_lock() else { return false };
         if open.as_ref().is_some_and(|file| Arc::strong_count(file) == 1) {
             *open = None;
         }
@@ -43,15 +47,27 @@ impl LazyFile {
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) fs: Arc<dyn Fs>,
+    pub(super) space: Arc<Space>,
+    /// What becomes of reads that meet damage.
+    pub(super) damage: DamagePolicy,
+    /// Where damage is counted.
+    pub(super) stats: Arc<StorageCounters>,
     open_max: usize,
     clock: AtomicU64,
     open: Mutex<Vec<Weak<LazyFile>>>,
 }
 
 impl Files {
-    pub(super) fn new(fs: Arc<dyn Fs>, open_max: usize) -> Arc<Files> {
-        let open_max = open_max.max(4);
-        Arc::new(Files { fs, open_max, clock: AtomicU64::new(0), open: Mutex::new(Vec::new()) })
+    /// Files of which at most so many are open; damage in them is counted.
+    pub(super) fn new(
+        fs: Arc<dyn Fs>,
+        space: Arc<Space>,
+        open_max: usize,
+        damage: DamagePolicy,
+        stats: Arc<StorageCounters>,
+    ) -> Arc<Files> {
+        let (open_max, clock, open) = (open_max.max(4), AtomicU64::new(0), Mutex::default());
+        Arc::new(Files { fs, space, damage, stats, open_max, clock, open })
     }
 
     /// The open file; opens it if need be.
@@ -75,7 +91,7 @@ impl Files {
             if let Some(file) = &*open {
                 return Ok(Arc::clone(file));
             }
-            let file = self.fs.open(&lazy.path, mode)?;
+            let file = self.with_descriptors(|| self.fs.open(&lazy.path, mode))?;
             *open = Some(Arc::clone(&file));
             file
         };
@@ -100,6 +116,22 @@ impl Files {
             !closed
         });
         *open = alive.iter().map(Arc::downgrade).collect();
+    }
+
+    /// Does something that takes a descriptor. If there is none left, the files that nobody uses are closed, and it is
+    /// tried once more.
+    pub(super) fn with_descriptors<T>(
+        &self,
+        act: impl Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        match act() {
+            Err(error) if error.is_out_of_descriptors() => {
+                lock(&self.open)
+                    .retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
+                act()
+            }
+            result => result,
+        }
     }
 
     /// How many files are listed as open.

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::FlockOperation;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, StatVfsMountFlags, fallocate};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::job::StorageError;
 use crate::base::payload::RangeFile;
@@ -58,6 +58,15 @@ pub trait File: RangeFile {
     /// Forgets the clean pages that the kernel keeps, so that the next read sees the disk. Best effort.
     fn drop_cache(&self);
 
+    /// Sets aside disk space for a file of this length, and makes it that long.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::Unsupported`] where nothing can be set aside.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The same file, for those who only read ranges.
     fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile>;
 }
@@ -82,6 +91,17 @@ pub struct DirEntry {
     pub name: String,
     /// Whether it is a directory itself.
     pub is_dir: bool,
+}
+
+/// How much room a file system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that we may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Whether nothing can be written at all.
+    pub read_only: bool,
 }
 
 /// Holds a lock until it is dropped.
@@ -137,11 +157,30 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn sync_all(&self, path: &Path) -> Result<(), StorageError>;
 
+    /// How much room the file system has that holds `path`. A file system that cannot tell has plenty.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn room(&self, path: &Path) -> Result<Room, StorageError> {
+        let _ = path;
+        Ok(Room { free: u64::MAX, total: u64::MAX, read_only: false })
+    }
+
     /// Takes the lock on a file, making the file if there is none. `None`: somebody else has it.
     ///
     /// # Errors
     /// What the operating system says.
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError>;
+
+    /// Keeps others from taking the lock on a file that is there, without changing anything; where there is no such
+    /// file, nobody has it. `None`: somebody has the lock.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn try_lock_shared(&self, _path: &Path) -> Result<Option<LockGuard>, StorageError> {
+        // A file system of one process has nobody to keep out.
+        Ok(Some(Box::new(())))
+    }
 }
 
 /// Whether an error says that there is no such file.
@@ -307,6 +346,10 @@ impl File for RealFile {
         let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        Ok(retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len))?)
+    }
+
     fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile> {
         self
     }
@@ -382,7 +425,19 @@ impl Fs for RealFs {
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
     fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
         let directory = fs::File::open(path).map_err(because("open", path))?;
-        rustix::fs::syncfs(&directory).map_err(|errno| because("sync", path)(errno.into()))
+        retry_on_intr(|| rustix::fs::syncfs(&directory))
+            .map_err(|errno| because("sync", path)(errno.into()))
+    }
+
+    fn room(&self, path: &Path) -> Result<Room, StorageError> {
+        let told = retry_on_intr(|| rustix::fs::statvfs(path))
+            .map_err(|errno| because("look at", path)(errno.into()))?;
+        // What only the superuser may take is not ours, whoever we are.
+        Ok(Room {
+            free: told.f_bavail.saturating_mul(told.f_frsize),
+            total: told.f_blocks.saturating_mul(told.f_frsize),
+            read_only: told.f_flag.contains(StatVfsMountFlags::RDONLY),
+        })
     }
 
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {
@@ -392,6 +447,21 @@ impl Fs for RealFs {
             options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(because("open", path))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new((file, name)))),
+            Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
+            Err(errno) => Err(because("lock", path)(errno.into())),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
+    fn try_lock_shared(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {
+        let Some(name) = HeldName::take(path) else { return Ok(None) };
+        let file = match fs::File::open(path).map_err(because("open", path)) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(Some(Box::new(name))),
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => Ok(Some(Box::new((file, name)))),
             Err(Errno::AGAIN | Errno::ACCESS) => Ok(None),
             Err(errno) => Err(because("lock", path)(errno.into())),

@@ -237,6 +237,25 @@ impl<'a> IndexFile<'a> {
         Ok(best)
     }
 
+    /// The first entry that matches; those that do not come before those that do.
+    pub(super) fn first<E: Entry>(
+        &self,
+        matches: impl Fn(&E) -> bool,
+    ) -> Result<Option<E>, StorageError> {
+        let (mut low, mut high, mut best) = (0, self.count::<E>()?, None);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.entry::<E>(middle)? {
+                Some(entry) if matches(&entry) => {
+                    best = Some(entry);
+                    high = middle;
+                }
+                _ => low = middle + 1,
+            }
+        }
+        Ok(best)
+    }
+
     /// All whole entries, up to the first that does not rise: what lies behind it is not an index.
     pub(super) fn load<E: Entry>(&self) -> Result<Vec<E>, StorageError> {
         let io = |error| StorageError::io("read", self.path, &error);

@@ -9,6 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
+pub use super::aborted::AbortedTransaction;
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::{Bytes, FileRange, Payload};
 use crate::base::time::WallMs;
@@ -102,6 +105,9 @@ pub enum Job {
     /// Converts records that came in an old format, or in another compression than the topic's. Answered by
     /// [`Outcome::Converted`].
     Convert(Convert),
+    /// Looks whether there is room on the disk again, and tries again what waits for it. Answered by
+    /// [`Outcome::Disk`].
+    LookForSpace,
     /// Reads bytes that a connection waits for and that were not in memory. Answered by [`Outcome::Warmed`].
     Warm {
         /// The connection.
@@ -183,6 +189,8 @@ pub struct Read {
     /// The newest format that the client knows: 0, 1 or 2. Below 2 the records are converted, which those in zstd cannot
     /// be.
     pub magic_max: i8,
+    /// Whether the client wants to know which transactions were aborted (KIP-98).
+    pub committed: bool,
 }
 
 /// Where to read in one partition.
@@ -307,6 +315,8 @@ pub enum Outcome {
         ticket: Ticket,
         /// One result for each part of the job, in order.
         parts: Vec<Result<Vec<Payload>, ReadError>>,
+        /// For each part the aborted transactions that touch its records, if the job asks for them; else nothing.
+        aborted: Vec<Vec<AbortedTransaction>>,
     },
     /// Offsets were found; `None`: there is no such record.
     Times {
@@ -322,6 +332,8 @@ pub enum Outcome {
         /// The batches, or what is wrong with the records.
         result: Result<Bytes, AppendError>,
     },
+    /// Room on the disk has become short, or is there again, or somebody asked.
+    Disk(Disk),
     /// The first bytes of a range were read.
     Warmed {
         /// The connection.
@@ -329,6 +341,32 @@ pub enum Outcome {
         /// At least one byte.
         result: io::Result<Bytes>,
     },
+}
+
+/// How the disk is, as of the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// What that means.
+    pub state: DiskState,
+    /// Free bytes on the file system.
+    pub free: u64,
+    /// Free bytes below which clients' records are refused.
+    pub reserve: u64,
+    /// Bytes of the ballast file.
+    pub ballast: u64,
+}
+
+/// What may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskState {
+    /// Everything.
+    Ready,
+    /// No client's records. The broker's own go on, from the ballast if need be.
+    Short,
+    /// Only what must be: the ballast is nearly gone. What is of the broker's own and finds no room waits.
+    Spent,
+    /// Nothing: the file system is read-only. The broker's own records wait.
+    ReadOnly,
 }
 
 /// Where an open partition's log begins and ends.
@@ -388,6 +426,8 @@ pub struct Appended {
 /// Why batches were refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendError {
+    /// So little room is left on the disk that clients' records are refused. A later append may succeed.
+    NoSpace,
     /// The disk refused. Nothing of them is in the log, and a later append may succeed.
     Storage(StorageError),
     /// The disk failed the partition, which takes nothing more until the next start.
@@ -450,6 +490,37 @@ impl StorageError {
             errno: error.raw_os_error(),
             reason: error.to_string(),
         }
+    }
+
+    /// Whether there was no room: the disk is full, or a quota is used up.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        self.is_any_of(&[Errno::NOSPC, Errno::DQUOT])
+    }
+
+    /// Whether the file system is read-only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.is_any_of(&[Errno::ROFS])
+    }
+
+    /// Whether there was no descriptor left.
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.is_any_of(&[Errno::MFILE, Errno::NFILE])
+    }
+
+    /// Whether the same may succeed later without anybody's doing here.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.is_out_of_space()
+            || self.is_read_only()
+            || self.is_out_of_descriptors()
+            || self.is_any_of(&[Errno::NOMEM, Errno::AGAIN, Errno::INTR])
+    }
+
+    fn is_any_of(&self, known: &[Errno]) -> bool {
+        self.errno.is_some_and(|errno| known.iter().any(|known| known.raw_os_error() == errno))
     }
 
     /// A file that is not what it should be.

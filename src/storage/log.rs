@@ -87,6 +87,12 @@ impl Log {
         lock(&self.view).log_start
     }
 
+    /// Whether a segment still belongs to the log.
+    pub(super) fn has_segment(&self, segment: &Arc<Segment>) -> bool {
+        let view = lock(&self.view);
+        view.segments.iter().any(|known| Arc::ptr_eq(known, segment))
+    }
+
     pub(super) fn publish_end(&self, end: Offset, end_bytes: u64) {
         let mut view = lock(&self.view);
         (view.end, view.end_bytes) = (end, end_bytes);

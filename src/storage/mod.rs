@@ -2,7 +2,11 @@
 //!
 //! The broker sees nothing of this but [`job`]: jobs go in, outcomes come out. The server starts and stops [`pool`].
 
+pub mod aborted;
+pub mod adopt;
 pub mod checkpoint;
+mod compaction;
+pub mod damage;
 mod directories;
 pub mod earlier_batches;
 mod files;
@@ -11,6 +15,7 @@ pub mod fs;
 mod index;
 pub mod job;
 mod log;
+mod mark_file;
 pub mod manifest;
 pub mod marks;
 pub mod meta;
@@ -23,6 +28,7 @@ mod recovery;
 mod scan;
 mod segment;
 pub mod snapshot;
+pub mod space;
 mod startup;
 #[cfg(feature = "testing")]
 pub mod stepped;

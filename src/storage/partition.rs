@@ -24,6 +24,9 @@ use crate::base::epochs::cut_below;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::time::WallMs;
 
+/// So many bytes that idempotent producers write, too, are followed by a snapshot: a start need not read more to know them.
+const SNAPSHOT_EVERY_BYTES: u64 = 16 << 20;
+
 /// What a partition's directory was found to hold.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -87,6 +90,8 @@ pub(super) struct Partition {
     /// `None`: not read yet.
     producers: Option<Producers>,
     snapshots: Vec<Offset>,
+    /// Bytes that were appended since the newest of them.
+    since_snapshot: u64,
     dirty: Vec<Dirty>,
     names_dirty: bool,
     /// When the active segment got its first record here, by the wall clock.
@@ -137,6 +142,7 @@ impl Partition {
             epochs,
             producers: None,
             snapshots: found.snapshots,
+            since_snapshot: 0,
             dirty: Vec::new(),
             names_dirty: false,
             active_since: None,
@@ -189,6 +195,12 @@ impl Partition {
     pub(super) fn roll(&mut self) -> Result<(), StorageError> {
         self.close_active()?;
         self.write_snapshot()?;
+        self.begin_segment();
+        Ok(())
+    }
+
+    /// Begins a segment at the current end.
+    fn begin_segment(&mut self) {
         let interval = self.config.index_interval_bytes;
         let next = Segment::new(&self.log.dir, self.end, interval);
         self.closed_bytes = self.closed_bytes.saturating_add(self.active.size());
@@ -197,7 +209,6 @@ impl Partition {
         self.size_checked = false;
         self.names_dirty = true;
         self.log.publish_segment(next);
-        Ok(())
     }
 
     /// Completes the indexes of the active segment; they are synced with the log. A segment without a record has no
@@ -215,14 +226,16 @@ impl Partition {
         Ok(())
     }
 
-    /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay.
+    /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay, and
+    /// the newest of those that are on the disk for sure.
     pub(super) fn write_snapshot(&mut self) -> Result<(), StorageError> {
         if self.snapshots.last() == Some(&self.end) {
             return Ok(());
         }
+        self.since_snapshot = 0;
         let (snapshot, earlier) = self.producers()?.to_snapshot();
-        // First what goes with it: a snapshot that is there is complete.
-        if !earlier.batches.is_empty() {
+        // A crash may leave one of the two: producers without the other file are known for incomplete.
+        if !snapshot.producers.is_empty() {
             self.write_beside(&EarlierBatches::file_name(self.end), &earlier.encode())?;
         }
         self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
@@ -230,7 +243,8 @@ impl Partition {
         self.snapshots.push(self.end);
         // One that is on the disk stays.
         let synced = self.log.snapshot_synced();
-        while self.snapshots.len() > 2 && self.snapshots.get(1).is_some_and(|next| *next <= synced)
+        while self.snapshots.get(1).is_some_and(|second| *second <= synced)
+            && self.snapshots.len() > 2
         {
             let old = self.snapshots.remove(0);
             for path in self.snapshot_paths(old) {
@@ -245,10 +259,28 @@ impl Partition {
         names.map(|name| self.log.dir.join(name))
     }
 
+    /// Writes a snapshot if much was appended since the last one and there are producers to remember.
+    fn snapshot_now_and_then(&mut self, bytes: u64) {
+        self.since_snapshot = self.since_snapshot.saturating_add(bytes);
+        let none = self.producers.as_ref().is_none_or(Producers::is_empty);
+        if none || self.since_snapshot < SNAPSHOT_EVERY_BYTES {
+            return;
+        }
+        if let Err(error) = self.write_snapshot() {
+            log::warn!("{error}");
+            self.since_snapshot = 0;
+        }
+    }
+
     fn write_beside(&mut self, name: &str, content: &[u8]) -> Result<(), StorageError> {
         let path = self.log.dir.join(name);
-        let file = self.files.fs.open(&path, OpenMode::Truncate)?;
-        write_full(&*file, content, 0).map_err(|e| StorageError::io("write", &path, &e))?;
+        let files = &self.files;
+        let file = files.with_descriptors(|| files.fs.open(&path, OpenMode::Truncate))?;
+        write_full(&*file, content, 0).map_err(|error| {
+            // Half a file is worth nothing, and may take the room that there is.
+            let _ = files.fs.remove_file(&path);
+            StorageError::io("write", &path, &error)
+        })?;
         self.note_dirty(Dirty { path, file });
         Ok(())
     }

@@ -16,18 +16,23 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use super::compaction::Limits as CompactionLimits;
+use super::damage::DamagePolicy;
 use super::directories;
 use super::files::{Files, lock};
 use super::fs::{Fs, LockGuard, as_u64};
-use super::job::{Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
+use super::job::{Disk, Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
+use super::mark_file::Marks;
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
 use super::reader::{ReadCommand, Reader};
 use super::recovery;
 use super::scan::{Scan, WHOLE};
+use super::space::Space;
+pub use super::space::SpaceOptions;
 use super::startup;
 pub use super::startup::{StartError, Started};
-use super::syncer::{Marks, SyncCommand, Syncer};
+use super::syncer::{SyncCommand, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
 use crate::base::ids::{PartitionId, Ticket, TopicId};
 use crate::base::memory::Pool;
@@ -35,10 +40,6 @@ use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
 use crate::record::batch::BatchHeader;
-
-/// Topics that the broker keeps for itself: their partitions have a writer of their own.
-const JOURNAL_TOPICS: [&str; 3] =
-    ["__cluster_metadata", "__consumer_offsets", "__transaction_state"];
 
 /// How storage is set up.
 #[derive(Clone, Debug)]
@@ -53,8 +54,12 @@ pub struct Options {
     pub readers: usize,
     /// Most files that are kept open.
     pub files_open_max: usize,
+    /// What becomes of reads that meet damage.
+    pub damage: DamagePolicy,
     /// Memory of records that were converted for old clients, until they are sent.
     pub conversions: Arc<Pool>,
+    /// What is kept free on the disk.
+    pub space: SpaceOptions,
     /// The cluster's id, if the directory is new.
     pub new_cluster_id: String,
     /// The directory's id, if it is new.
@@ -93,20 +98,25 @@ pub(super) fn assemble(
     options: &Options,
     wake: Wake,
 ) -> Result<(Hub, Workers, Started), StartError> {
-    let files = Files::new(Arc::clone(&options.fs), options.files_open_max);
+    let (outcomes, fs) = (Outcomes::new(wake), Arc::clone(&options.fs));
+    let (data_dir, reporter) = (options.data_dir.clone(), Arc::clone(&outcomes));
+    let space = Space::new(Arc::clone(&fs), data_dir, options.space, reporter);
+    let stats = Arc::new(StorageCounters::default());
+    let (files_max, counters) = (options.files_open_max, Arc::clone(&stats));
+    let files = Files::new(fs, space, files_max, options.damage, counters);
     let writer_count = options.writers.max(1).saturating_add(1);
-    let opened = startup::open(options, writer_count)?;
+    let opened = startup::open(options, &files, writer_count)?;
     let (to_readers, reads) = channel();
     let mut hub = Hub {
         data_dir: options.data_dir.clone(),
         files,
         registry: Arc::new(Registry::default()),
         remembered: Arc::new(opened.remembered),
-        outcomes: Outcomes::new(wake),
-        stats: Arc::new(StorageCounters::default()),
+        outcomes,
+        stats,
         to_writers: Vec::new(),
         to_readers,
-        journal: Mutex::new(HashSet::new()),
+        journal: Mutex::new(opened.journal),
         touched: Mutex::new(BTreeSet::new()),
         _lock: opened.lock,
     };
@@ -148,6 +158,7 @@ impl Hub {
             stats: Arc::clone(&self.stats),
             syncer,
             readers: self.to_readers.clone(),
+            held: BTreeMap::new(),
             partitions: BTreeMap::new(),
             unopened: BTreeMap::new(),
         }
@@ -157,6 +168,15 @@ impl Hub {
         let partition = match &job {
             Job::Read(_) | Job::FindTimes(_) | Job::Convert(_) | Job::Warm { .. } => {
                 let _ = self.to_readers.send(ReadCommand::Job(job));
+                return;
+            }
+            Job::LookForSpace => {
+                for writer in self.to_writers.iter().skip(1) {
+                    let _ = writer.send(WriteCommand::RetryHeld);
+                }
+                if let Some(journal) = self.to_writers.first() {
+                    let _ = journal.send(WriteCommand::Job(job));
+                }
                 return;
             }
             Job::Open(open) => {
@@ -175,7 +195,7 @@ impl Hub {
 
     fn note_topic(&self, open: &Open) {
         lock(&self.touched).insert(open.partition);
-        if JOURNAL_TOPICS.contains(&&*open.topic) {
+        if directories::is_journal(&open.topic) {
             lock(&self.journal).insert(open.partition);
         }
     }
@@ -301,7 +321,7 @@ impl Hub {
         closed
             .partitions
             .extend(untouched.filter(|entry| !touched.contains(&entry.partition)).cloned());
-        startup::leave(&*self.files.fs, &self.data_dir, closed, now)
+        startup::leave(&self.files, &self.data_dir, closed, now)
     }
 
     /// Tells all writers that nothing follows.
@@ -396,6 +416,12 @@ impl Storage {
     #[must_use]
     pub fn stats(&self) -> &Arc<StorageCounters> {
         &self.hub.stats
+    }
+
+    /// How the disk is, as of the last look.
+    #[must_use]
+    pub fn disk(&self) -> Disk {
+        self.hub.files.space.disk()
     }
 
     /// Files that are open now.

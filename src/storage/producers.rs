@@ -53,6 +53,8 @@ struct Producer {
     batches: VecDeque<Sequenced>,
     timestamp: i64,
     coordinator_epoch: i32,
+    /// Whether batches that it wrote may have been lost: then the next one need not follow the last.
+    doubted: bool,
 }
 
 /// All producers of a partition.
@@ -91,7 +93,12 @@ impl Producers {
             Some(newest) => add_to_sequence(newest.last_sequence, 1),
             None => 0,
         };
-        if first == expected { Ok(None) } else { Err(AppendError::SequenceGap) }
+        if first == expected || producer.doubted { Ok(None) } else { Err(AppendError::SequenceGap) }
+    }
+
+    /// Part of the log is damaged: what they wrote there is not known.
+    pub(super) fn doubt(&mut self) {
+        self.by_id.values_mut().for_each(|producer| producer.doubted = true);
     }
 
     /// Remembers a batch that carries its final offsets.
@@ -110,6 +117,7 @@ impl Producers {
             producer.batches.clear();
         }
         producer.timestamp = header.max_timestamp;
+        producer.doubted = false;
         // A marker ends a transaction; it has no sequence.
         if header.is_control() || header.base_sequence == NO_SEQUENCE {
             return;
@@ -120,6 +128,13 @@ impl Producers {
         producer.batches.push_back(Sequenced::of(header));
         if self.by_id.len() > PRODUCERS_MAX {
             self.forget_silent();
+        }
+    }
+
+    /// Takes from another account the producers that are in this one not at all.
+    pub(super) fn add_unknown(&mut self, other: Producers) {
+        for (id, producer) in other.by_id {
+            self.by_id.entry(id).or_insert(producer);
         }
     }
 
@@ -178,19 +193,21 @@ impl Producers {
         earlier: &EarlierBatches,
     ) -> Producers {
         let mut producers = Producers::default();
-        for entry in &snapshot.producers {
-            let batches = earlier.batches.iter().filter(|batch| {
-                (batch.producer_id, batch.epoch) == (entry.producer_id, entry.epoch)
-                    && batch.last_offset < entry.last_offset
+        let mut earlier_of: BTreeMap<(ProducerId, i16), VecDeque<Sequenced>> = BTreeMap::new();
+        for batch in &earlier.batches {
+            let batches = earlier_of.entry((batch.producer_id, batch.epoch)).or_default();
+            batches.push_back(Sequenced {
+                last_sequence: batch.last_sequence,
+                last_offset: batch.last_offset,
+                offset_delta: batch.offset_delta,
+                timestamp: batch.timestamp,
             });
-            let mut batches: VecDeque<Sequenced> = batches
-                .map(|batch| Sequenced {
-                    last_sequence: batch.last_sequence,
-                    last_offset: batch.last_offset,
-                    offset_delta: batch.offset_delta,
-                    timestamp: batch.timestamp,
-                })
-                .collect();
+        }
+        for entry in &snapshot.producers {
+            let key = (entry.producer_id, entry.epoch);
+            let mut batches = earlier_of.remove(&key).unwrap_or_default();
+            batches.retain(|batch| batch.last_offset < entry.last_offset);
+            batches.truncate(BATCHES_MAX - 1);
             if entry.last_offset >= 0 {
                 batches.push_back(Sequenced {
                     last_sequence: entry.last_sequence,
@@ -204,6 +221,7 @@ impl Producers {
                 batches,
                 timestamp: entry.timestamp,
                 coordinator_epoch: entry.coordinator_epoch,
+                doubted: false,
             };
             producers.by_id.insert(entry.producer_id, producer);
         }

@@ -2,21 +2,24 @@
 //!
 //! They look at published logs only, below the end that the job names, and read by position.
 
+mod aborted;
+
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
+use super::damage::DamagePolicy;
 use super::directories;
 use super::files::{Files, lock};
 use super::fs::{as_u64, is_absent, read_full};
 use super::job::{
-    AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart, StorageError,
-    TimeQuery, TimeTarget, TimedOffset,
+    AbortedTransaction, AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart,
+    StorageError, TimeQuery, TimeTarget, TimedOffset,
 };
-use super::log::Log;
+use super::log::{Log, View};
 use super::outcomes::Outcomes;
-use super::scan::{HEADERS, Scan};
-use super::segment::Segment;
+use super::scan::{HEADERS, Met, Scan};
+use super::segment::{Place, Segment, Step};
 use super::validate::{DECOMPRESSED_BYTES_MAX, refuse};
 use super::writer::Registry;
 use crate::base::ids::{ConnId, Offset};
@@ -64,8 +67,49 @@ struct Budget {
 /// Ranges of one segment.
 struct Piece<'a> {
     segment: &'a Arc<Segment>,
+    first: Met,
     from: u64,
     to: u64,
+    /// The offset behind it.
+    next: Offset,
+}
+
+/// What a read still wants.
+struct Want {
+    offset: Offset,
+    left: u64,
+    /// Whether the next batch comes whole, however large.
+    whole_first: bool,
+}
+
+/// Why a read failed.
+enum Failed {
+    Read(ReadError),
+    /// The file of this segment is not there.
+    Missing(Arc<Segment>),
+}
+
+impl Failed {
+    fn of(segment: &Arc<Segment>) -> impl Fn(ReadError) -> Failed {
+        move |error| match error {
+            ReadError::Storage(error) if is_absent(&error) => Failed::Missing(Arc::clone(segment)),
+            error => Failed::Read(error),
+        }
+    }
+
+    fn why(self) -> ReadError {
+        match self {
+            Failed::Read(error) => error,
+            // It was removed while it was read.
+            Failed::Missing(_) => ReadError::OutOfRange,
+        }
+    }
+}
+
+impl From<ReadError> for Failed {
+    fn from(error: ReadError) -> Failed {
+        Failed::Read(error)
+    }
 }
 
 impl Reader {
@@ -122,8 +166,12 @@ impl Reader {
         let whole_first = read.whole_first_batch;
         let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
         let mut parts = Vec::with_capacity(read.parts.len());
+        let mut aborted = Vec::new();
         for part in &read.parts {
-            let result = self.read_part(read, part, &mut budget).map_err(|e| self.now(part, e));
+            let mut touching = Vec::new();
+            let result = self.read_part(read, part, &mut budget, &mut touching);
+            let result = result.map_err(|error| self.as_of_now(part, error));
+            aborted.push(touching);
             if let Ok(payloads) = &result {
                 let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
                 budget.left = budget.left.saturating_sub(given);
@@ -131,11 +179,11 @@ impl Reader {
             }
             parts.push(result);
         }
-        Outcome::Read { ticket: read.ticket, parts }
+        Outcome::Read { ticket: read.ticket, parts, aborted }
     }
 
     /// Files that were removed while they were looked for held what is out of range by now.
-    fn now(&self, part: &ReadPart, error: ReadError) -> ReadError {
+    fn as_of_now(&self, part: &ReadPart, error: ReadError) -> ReadError {
         let log_start = self.registry.get(part.partition).map(|log| log.log_start());
         let is_gone = log_start.is_some_and(|log_start| part.offset < log_start);
         if is_gone { ReadError::OutOfRange } else { error }
@@ -146,62 +194,112 @@ impl Reader {
         read: &Read,
         part: &ReadPart,
         budget: &mut Budget,
+        aborted: &mut Vec<AbortedTransaction>,
     ) -> Result<Vec<Payload>, ReadError> {
         let log = self.registry.get(part.partition).ok_or(ReadError::UnknownPartition)?;
         let view = log.view();
         if part.offset < view.log_start || part.offset > view.end {
             return Err(ReadError::OutOfRange);
         }
-        let end = part.end.min(view.end);
-        let mut left = budget.left.min(as_u64(part.bytes_max));
-        let mut whole_first = budget.whole_first;
-        let mut payloads = Vec::new();
-        for (segment, next) in view.from(part.offset) {
-            if part.offset >= end || segment.base() >= end || (left == 0 && !whole_first) {
-                break;
-            }
-            let bounds = (part.offset, end.min(next));
-            let Some(piece) = self.piece(segment, bounds, left, whole_first)? else { continue };
-            if piece.from == piece.to {
-                if !whole_first && payloads.is_empty() && read.magic_max < 2 {
-                    payloads.extend(self.cut_batch(read, &piece, part.offset, left)?);
-                }
-                break;
-            }
-            let good_to = segment.check(&self.files, piece.from, piece.to)?;
-            let damaged = good_to < piece.to;
-            let piece = Piece { to: good_to, ..piece };
-            payloads.extend(self.hand_out(read, &piece, part.offset)?);
-            left = left.saturating_sub(piece.to.saturating_sub(piece.from));
-            whole_first = false;
-            if damaged {
-                break;
-            }
-        }
+        let found = self.read_log(read, part, &view, budget);
         // The paths may be those of a new topic of the same name by now.
         if log.is_removed() {
             return Err(ReadError::UnknownPartition);
         }
+        let found = match found {
+            Err(Failed::Missing(segment)) if log.has_segment(&segment) => {
+                segment.note_missing(&self.files);
+                self.read_log(read, part, &view, budget)
+            }
+            found => found,
+        };
+        let (payloads, next) = found.map_err(Failed::why)?;
+        if read.committed {
+            *aborted = self.aborted_in(&view, part.offset, next)?;
+        }
         Ok(payloads)
     }
 
-    /// The range of one segment from the batch that holds the first of two offsets to the last batch below the second.
+    /// What a part wants, and the offset behind it.
+    fn read_log(
+        &self,
+        read: &Read,
+        part: &ReadPart,
+        view: &View,
+        budget: &Budget,
+    ) -> Result<(Vec<Payload>, Offset), Failed> {
+        let end = part.end.min(view.end);
+        let mut want = Want {
+            offset: part.offset,
+            left: budget.left.min(as_u64(part.bytes_max)),
+            whole_first: budget.whole_first,
+        };
+        let mut payloads = Vec::new();
+        for (segment, next) in view.from(part.offset) {
+            let end = end.min(next);
+            if self.read_segment(read, segment, end, &mut want, &mut payloads)? {
+                break;
+            }
+        }
+        Ok((payloads, want.offset))
+    }
+
+    /// Reads on in one segment, up to `end`. `true`: nothing behind it is wanted.
+    fn read_segment(
+        &self,
+        read: &Read,
+        segment: &Arc<Segment>,
+        end: Offset,
+        want: &mut Want,
+        payloads: &mut Vec<Payload>,
+    ) -> Result<bool, Failed> {
+        loop {
+            if want.offset >= end {
+                return Ok(false);
+            }
+            if want.left == 0 && !want.whole_first {
+                return Ok(true);
+            }
+            let at = Failed::of(segment);
+            let piece = match segment.find(&self.files, want.offset).map_err(&at)? {
+                Place::Batch(met) if met.header.base_offset >= end => return Ok(true),
+                Place::Batch(met) => self.piece(segment, &met, end, want).map_err(&at)?,
+                Place::Damage(damage) if self.files.damage == DamagePolicy::Skip => {
+                    want.offset = damage.next;
+                    continue;
+                }
+                Place::Damage(_) if payloads.is_empty() => return Err(ReadError::Corrupt.into()),
+                Place::Damage(_) => return Ok(true),
+                Place::End => return Ok(false),
+            };
+            if piece.from == piece.to {
+                if !want.whole_first && payloads.is_empty() && read.magic_max < 2 {
+                    payloads.extend(self.cut_batch(read, &piece, want)?);
+                }
+                return Ok(true);
+            }
+            payloads.extend(self.hand_out(read, &piece, want.offset)?);
+            want.left = want.left.saturating_sub(piece.to.saturating_sub(piece.from));
+            want.whole_first = false;
+            want.offset = piece.next;
+        }
+    }
+
+    /// The range of one segment from its batch `first` to the last batch that is wanted.
     fn piece<'a>(
         &self,
         segment: &'a Arc<Segment>,
-        (offset, end): (Offset, Offset),
-        left: u64,
-        whole_first: bool,
-    ) -> Result<Option<Piece<'a>>, ReadError> {
-        let Some(first) = segment.locate(&self.files, offset)? else { return Ok(None) };
-        let from = first.position;
-        let first_len = first.end().saturating_sub(from);
-        let to = if first_len > left {
-            if whole_first { first.end() } else { from }
-        } else {
-            segment.whole_batches(&self.files, from, left, end)?
-        };
-        Ok(Some(Piece { segment, from, to }))
+        first: &Met,
+        end: Offset,
+        want: &Want,
+    ) -> Result<Piece<'a>, ReadError> {
+        let (from, next) = (first.position, first.header.next_offset());
+        let piece = Piece { segment, first: *first, from, to: first.end(), next };
+        if first.end().saturating_sub(from) > want.left {
+            return Ok(if want.whole_first { piece } else { Piece { to: from, ..piece } });
+        }
+        let (to, next) = segment.whole_batches(&self.files, first, want.left, end)?;
+        Ok(Piece { to, next, ..piece })
     }
 
     /// A range as the client understands it. Nothing while converted records that wait to be sent take all the memory
@@ -265,15 +363,13 @@ impl Reader {
         &self,
         read: &Read,
         piece: &Piece<'_>,
-        offset: Offset,
-        left: u64,
+        want: &Want,
     ) -> Result<Option<Payload>, ReadError> {
-        let Some(first) = piece.segment.locate(&self.files, offset)? else { return Ok(None) };
-        let whole = Piece { segment: piece.segment, from: first.position, to: first.end() };
-        let Some(Payload::Bytes(bytes)) = self.hand_out(read, &whole, offset)? else {
+        let whole = Piece { to: piece.first.end(), ..*piece };
+        let Some(Payload::Bytes(bytes)) = self.hand_out(read, &whole, want.offset)? else {
             return Ok(None);
         };
-        let len = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let len = bytes.len().min(usize::try_from(want.left).unwrap_or(usize::MAX));
         Ok(bytes.slice(0..len).map(Payload::Bytes))
     }
 
@@ -310,11 +406,9 @@ impl Reader {
             if segment.base() >= end || largest.is_none_or(|l| l.timestamp < timestamp) {
                 continue;
             }
-            let start = segment.start_for_time(&self.files, timestamp)?;
-            let file = self.files.get(segment.log())?;
-            let mut scan = Scan::new(file, start, segment.size(), HEADERS);
-            let of_read = |error: super::scan::ScanError| error.of_read(segment.log().path());
-            while let Some(met) = scan.next().map_err(of_read)? {
+            let mut walk = segment.walk_to_time(&self.files, timestamp)?;
+            while let Some(step) = walk.next()? {
+                let Step::Batch(met) = step else { continue };
                 let header = met.header;
                 if header.base_offset >= end {
                     return Ok(None);
@@ -322,8 +416,7 @@ impl Reader {
                 if header.max_timestamp < timestamp || header.last_offset() < view.log_start {
                     continue;
                 }
-                segment.check(&self.files, met.position, met.end())?;
-                let batch = scan.whole(&met).map_err(of_read)?;
+                let batch = walk.whole(&met)?;
                 let found =
                     search(batch, |offset, stamp| offset >= view.log_start && stamp >= timestamp)?;
                 let epoch = header.partition_leader_epoch;
@@ -354,11 +447,15 @@ impl Reader {
             }
         }
         let Some((timestamp, segment, offset)) = best else { return Ok(None) };
-        let Some(met) = segment.locate(&self.files, offset)? else { return Ok(None) };
-        segment.check(&self.files, met.position, met.end())?;
-        let file = self.files.get(segment.log())?;
-        let mut scan = Scan::new(file, met.position, met.end(), HEADERS);
-        let batch = scan.whole(&met).map_err(|error| error.of_read(segment.log().path()))?;
+        let mut walk = segment.walk_near(&self.files, offset)?;
+        let met = loop {
+            match walk.next()? {
+                Some(Step::Batch(met)) if met.header.last_offset() >= offset => break met,
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        };
+        let batch = walk.whole(&met)?;
         let least = view.log_start;
         let found = search(batch, |offset, stamp| offset >= least && stamp >= timestamp)?;
         Ok(found.map(|found| timed(found, met.header.partition_leader_epoch)))

@@ -4,13 +4,15 @@
 //! is none because the partition is new; the last two segments if the marks were lost. The log ends at the first batch
 //! that is not whole and good. What is cut and still holds a whole batch is kept in a `.tail` file.
 
+mod aside;
+mod epochs;
 mod tail;
 
 use std::path::Path;
 
-use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
+use super::format::FormatError;
 use super::fs::{DirEntry, Fs, is_absent, read_file, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
@@ -19,14 +21,17 @@ use super::marks::Mark;
 use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
 use super::producers::Producers;
-use super::scan::{HEADERS, Scan};
-use super::segment::{BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, Segment, parse_file_name};
+use super::segment::{
+    BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, Segment, Shape, Step, parse_file_name,
+};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use tail::Tail;
 
-/// Most bytes of a small file beside the log.
-const SMALL_FILE_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes of `partition.metadata`.
+const METADATA_BYTES_MAX: usize = 4096;
+/// Most bytes of a producer snapshot, and of what goes with it: hundreds of thousands of producers.
+const SNAPSHOT_BYTES_MAX: usize = 16 << 20;
 
 /// Makes a partition's directory, durably.
 pub(super) fn create(
@@ -51,7 +56,7 @@ fn write_metadata(fs: &dyn Fs, dir: &Path, topic_id: TopicId) -> Result<(), Stor
 /// Whose a directory is. `None`: it does not say.
 pub(super) fn owner(fs: &dyn Fs, dir: &Path) -> Result<Option<TopicId>, StorageError> {
     let path = dir.join(PARTITION_METADATA);
-    let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(None) };
+    let Some(bytes) = read_file(fs, &path, METADATA_BYTES_MAX)? else { return Ok(None) };
     match PartitionMetadata::decode(&bytes) {
         Ok(metadata) => Ok(Some(metadata.topic_id)),
         Err(error) => {
@@ -78,10 +83,17 @@ fn claim(fs: &dyn Fs, dir: &Path, topic_id: TopicId) -> Result<(), StorageError>
 
 /// What the manifest of a clean stop says.
 pub(super) fn from_manifest(dir: &Path, manifest: &ManifestPartition, config: &LogConfig) -> Found {
-    let interval = config.index_interval_bytes;
-    let segments = manifest.segments.iter().map(|told| Segment::told(dir, interval, told));
+    let shape = Shape { interval: config.index_interval_bytes, gaps: config.compact };
+    let ends = manifest.segments.iter().skip(1).map(|told| told.base).chain([manifest.log_end]);
+    let segments = manifest.segments.iter().zip(ends);
+    let segments = segments.map(|(told, end)| Segment::told(dir, shape, told, end));
+    let mut log_start = manifest.log_start;
+    if log_start > manifest.log_end {
+        log::error!("{}: the log begins behind its end; that is ignored", dir.display());
+        log_start = manifest.segments.first().map_or(manifest.log_end, |told| told.base);
+    }
     Found {
-        log_start: manifest.log_start,
+        log_start,
         end: manifest.log_end,
         segments: segments.collect(),
         epochs: manifest.epochs.clone(),
@@ -116,49 +128,40 @@ pub(super) fn examine(
     let of = |suffix: &str| -> Vec<Offset> {
         entries.iter().filter_map(|entry| parse_file_name(&entry.name, suffix)).collect()
     };
+    let known_epochs = epochs::read(&*files.fs, dir)?;
     let mut tail = Tail {
         fs: &*files.fs,
         dir,
         config,
         bases: of(LOG_SUFFIX),
-        epochs: read_epochs(&*files.fs, dir)?,
+        epochs: known_epochs.clone().unwrap_or_default(),
         segments: Vec::new(),
-        kept: Vec::new(),
-        kept_name: None,
-        changed: !known.synced,
+        is_cut_short: false,
     };
-    let known_epochs = tail.epochs.clone();
     let mark = known.mark;
     let end = tail.recover(known)?;
-    let first = tail.segments.first().map_or(end, |segment| segment.base());
-    let log_start = mark.map_or(first, |mark| log_start(dir, mark.log_start, first, end));
+    let log_start = tail.first_offset(mark, end);
     remove_leftovers(&*files.fs, dir, &entries, log_start);
-    if tail.epochs != known_epochs {
-        let checkpoint = EpochCheckpoint { epochs: tail.epochs.clone() };
-        // The next epoch writes them again; a full disk is no reason not to start.
-        let path = dir.join(LEADER_EPOCHS);
-        replace_file(&*files.fs, &path, &checkpoint.encode())
-            .unwrap_or_else(|error| log::warn!("{error}"));
+    tail.stand_in(log_start, end);
+    let Tail { segments, mut epochs, .. } = tail;
+    if known_epochs.is_none() {
+        epochs = epochs::from_log(files, &segments)?;
+    }
+    let mut changed = !known.synced;
+    if known_epochs.unwrap_or_default() != epochs {
+        epochs::write(&*files.fs, dir, &epochs);
+        changed = true;
     }
     let mut snapshots = of(snapshot::SUFFIX);
-    for beyond in snapshots.iter().filter(|offset| **offset > end) {
-        remove_snapshot(&*files.fs, dir, *beyond);
-        tail.changed = true;
+    let trusted = trusted_snapshots(&snapshots, known, end);
+    for doubted in snapshots.split_off(trusted) {
+        remove_snapshot(&*files.fs, dir, doubted);
+        changed = true;
     }
-    snapshots.retain(|offset| *offset <= end);
-    if tail.changed {
+    if changed {
         files.fs.sync_dir(dir)?;
     }
-    Ok(Some(Found { log_start, end, segments: tail.segments, epochs: tail.epochs, snapshots }))
-}
-
-/// The first offset that the mark tells, unless there is no such offset: that is damage, and hides nothing.
-fn log_start(dir: &Path, told: Offset, first: Offset, end: Offset) -> Offset {
-    if told > end.max(first) {
-        log::error!("{}: the first offset {told} lies beyond the end {end}", dir.display());
-        return first;
-    }
-    told.max(first)
+    Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
 }
 
 /// Unlinks what a crash left of segments on their way out.
@@ -175,15 +178,18 @@ fn remove_leftovers(fs: &dyn Fs, dir: &Path, entries: &[DirEntry], log_start: Of
     }
 }
 
-fn read_epochs(fs: &dyn Fs, dir: &Path) -> Result<Vec<(i32, Offset)>, StorageError> {
-    let path = dir.join(LEADER_EPOCHS);
-    let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(Vec::new()) };
-    Ok(EpochCheckpoint::decode(&bytes).map(|checkpoint| checkpoint.epochs).unwrap_or_else(
-        |error| {
-            log::warn!("{}: {error}", path.display());
-            Vec::new()
+/// How many of the snapshots are on the disk as a whole: those below the mark were synced with it. One just at the mark
+/// may have been written after that, and is needed only if there is no other.
+fn trusted_snapshots(snapshots: &[Offset], known: &Known<'_>, end: Offset) -> usize {
+    let below = |limit: Offset| snapshots.partition_point(|offset| *offset < limit);
+    match known.mark {
+        Some(mark) if mark.end <= end => match below(mark.end) {
+            0 => below(mark.end.saturating_add(1)),
+            some => some,
         },
-    ))
+        None if known.marks_whole => 0,
+        _ => below(end.saturating_add(1)),
+    }
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
@@ -195,7 +201,7 @@ fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
     }
 }
 
-/// Who wrote what, from the newest good snapshot and the batches behind it.
+/// Who wrote what, from the newest whole snapshot and the batches behind it.
 pub(super) fn load_producers(
     files: &Files,
     dir: &Path,
@@ -204,56 +210,81 @@ pub(super) fn load_producers(
 ) -> Result<Producers, StorageError> {
     let mut from = view.log_start;
     let mut producers = Producers::default();
-    while let Some(newest) = snapshots.last().copied() {
-        if let Some(found) = read_snapshot(&*files.fs, dir, newest)? {
-            (from, producers) = (newest, found);
-            break;
+    let mut partial = None;
+    for offset in snapshots.clone().into_iter().rev() {
+        match read_snapshot(&*files.fs, dir, offset)? {
+            Snapshot::Whole(found) => {
+                (from, producers) = (offset, found);
+                break;
+            }
+            Snapshot::Partial(found) => drop(partial.get_or_insert(found)),
+            Snapshot::Bad => {
+                remove_snapshot(&*files.fs, dir, offset);
+                snapshots.retain(|kept| *kept != offset);
+            }
         }
-        remove_snapshot(&*files.fs, dir, newest);
-        snapshots.pop();
     }
     for (segment, end) in view.from(from) {
         if from >= end {
             continue;
         }
-        let walked = note_batches(files, segment, from, &mut producers);
+        let mut walked = note_batches(files, segment, from, &mut producers);
+        if matches!(&walked, Err(ReadError::Storage(error)) if is_absent(error)) {
+            segment.note_missing(files);
+            walked = note_batches(files, segment, from, &mut producers);
+        }
         match walked {
             Err(ReadError::Storage(error)) => return Err(error),
-            Err(_) => log::warn!("{} is damaged", segment.log().path().display()),
+            Err(_) => producers.doubt(),
             Ok(()) => {}
         }
+    }
+    // What it tells of producers whose batches are no longer in the log is told by nobody else.
+    if let Some(partial) = partial {
+        producers.add_unknown(partial);
     }
     Ok(producers)
 }
 
-fn read_snapshot(
-    fs: &dyn Fs,
-    dir: &Path,
-    offset: Offset,
-) -> Result<Option<Producers>, StorageError> {
+/// What a snapshot and the file that goes with it tell.
+enum Snapshot {
+    Whole(Producers),
+    /// The last batch of each producer, not those before it: Kafka wrote it, or a crash left one file of the two.
+    Partial(Producers),
+    Bad,
+}
+
+fn read_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) -> Result<Snapshot, StorageError> {
     let path = dir.join(ProducerSnapshot::file_name(offset));
-    let Some(bytes) = read_file(fs, &path, SMALL_FILE_MAX)? else { return Ok(None) };
-    let snapshot = match ProducerSnapshot::decode(&bytes) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            log::warn!("{}: {error}", path.display());
-            return Ok(None);
-        }
+    let Some(snapshot) = read_small(fs, &path, ProducerSnapshot::decode)? else {
+        return Ok(Snapshot::Bad);
     };
     let path = dir.join(EarlierBatches::file_name(offset));
-    let earlier = match read_file(fs, &path, SMALL_FILE_MAX)? {
-        Some(bytes) => EarlierBatches::decode(&bytes),
-        // Kafka writes none.
-        None => Ok(EarlierBatches::default()),
-    };
-    let earlier = match earlier {
-        Ok(earlier) => earlier,
-        Err(error) => {
-            log::warn!("{}: {error}", path.display());
-            return Ok(None);
+    let earlier = read_small(fs, &path, EarlierBatches::decode)?;
+    let producers = |earlier| Producers::from_snapshot(&snapshot, &earlier);
+    Ok(match earlier {
+        Some(earlier) => Snapshot::Whole(producers(earlier)),
+        None if snapshot.producers.is_empty() => Snapshot::Whole(Producers::default()),
+        None => Snapshot::Partial(producers(EarlierBatches::default())),
+    })
+}
+
+/// What a file beside the log tells. `None`: it is not there, or not one of ours.
+fn read_small<T>(
+    fs: &dyn Fs,
+    path: &Path,
+    decode: fn(&[u8]) -> Result<T, FormatError>,
+) -> Result<Option<T>, StorageError> {
+    let damaged = |error: &dyn std::fmt::Display| log::warn!("{}: {error}", path.display());
+    let bytes = match read_file(fs, path, SNAPSHOT_BYTES_MAX) {
+        // It is larger than any of ours.
+        Err(error) if error.errno.is_none() => {
+            damaged(&error);
+            None
         }
+        read => read?,
     };
-    Ok(Some(Producers::from_snapshot(&snapshot, &earlier)))
+    Ok(bytes.and_then(|bytes| decode(&bytes).inspect_err(|error| damaged(error)).ok()))
 }
 
 fn note_batches(
@@ -262,12 +293,14 @@ fn note_batches(
     from: Offset,
     producers: &mut Producers,
 ) -> Result<(), ReadError> {
-    let Some(first) = segment.locate(files, from)? else { return Ok(()) };
-    let file = files.get(segment.log())?;
-    let mut scan = Scan::new(file, first.position, segment.size(), HEADERS);
-    while let Some(met) = scan.next().map_err(|error| error.of_read(segment.log().path()))? {
-        if met.header.base_offset >= from {
-            producers.note(&met.header, None);
+    let mut walk = segment.walk_near(files, from)?;
+    while let Some(step) = walk.next()? {
+        match step {
+            Step::Batch(met) if met.header.base_offset >= from => {
+                producers.note(&met.header, None);
+            }
+            Step::Damage(damage) if damage.next > from => producers.doubt(),
+            Step::Batch(_) | Step::Damage(_) => {}
         }
     }
     Ok(())

@@ -5,27 +5,35 @@
 
 mod age;
 mod seek;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::compaction::output::with_suffix;
+use super::damage::{Damage, Ledger};
 use super::files::{Files, LazyFile, lock};
 use super::fs::File;
 use super::index::{Index, IndexFile, OffsetEntry, TimeEntry};
 use super::job::{ReadError, StorageError};
 use super::manifest::ManifestSegment;
-use super::scan::{HEADERS, Met, Scan, ScanError};
+use super::scan::Met;
 use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
+pub(super) use seek::Place;
+use walk::Anchor;
+pub(super) use walk::{Step, Walk};
 
 /// How the name of a log file ends.
 pub(super) const LOG_SUFFIX: &str = ".log";
 
+/// How the name of Kafka's transaction index ends.
+pub(super) const TRANSACTIONS_SUFFIX: &str = ".txnindex";
 /// What the name of a file ends with that is about to be unlinked.
 pub(super) const DELETED_SUFFIX: &str = ".deleted";
 /// How the names of a segment's other files end.
-pub(super) const BESIDE_SUFFIXES: [&str; 3] = [".index", ".timeindex", ".txnindex"];
+pub(super) const BESIDE_SUFFIXES: [&str; 3] = [".index", ".timeindex", TRANSACTIONS_SUFFIX];
 
 /// The name of a segment's file of one kind.
 pub(super) fn file_name(base: Offset, suffix: &str) -> String {
@@ -57,9 +65,24 @@ enum Indexed {
     Doubted(u64),
 }
 
+/// Which bytes and offsets there are.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// Bytes of the log file.
+    size: u64,
+    /// The offset behind them.
+    end: Offset,
+    /// Bytes from here on were written, or checked at the start, by this process.
+    own_from: u64,
+    /// The offset there.
+    own_offset: Offset,
+    /// Whether compaction may have removed records.
+    gaps: bool,
+}
+
 #[derive(Debug)]
 struct State {
-    size: u64,
+    extent: Extent,
     indexed: Indexed,
     offsets: Index<OffsetEntry>,
     times: Index<TimeEntry>,
@@ -71,10 +94,6 @@ struct State {
     last_time: Option<i64>,
     /// The largest timestamp as the manifest had it.
     told_largest: Option<i64>,
-    /// Bytes below were checked, or need no check.
-    checked_to: u64,
-    /// Bytes from here on were written by this process.
-    own_from: u64,
     /// When it was last written, by the wall clock. `None`: the file may tell.
     written: Option<WallMs>,
     /// Whether this process wrote to it.
@@ -90,6 +109,10 @@ pub(super) struct OnDisk {
     pub(super) doubted: Option<u64>,
     /// Bytes from here on were checked just now.
     pub(super) good_from: u64,
+    /// The offset there.
+    pub(super) good_offset: Offset,
+    /// The offset behind it.
+    pub(super) end: Offset,
 }
 
 /// A file that the disk may not have yet.
@@ -107,18 +130,31 @@ pub(super) struct Segment {
     interval: u64,
     log: Arc<LazyFile>,
     state: Mutex<State>,
+    /// What is known of its bytes. Locked for a moment, also while the state is.
+    ledger: Mutex<Ledger>,
+}
+
+/// How the segments of one partition are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Bytes between two index entries.
+    pub(super) interval: u64,
+    /// Whether compaction may have removed records.
+    pub(super) gaps: bool,
 }
 
 impl Segment {
     fn with_state(dir: &Path, base: Offset, interval: u64, state: State) -> Arc<Segment> {
         let log = LazyFile::new(dir.join(file_name(base, LOG_SUFFIX)));
-        Arc::new(Segment { base, interval, log, state: Mutex::new(state) })
+        let ledger = Mutex::default();
+        Arc::new(Segment { base, interval, log, state: Mutex::new(state), ledger })
     }
 
     /// A new segment, which has no files yet.
     pub(super) fn new(dir: &Path, base: Offset, interval: u64) -> Arc<Segment> {
+        let extent = Extent { size: 0, end: base, own_from: 0, own_offset: base, gaps: false };
         let state = State {
-            size: 0,
+            extent,
             indexed: Indexed::Yes,
             offsets: Index::new(),
             times: Index::new(),
@@ -127,18 +163,22 @@ impl Segment {
             largest: None,
             last_time: None,
             told_largest: None,
-            checked_to: 0,
-            own_from: 0,
             written: None,
             is_own: false,
         };
         Segment::with_state(dir, base, interval, state)
     }
 
-    /// A segment as the manifest has it.
-    pub(super) fn told(dir: &Path, interval: u64, told: &ManifestSegment) -> Arc<Segment> {
-        let found = OnDisk { size: told.bytes, doubted: None, good_from: told.bytes };
-        let segment = Segment::on_disk(dir, told.base, interval, found);
+    /// A segment as the manifest has it, up to the offset `end`.
+    pub(super) fn told(
+        dir: &Path,
+        shape: Shape,
+        told: &ManifestSegment,
+        end: Offset,
+    ) -> Arc<Segment> {
+        let size = told.bytes;
+        let found = OnDisk { size, doubted: None, good_from: size, good_offset: end, end };
+        let segment = Segment::on_disk(dir, told.base, shape, found);
         {
             let mut state = lock(&segment.state);
             let known = |timestamp: i64| Some(timestamp).filter(|time| *time > NO_TIMESTAMP);
@@ -150,9 +190,16 @@ impl Segment {
     }
 
     /// A segment that is on the disk.
-    pub(super) fn on_disk(dir: &Path, base: Offset, interval: u64, found: OnDisk) -> Arc<Segment> {
-        let state = State {
+    pub(super) fn on_disk(dir: &Path, base: Offset, shape: Shape, found: OnDisk) -> Arc<Segment> {
+        let extent = Extent {
             size: found.size,
+            end: found.end,
+            own_from: found.good_from,
+            own_offset: found.good_offset,
+            gaps: shape.gaps,
+        };
+        let state = State {
+            extent,
             indexed: found.doubted.map_or(Indexed::OnDisk, Indexed::Doubted),
             offsets: Index::new(),
             times: Index::new(),
@@ -161,12 +208,10 @@ impl Segment {
             largest: None,
             last_time: None,
             told_largest: None,
-            checked_to: 0,
-            own_from: found.good_from,
             written: None,
             is_own: false,
         };
-        Segment::with_state(dir, base, interval, state)
+        Segment::with_state(dir, base, shape.interval, state)
     }
 
     pub(super) fn base(&self) -> Offset {
@@ -178,7 +223,17 @@ impl Segment {
     }
 
     pub(super) fn size(&self) -> u64 {
-        lock(&self.state).size
+        lock(&self.state).extent.size
+    }
+
+    /// The next segment begins at this offset: what is missing up to there is lost.
+    pub(super) fn reach(&self, offset: Offset) {
+        let mut state = lock(&self.state);
+        let extent = &mut state.extent;
+        extent.end = offset;
+        if extent.own_from == extent.size {
+            extent.own_offset = offset;
+        }
     }
 
     /// Every file that it may have. The log comes last: what is beside it means nothing without it.
@@ -203,10 +258,14 @@ impl Segment {
     /// The largest timestamp of the first batch, from which the segment's age counts.
     pub(super) fn first_timestamp(&self, files: &Files) -> Result<Option<i64>, ReadError> {
         let mut state = lock(&self.state);
-        if state.first_timestamp.is_none() && state.size > 0 {
-            let mut scan = Scan::new(files.get(&self.log)?, 0, state.size, HEADERS);
-            let first = scan.next().map_err(|error| error.of_read(self.log.path()))?;
-            state.first_timestamp = first.map(|met| met.header.max_timestamp);
+        if state.first_timestamp.is_none() && state.extent.size > 0 {
+            let walk = Walk::begin(self, files, state.extent, Anchor::Start)?;
+            let mut walk = walk.ok_or(ReadError::Corrupt)?;
+            while let Some(step) = walk.next()? {
+                let Step::Batch(met) = step else { continue };
+                state.first_timestamp = Some(met.header.max_timestamp);
+                break;
+            }
         }
         Ok(state.first_timestamp)
     }
@@ -217,7 +276,7 @@ impl Segment {
         let largest = state.largest.map(|largest| largest.timestamp).max(state.told_largest);
         ManifestSegment {
             base: self.base,
-            bytes: state.size,
+            bytes: state.extent.size,
             first_timestamp: state.first_timestamp.unwrap_or(NO_TIMESTAMP),
             max_timestamp: largest.unwrap_or(NO_TIMESTAMP),
             written: state.written.unwrap_or(-1),
@@ -233,13 +292,12 @@ impl Segment {
     }
 
     /// Takes note of batches that were written at the end.
-    pub(super) fn note_written(&self, written: &[Met], now: WallMs) {
+    pub(super) fn note_written(&self, written: &[Met]) {
         let mut state = lock(&self.state);
-        state.written = state.written.max(Some(now));
-        state.is_own = true;
         for met in written {
             state.note(self.base, self.interval, met);
-            state.size = met.end();
+            state.extent.size = met.end();
+            state.extent.end = met.header.next_offset();
         }
     }
 
@@ -251,11 +309,21 @@ impl Segment {
 
     /// Brings the index files up to date. Gives them, as they may have to be synced.
     pub(super) fn flush_indexes(&self, files: &Files) -> Result<Vec<Dirty>, StorageError> {
+        self.flush_indexes_as(files, "")
+    }
+
+    /// The same, into files whose names have one more ending: those of a segment that is yet to get its place.
+    pub(super) fn flush_indexes_as(
+        &self,
+        files: &Files,
+        suffix: &str,
+    ) -> Result<Vec<Dirty>, StorageError> {
         let mut state = lock(&self.state);
         if state.indexed != Indexed::Yes {
             return Ok(Vec::new());
         }
-        let (index, times) = (self.index_path(), self.time_index_path());
+        let index = with_suffix(&self.index_path(), suffix);
+        let times = with_suffix(&self.time_index_path(), suffix);
         let index_file = state.offsets.flush(&*files.fs, &index)?;
         let times_file = state.times.flush(&*files.fs, &times)?;
         Ok(vec![Dirty { path: index, file: index_file }, Dirty { path: times, file: times_file }])
@@ -274,11 +342,20 @@ impl Segment {
     /// Gives the time index its last entry and forgets what is in memory. Nothing is appended afterwards, or only
     /// after a restart. Gives the index files, to be synced.
     pub(super) fn close_indexes(&self, files: &Files) -> Result<Vec<Dirty>, ReadError> {
+        self.close_indexes_as(files, "")
+    }
+
+    /// The same, into files whose names have one more ending.
+    pub(super) fn close_indexes_as(
+        &self,
+        files: &Files,
+        suffix: &str,
+    ) -> Result<Vec<Dirty>, ReadError> {
         {
             let mut state = self.indexed(files)?;
             state.note_time(self.base);
         }
-        let written = self.flush_indexes(files)?;
+        let written = self.flush_indexes_as(files, suffix)?;
         let mut state = lock(&self.state);
         state.offsets.rest();
         state.times.rest();
@@ -300,9 +377,7 @@ impl Segment {
         };
         if !walked {
             state.forget_indexes();
-            if !self.walk_into(files, &mut state, None)? {
-                return Err(ReadError::Corrupt);
-            }
+            self.walk_into(files, &mut state, None)?;
         }
         state.indexed = Indexed::Yes;
         Ok(state)
@@ -314,7 +389,7 @@ impl Segment {
         files: &Files,
         state: &mut State,
         doubted: Option<u64>,
-    ) -> Result<Option<Option<OffsetEntry>>, StorageError> {
+    ) -> Result<Option<Option<OffsetEntry>>, ReadError> {
         let (index_path, time_path) = (self.index_path(), self.time_index_path());
         let index = IndexFile::open(&*files.fs, &index_path)?;
         let times = IndexFile::open(&*files.fs, &time_path)?;
@@ -336,12 +411,20 @@ impl Segment {
         }
         let last: Option<OffsetEntry> = index.last()?;
         let last_time: Option<TimeEntry> = times.last()?;
-        if last.is_some_and(|entry| u64::from(entry.position) >= state.size || entry.offset == 0) {
+        let size = state.extent.size;
+        if last.is_some_and(|entry| u64::from(entry.position) >= size || entry.offset == 0) {
             return Ok(None);
         }
         // Kafka fills the files with zeros while it runs.
         if last_time.is_some_and(|entry| entry.offset == 0 && entry.timestamp == 0) {
             return Ok(None);
+        }
+        if let Some(entry) = last_time {
+            let count = index.count::<OffsetEntry>()?;
+            let at = index.find(count, |at: &OffsetEntry| at.offset <= entry.offset)?;
+            if !self.holds(files, state.extent, at, &entry)? {
+                return Ok(None);
+            }
         }
         state.offsets = Index::with_file(index.count::<OffsetEntry>()?);
         state.times = Index::with_file(times.count::<TimeEntry>()?);
@@ -355,6 +438,31 @@ impl Segment {
         Largest { timestamp: entry.timestamp, offset }
     }
 
+    /// Whether an entry of the time index says what the log says; `at`: an entry of the offset index at or before it.
+    fn holds(
+        &self,
+        files: &Files,
+        extent: Extent,
+        at: Option<OffsetEntry>,
+        entry: &TimeEntry,
+    ) -> Result<bool, ReadError> {
+        let offset = self.base.saturating_add(i64::from(entry.offset));
+        let anchor = at.map_or(Anchor::Start, Anchor::Entry);
+        let Some(mut walk) = Walk::begin(self, files, extent, anchor)? else { return Ok(false) };
+        while let Some(step) = walk.next()? {
+            match step {
+                Step::Batch(met) if met.header.last_offset() < offset => {}
+                Step::Batch(met) => {
+                    let is_there = met.header.base_offset <= offset;
+                    return Ok(is_there && met.header.max_timestamp == entry.timestamp);
+                }
+                Step::Damage(damage) if damage.next <= offset => {}
+                Step::Damage(_) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
     /// Walks over the batches behind the last index entry and notes them. `false`: the log contradicts the entry.
     fn walk_into(
         &self,
@@ -362,30 +470,34 @@ impl Segment {
         state: &mut State,
         from: Option<OffsetEntry>,
     ) -> Result<bool, ReadError> {
-        if state.size == 0 {
-            return Ok(from.is_none());
-        }
-        let start = from.map_or(0, |entry| u64::from(entry.position));
-        let mut scan = Scan::new(files.get(&self.log)?, start, state.size, HEADERS);
-        let mut at_entry = from;
-        loop {
-            let met = match scan.next() {
-                Ok(Some(met)) => met,
-                Ok(None) => return Ok(true),
-                // Damage is told by whoever reads it. What lies behind it is found by no index.
-                Err(ScanError::Bad) => return Ok(from.is_none()),
-                Err(error) => return Err(error.of_read(self.log.path())),
-            };
-            let Some(entry) = at_entry.take() else {
+        let anchor = from.map_or(Anchor::Start, Anchor::Entry);
+        let Some(mut walk) = Walk::begin(self, files, state.extent, anchor)? else {
+            return Ok(false);
+        };
+        let mut is_known = from.is_some();
+        while let Some(step) = walk.next()? {
+            let Step::Batch(met) = step else { continue };
+            if std::mem::take(&mut is_known) {
+                state.since_entry = met.end().saturating_sub(met.position);
+                state.note_largest(&met);
+            } else {
                 state.note(self.base, self.interval, &met);
-                continue;
-            };
-            if met.header.last_offset().checked_sub(self.base) != Some(i64::from(entry.offset)) {
-                return Ok(false);
             }
-            state.since_entry = met.end().saturating_sub(met.position);
-            state.note_largest(&met);
         }
+        Ok(true)
+    }
+
+    /// Fences a range off, once.
+    fn note_damage(&self, files: &Files, damage: Damage) {
+        let (policy, stats) = (files.damage, &files.stats);
+        lock(&self.ledger).note_damage(damage, self.log.path(), policy, stats);
+    }
+
+    /// There is no file, though there should be.
+    pub(super) fn note_missing(&self, files: &Files) {
+        let extent = lock(&self.state).extent;
+        let (first, next, why) = (self.base, extent.end, "the file is missing");
+        self.note_damage(files, Damage { from: 0, to: extent.size, first, next, why });
     }
 }
 
@@ -407,7 +519,11 @@ impl State {
         self.since_entry = self.since_entry.saturating_add(met.end().saturating_sub(met.position));
     }
 
+    /// A batch that compaction has emptied has a timestamp, but no record that a search could find.
     fn note_largest(&mut self, met: &Met) {
+        if met.header.record_count == 0 {
+            return;
+        }
         let (timestamp, offset) = (met.header.max_timestamp, met.header.last_offset());
         let known = self.largest.map_or(NO_TIMESTAMP, |largest| largest.timestamp);
         if timestamp > known {

@@ -1,30 +1,36 @@
 //! The data directory at both ends of a run: whose it is, whether the last stop was a clean one, and what a clean stop
 //! leaves behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use super::checkpoint::{
     HIGH_WATERMARKS, LOG_STARTS, OffsetCheckpoint, PartitionOffset, RECOVERY_POINTS,
 };
+use super::directories;
 use super::files::Files;
 use super::format::{FormatError, FormatProblem};
 use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
 use super::job::StorageError;
 use super::manifest::{self, Manifest, ManifestPartition};
+use super::mark_file::Marks;
 use super::marks::{self, Mark, MarksFile};
 use super::meta::{CLEAN_MARKER, CleanMarker, FORMAT, META_PROPERTIES, MetaProperties};
 use super::pool::Options;
-use super::syncer::Marks;
+use super::recovery;
 use super::writer::{Closed, Remembered, SYNC_ALL_FROM};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::time::WallMs;
 
 /// The file whose lock says that the directory is in use.
 const LOCK: &str = ".lock";
-/// Most bytes of a file that is read whole at start.
-const FILE_BYTES_MAX: usize = 1 << 30;
+/// Most bytes of a small file of text.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of the manifest, and of a file of marks: those of a million partitions.
+const FILE_BYTES_MAX: usize = 256 << 20;
 
 /// What was found in the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +91,22 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl StartError {
+    /// Whether another start cannot succeed before somebody changes something: the wrong directory, one that may not be
+    /// written to, or a file system that takes nothing.
+    #[must_use]
+    pub fn needs_operator(&self) -> bool {
+        match self {
+            StartError::FromTheFuture { .. } | StartError::Foreign { .. } => true,
+            StartError::Storage(error) => {
+                let refusals = [Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::NOTDIR];
+                refusals.iter().any(|errno| error.errno == Some(errno.raw_os_error()))
+            }
+            StartError::Locked(_) | StartError::Thread(_) => false,
+        }
+    }
+}
+
 impl From<StorageError> for StartError {
     fn from(error: StorageError) -> StartError {
         StartError::Storage(error)
@@ -96,6 +118,8 @@ pub(super) struct OpenedDir {
     pub(super) started: Started,
     pub(super) lock: LockGuard,
     pub(super) remembered: Remembered,
+    /// The partitions of the topics that the broker keeps for itself, which are writer 0's.
+    pub(super) journal: HashSet<PartitionId>,
     /// One for each writer.
     pub(super) marks: Vec<Marks>,
 }
@@ -112,7 +136,11 @@ pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
 }
 
 /// Opens the data directory. An error leaves it as it was.
-pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, StartError> {
+pub(super) fn open(
+    options: &Options,
+    files: &Files,
+    writer_count: usize,
+) -> Result<OpenedDir, StartError> {
     let (fs, data_dir) = (&*options.fs, &*options.data_dir);
     let entries = match fs.read_dir(data_dir) {
         Ok(entries) => entries,
@@ -128,14 +156,12 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
     let lock = fs.try_lock(&lock_path)?.ok_or(StartError::Locked(lock_path))?;
     let known = read_meta(options)?;
     let new = known.is_none();
-    if new
-        && entries
-            .iter()
-            .any(|entry| entry.is_dir && super::directories::parse(&entry.name).is_some())
+    if new && entries.iter().any(|entry| entry.is_dir && directories::parse(&entry.name).is_some())
     {
         let reason = "there are partitions beside it, but the file is missing".to_owned();
         return Err(StartError::Foreign { path: data_dir.join(META_PROPERTIES), reason });
     }
+    files.space.open()?;
     let meta = match known {
         Some(meta) => meta,
         None => write_meta(options)?,
@@ -143,17 +169,23 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
     let manifest = read_manifest(fs, data_dir)?;
     let clean = new || manifest.is_some();
     let stopped_at = manifest.as_ref().map(|manifest| manifest.stopped_at);
-    let mut remembered = remember(fs, data_dir, manifest)?;
+    let journal = journal_partitions(fs, data_dir)?;
+    let (mut remembered, told_by) = remember(fs, data_dir, manifest)?;
     if !clean && remembered.marks.len() > SYNC_ALL_FROM {
         // The syncs of the tails to come have nothing left to wait for.
         remembered.synced = fs.sync_all(data_dir).is_ok();
     }
-    let marks = write_marks(options, &remembered, writer_count)?;
+    let home = |partition: &PartitionId| match journal.contains(partition) {
+        true => 0,
+        false => writer_of(*partition, writer_count),
+    };
+    let marks = write_marks(files, data_dir, &remembered, (&told_by, &home), writer_count)?;
     // From here on a crash makes the next start an unclean one.
     match fs.remove_file(&data_dir.join(CLEAN_MARKER)) {
         Err(error) if !is_absent(&error) => return Err(error.into()),
         _ => fs.sync_dir(data_dir)?,
     }
+    files.space.look(None);
     let started = Started {
         clean,
         new,
@@ -162,7 +194,20 @@ pub(super) fn open(options: &Options, writer_count: usize) -> Result<OpenedDir, 
         node_id: meta.node_id,
         stopped_at,
     };
-    Ok(OpenedDir { started, lock, remembered, marks })
+    Ok(OpenedDir { started, lock, remembered, journal, marks })
+}
+
+/// Whose the directories of the journal's topics are. One that does not say is nobody's yet.
+fn journal_partitions(fs: &dyn Fs, data_dir: &Path) -> Result<HashSet<PartitionId>, StorageError> {
+    let mut found = HashSet::new();
+    for entry in fs.read_dir(data_dir)?.into_iter().filter(|entry| entry.is_dir) {
+        let Some((topic, index)) = directories::parse(&entry.name) else { continue };
+        if directories::is_journal(topic) {
+            let owner = recovery::owner(fs, &data_dir.join(&entry.name))?;
+            found.extend(owner.map(|topic| PartitionId { topic, index }));
+        }
+    }
+    Ok(found)
 }
 
 /// The names of the files of marks.
@@ -198,7 +243,7 @@ fn make_dirs(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
 /// What `meta.properties` says; `None`: the directory is new.
 fn read_meta(options: &Options) -> Result<Option<MetaProperties>, StartError> {
     let path = options.data_dir.join(META_PROPERTIES);
-    let Some(bytes) = read_file(&*options.fs, &path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let Some(bytes) = read_file(&*options.fs, &path, TEXT_BYTES_MAX)? else { return Ok(None) };
     let meta = MetaProperties::decode(&bytes).map_err(|error| of_format(&path, &error))?;
     if meta.format == 0 {
         let reason = "the directory was written by Kafka; import it instead".to_owned();
@@ -236,7 +281,7 @@ fn write_meta(options: &Options) -> Result<MetaProperties, StorageError> {
 
 /// The manifest of a clean stop. `None`: the stop was not a clean one, or the manifest is of no use.
 fn read_manifest(fs: &dyn Fs, data_dir: &Path) -> Result<Option<Manifest>, StartError> {
-    if read_file(fs, &data_dir.join(CLEAN_MARKER), FILE_BYTES_MAX)?.is_none() {
+    if read_file(fs, &data_dir.join(CLEAN_MARKER), TEXT_BYTES_MAX)?.is_none() {
         return Ok(None);
     }
     let path = data_dir.join(manifest::FILE_NAME);
@@ -253,20 +298,22 @@ fn read_manifest(fs: &dyn Fs, data_dir: &Path) -> Result<Option<Manifest>, Start
     }
 }
 
-/// Puts together what is known of each partition. After a clean stop every end is a mark.
+/// Puts together what is known of each partition, and which writer's file said so. After a clean stop every end is a mark,
+/// and no file said so.
 fn remember(
     fs: &dyn Fs,
     data_dir: &Path,
     manifest: Option<Manifest>,
-) -> Result<Remembered, StartError> {
+) -> Result<(Remembered, BTreeMap<PartitionId, usize>), StartError> {
     if let Some(manifest) = manifest {
         let partitions = manifest.partitions;
         let marks = partitions.iter().map(|entry| (entry.partition, mark_of(entry))).collect();
         let manifest = partitions.into_iter().map(|entry| (entry.partition, entry)).collect();
-        return Ok(Remembered { manifest, marks, ..Remembered::default() });
+        return Ok((Remembered { manifest, marks, ..Remembered::default() }, BTreeMap::new()));
     }
     let (mut read, mut damaged) = (0usize, 0usize);
     let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
+    let mut told_by = BTreeMap::new();
     for name in marks_files(fs, data_dir)? {
         let path = data_dir.join(name);
         let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { continue };
@@ -275,9 +322,10 @@ fn remember(
                 read += 1;
                 damaged += file.damaged.len();
                 for (partition, mark) in file.marks {
-                    let kept = found.entry(partition).or_insert(mark);
-                    if (kept.end, kept.log_start) < (mark.end, mark.log_start) {
-                        *kept = mark;
+                    // The same twice, if a start broke off while it wrote the files anew.
+                    if found.get(&partition).is_none_or(|kept| is_newer(kept, &mark)) {
+                        found.insert(partition, mark);
+                        told_by.insert(partition, as_usize(file.writer));
                     }
                 }
             }
@@ -291,10 +339,15 @@ fn remember(
         }
     }
     let marks_whole = read > 0 && damaged == 0;
-    Ok(Remembered { marks: found, marks_whole, ..Remembered::default() })
+    Ok((Remembered { marks: found, marks_whole, ..Remembered::default() }, told_by))
 }
 
-fn mark_of(entry: &ManifestPartition) -> Mark {
+/// Whether the second of two marks of one partition says more. Neither its end nor its first offset goes back.
+fn is_newer(kept: &Mark, mark: &Mark) -> bool {
+    (kept.end, kept.log_start) < (mark.end, mark.log_start)
+}
+
+pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {
     let last = entry.segments.last();
     Mark {
         round: 0,
@@ -306,30 +359,33 @@ fn mark_of(entry: &ManifestPartition) -> Mark {
     }
 }
 
-/// Writes the marks anew, each to the file of the writer that has the partition now. All of them go to every file that
-/// could need them before an old file goes.
+/// Writes the marks anew, each to the file of the writer that has the partition now. If some change their file, all of
+/// them go to one that no writer has, first: a crash in between loses none.
 fn write_marks(
-    options: &Options,
+    files: &Files,
+    data_dir: &Path,
     remembered: &Remembered,
+    (told_by, home): (&BTreeMap<PartitionId, usize>, &dyn Fn(&PartitionId) -> usize),
     writer_count: usize,
 ) -> Result<Vec<Marks>, StorageError> {
-    let (fs, data_dir) = (&*options.fs, &*options.data_dir);
-    let files = Files::new(std::sync::Arc::clone(&options.fs), options.files_open_max);
-    let mut written = Vec::with_capacity(writer_count);
-    for number in 0..writer_count {
-        // Which topics are the journal's is not known yet: its marks stand in the file of the writer that their
-        // id would give them, until it writes them to its own. The higher one counts.
-        let mine = remembered
-            .marks
-            .iter()
-            .filter(|(partition, _)| writer_of(**partition, writer_count) == number)
-            .map(|(partition, mark)| (*partition, *mark));
-        let marks: BTreeMap<PartitionId, Mark> = mine.collect();
+    let fs = &*files.fs;
+    let write = |number: usize, marks: BTreeMap<PartitionId, Mark>| {
         let writer = u32::try_from(number).unwrap_or(u32::MAX);
         let path = data_dir.join(marks::file_name(writer));
         let file = MarksFile { writer, marks, damaged: Vec::new() };
-        replace_file(fs, &path, &file.encode())?;
-        written.push(Marks::new(&files, path, file.marks.into_keys())?);
+        let bytes = file.encode();
+        files.space.with_ballast(|| replace_file(fs, &path, &bytes))?;
+        Ok::<_, StorageError>((path, file))
+    };
+    if told_by.iter().any(|(partition, writer)| home(partition) != *writer) {
+        write(writer_count, remembered.marks.clone())?;
+        fs.sync_dir(data_dir)?;
+    }
+    let mut written = Vec::with_capacity(writer_count);
+    for number in 0..writer_count {
+        let mine = remembered.marks.iter().filter(|(partition, _)| home(partition) == number);
+        let (path, file) = write(number, mine.map(|(id, mark)| (*id, *mark)).collect())?;
+        written.push(Marks::new(files, path, file)?);
     }
     fs.sync_dir(data_dir)?;
     for name in marks_files(fs, data_dir)? {
@@ -342,9 +398,13 @@ fn write_marks(
     Ok(written)
 }
 
+fn as_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 /// Leaves what a clean start needs, and Kafka's own checkpoints; the marker comes last.
 pub(super) fn leave(
-    fs: &dyn Fs,
+    files: &Files,
     data_dir: &Path,
     closed: Closed,
     now: WallMs,
@@ -355,6 +415,18 @@ pub(super) fn leave(
     }
     let mut partitions = closed.partitions;
     partitions.sort_by_key(|entry| entry.partition);
+    write_checkpoints(files, data_dir, &partitions)?;
+    let manifest = Manifest { stopped_at: now, partitions };
+    replace(files, data_dir, manifest::FILE_NAME, &manifest.encode())?;
+    mark_clean(files, data_dir)
+}
+
+/// Kafka's own checkpoints.
+pub(super) fn write_checkpoints(
+    files: &Files,
+    data_dir: &Path,
+    partitions: &[ManifestPartition],
+) -> Result<(), StorageError> {
     let checkpoint = |offset: fn(&ManifestPartition) -> Offset| OffsetCheckpoint {
         entries: partitions
             .iter()
@@ -367,13 +439,20 @@ pub(super) fn leave(
     };
     let ends = checkpoint(|entry| entry.log_end).encode();
     let starts = checkpoint(|entry| entry.log_start).encode();
-    replace_file(fs, &data_dir.join(RECOVERY_POINTS), &ends)?;
-    replace_file(fs, &data_dir.join(HIGH_WATERMARKS), &ends)?;
-    replace_file(fs, &data_dir.join(LOG_STARTS), &starts)?;
-    let manifest = Manifest { stopped_at: now, partitions };
-    replace_file(fs, &data_dir.join(manifest::FILE_NAME), &manifest.encode())?;
-    fs.sync_dir(data_dir)?;
+    replace(files, data_dir, RECOVERY_POINTS, &ends)?;
+    replace(files, data_dir, HIGH_WATERMARKS, &ends)?;
+    replace(files, data_dir, LOG_STARTS, &starts)
+}
+
+/// Writes the marker of a clean stop, behind everything else.
+pub(super) fn mark_clean(files: &Files, data_dir: &Path) -> Result<(), StorageError> {
+    files.fs.sync_dir(data_dir)?;
     let marker = CleanMarker { broker_epoch: -1 };
-    replace_file(fs, &data_dir.join(CLEAN_MARKER), &marker.encode())?;
-    fs.sync_dir(data_dir)
+    replace(files, data_dir, CLEAN_MARKER, &marker.encode())?;
+    files.fs.sync_dir(data_dir)
+}
+
+fn replace(files: &Files, data_dir: &Path, name: &str, content: &[u8]) -> Result<(), StorageError> {
+    let path = data_dir.join(name);
+    files.space.with_ballast(|| replace_file(&*files.fs, &path, content))
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::files::Files;
-use super::fs::{File, OpenMode, is_absent, write_full};
+use super::fs::is_absent;
 use super::job::{Outcome, StorageError};
 use super::log::Log;
-use super::marks::{Mark, slot_position};
+use super::mark_file::Marks;
+use super::marks::Mark;
 use super::outcomes::Outcomes;
 use super::partition::SyncWork;
 use super::reader::ReadCommand;
@@ -19,9 +20,6 @@ use crate::base::ids::{PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
 use crate::base::time::Mono;
 
-/// How long a durable mark may be behind.
-const MARKS_EVERY: Duration = Duration::from_secs(1);
-
 /// What a writer asks of its syncer.
 #[derive(Debug)]
 pub(super) enum SyncCommand {
@@ -29,8 +27,9 @@ pub(super) enum SyncCommand {
     Work(SyncWork),
     /// Syncs, has the log's first offset in its durable mark, and only then goes on.
     Trim(SyncWork, Afterwards),
-    /// A partition's files do not reach as far as its mark said. The mark is right before anything is appended.
-    Lower(Mark),
+    /// A partition's files do not reach as far as its mark said. The mark is right before anything that is appended
+    /// counts; if it cannot be written, nothing ever does.
+    Lower(Arc<Log>, Mark),
     /// A partition is gone.
     Forget(PartitionId),
     /// Nothing follows.
@@ -63,79 +62,6 @@ struct Trim {
     afterwards: Afterwards,
 }
 
-/// The file of durable marks of one writer.
-#[derive(Debug)]
-pub(super) struct Marks {
-    path: PathBuf,
-    /// `None`: it could not be written, and is behind for good.
-    file: Option<Arc<dyn File>>,
-    slots: BTreeMap<PartitionId, usize>,
-    free: Vec<usize>,
-    next_slot: usize,
-    round: u64,
-    dirty: BTreeMap<PartitionId, Mark>,
-}
-
-impl Marks {
-    /// A file that was just made, with these partitions in its slots, in order.
-    pub(super) fn new(
-        files: &Files,
-        path: PathBuf,
-        partitions: impl Iterator<Item = PartitionId>,
-    ) -> Result<Marks, StorageError> {
-        let file = Some(files.fs.open(&path, OpenMode::Write)?);
-        let slots: BTreeMap<PartitionId, usize> =
-            partitions.enumerate().map(|(slot, partition)| (partition, slot)).collect();
-        let next_slot = slots.len();
-        let (free, dirty) = (Vec::new(), BTreeMap::new());
-        Ok(Marks { path, file, slots, free, next_slot, round: 2, dirty })
-    }
-
-    fn note(&mut self, mark: Mark) {
-        self.dirty.insert(mark.partition, mark);
-    }
-
-    /// Raises a log's first offset in its next mark, which may have to be made.
-    fn note_start(&mut self, mark: Mark) {
-        let noted = self.dirty.entry(mark.partition).or_insert(mark);
-        noted.log_start = noted.log_start.max(mark.log_start).min(noted.end);
-    }
-
-    fn forget(&mut self, partition: PartitionId) {
-        self.dirty.remove(&partition);
-        self.free.extend(self.slots.remove(&partition));
-    }
-
-    /// Writes one round.
-    fn write(&mut self) -> Result<(), StorageError> {
-        let Some(file) = self.file.clone() else {
-            self.dirty.clear();
-            let reason = "an earlier write failed";
-            return Err(StorageError::content("write", &self.path, reason));
-        };
-        let mut write = || {
-            for (partition, mark) in std::mem::take(&mut self.dirty) {
-                let fresh = || {
-                    self.free.pop().unwrap_or_else(|| {
-                        self.next_slot += 1;
-                        self.next_slot - 1
-                    })
-                };
-                let slot = *self.slots.entry(partition).or_insert_with(fresh);
-                let mark = Mark { round: self.round, ..mark };
-                write_full(&*file, &mark.encode(), slot_position(slot, self.round))?;
-            }
-            self.round += 1;
-            file.sync_data()
-        };
-        write().map_err(|error| {
-            log::error!("{}: {error}; the next start may have to read more", self.path.display());
-            self.file = None;
-            StorageError::io("write", &self.path, &error)
-        })
-    }
-}
-
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Syncer {
@@ -144,8 +70,6 @@ pub(super) struct Syncer {
     stats: Arc<StorageCounters>,
     readers: Sender<ReadCommand>,
     marks: Marks,
-    /// When the marks are to be written.
-    marks_at: Option<Mono>,
 }
 
 impl Syncer {
@@ -156,7 +80,7 @@ impl Syncer {
         readers: Sender<ReadCommand>,
         marks: Marks,
     ) -> Syncer {
-        Syncer { files, outcomes, stats, readers, marks, marks_at: None }
+        Syncer { files, outcomes, stats, readers, marks }
     }
 
     /// Works until it is told to stop.
@@ -164,7 +88,7 @@ impl Syncer {
         let begun = now();
         let mono = || Mono::default() + now().saturating_duration_since(begun);
         loop {
-            let first = match self.marks_at {
+            let first = match self.marks.due() {
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => commands.recv_timeout(at.since(mono())),
             };
@@ -185,14 +109,10 @@ impl Syncer {
         commands: impl Iterator<Item = SyncCommand>,
         now: impl Fn() -> Mono,
     ) -> bool {
-        let stop = self.work(commands);
-        if stop || self.marks_at.is_some_and(|at| at <= now()) {
-            let _ = self.marks.write();
-        }
-        if self.marks.dirty.is_empty() {
-            self.marks_at = None;
-        } else if self.marks_at.is_none() {
-            self.marks_at = Some(now() + MARKS_EVERY);
+        let stop = self.work(commands, now());
+        if stop || self.marks.due().is_some_and(|at| at <= now()) {
+            // The marks say what went wrong, and when to try again.
+            let _ = self.marks.write(now());
         }
         stop
     }
@@ -200,11 +120,11 @@ impl Syncer {
     /// When the marks are to be written, if something has to be.
     #[cfg(feature = "testing")]
     pub(super) fn next_deadline(&self) -> Option<Mono> {
-        self.marks_at
+        self.marks.due()
     }
 
     /// Does what is asked, one sync per file. `true`: it was told to stop.
-    fn work(&mut self, commands: impl Iterator<Item = SyncCommand>) -> bool {
+    fn work(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> bool {
         let mut works = Waiting::default();
         let (mut trims, mut forgotten) = (Vec::new(), Vec::new());
         let mut stop = false;
@@ -216,20 +136,22 @@ impl Syncer {
                     trims.push(Trim { log, mark, afterwards });
                     works.add(work);
                 }
-                SyncCommand::Lower(mark) => {
-                    self.marks.note(mark);
-                    let _ = self.marks.write();
+                SyncCommand::Lower(log, mark) => {
+                    self.marks.note(mark, now);
+                    if let Err(error) = self.marks.write(now) {
+                        log.fail(error);
+                    }
                 }
                 SyncCommand::Forget(partition) => forgotten.push(partition),
                 SyncCommand::Stop => stop = true,
             }
         }
         for work in works.works {
-            let outcome = self.sync(work);
+            let outcome = self.sync(work, now);
             self.outcomes.report(vec![outcome], false);
         }
         if !trims.is_empty() {
-            self.trim(trims);
+            self.trim(trims, now);
         }
         for partition in forgotten {
             self.marks.forget(partition);
@@ -238,14 +160,14 @@ impl Syncer {
     }
 
     /// One round of marks for all; what is in the way afterwards goes only if it could be written.
-    fn trim(&mut self, trims: Vec<Trim>) {
+    fn trim(&mut self, trims: Vec<Trim>, now: Mono) {
         for trim in &trims {
             // A mark must not be ahead of the disk.
             if trim.log.failure().is_none() && trim.log.synced() >= trim.mark.end {
-                self.marks.note_start(trim.mark);
+                self.marks.note_start(trim.mark, now);
             }
         }
-        let written = self.marks.write();
+        let written = self.marks.write(now);
         for Trim { log, mark, afterwards } in trims {
             let gone = || StorageError::content("trim", &log.dir, "the partition was removed");
             let failure = log.failure().cloned().or_else(|| log.is_removed().then(gone));
@@ -281,7 +203,7 @@ impl Syncer {
         let _ = self.readers.send(ReadCommand::Unlink(renamed));
     }
 
-    fn sync(&mut self, work: SyncWork) -> Outcome {
+    fn sync(&mut self, work: SyncWork, now: Mono) -> Outcome {
         let partition = work.log.partition;
         let outcome = |end, result| Outcome::Synced { partition, end, result };
         if let Some(error) = work.log.failure() {
@@ -311,7 +233,8 @@ impl Syncer {
         work.log.publish_synced(end);
         work.log.publish_snapshot(work.snapshot);
         let log_start = work.log.log_start().min(end);
-        self.marks.note(Mark { round: 0, partition, log_start, end, segment_base, segment_bytes });
+        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
+        self.marks.note(mark, now);
         outcome(end, Ok(()))
     }
 

@@ -4,7 +4,7 @@ use super::job::{Append, AppendError, LogConfig, Origin};
 use crate::base::ids::Offset;
 use crate::base::payload::Bytes;
 use crate::base::time::{WallMs, is_sane};
-use crate::record::batch::{self, BatchHeader, Batches, HEADER_SIZE, NO_SEQUENCE};
+use crate::record::batch::{self, BatchHeader, Batches, CRC_FROM, HEADER_SIZE, NO_SEQUENCE};
 use crate::record::records::RecordReader;
 use crate::record::{NO_TIMESTAMP, RecordError, TimestampType};
 
@@ -158,5 +158,3 @@ impl Stamped {
 
 /// The attribute bit that says whose time it is (KIP-32).
 const LOG_APPEND_TIME: i16 = 0x08;
-/// Where the checksum's cover begins.
-const CRC_FROM: usize = 21;

@@ -24,6 +24,8 @@ use super::syncer::SyncCommand;
 use crate::base::ids::{Offset, PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
 
+type AppendResult = Result<Appended, AppendError>;
+
 /// Most jobs that are taken before their outcomes are reported.
 const JOBS_MAX: usize = 1024;
 
@@ -57,6 +59,8 @@ pub(super) enum WriteCommand {
     Job(Job),
     /// Opens a partition for somebody who waits.
     Open(Open, Sender<Result<Opened, StorageError>>),
+    /// Tries again what found no room on the disk.
+    RetryHeld,
     /// Closes everything; nothing follows.
     Stop,
 }
@@ -85,6 +89,8 @@ pub(super) struct Writer {
     pub(super) syncer: Sender<SyncCommand>,
     pub(super) readers: Sender<ReadCommand>,
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
+    /// The broker's own appends that found no room on the disk, and those behind them: they are not refused, they wait.
+    pub(super) held: BTreeMap<PartitionId, Vec<Append>>,
     /// Directories that could not be opened.
     pub(super) unopened: BTreeMap<PartitionId, PathBuf>,
 }
@@ -122,11 +128,19 @@ struct Groups {
 impl Groups {
     fn add(&mut self, append: Append) {
         let partition = append.partition;
-        let place = *self.places.entry(partition).or_insert(self.appends.len());
-        match self.appends.get_mut(place) {
-            Some((_, group)) => group.push(append),
-            None => self.appends.push((partition, vec![append])),
+        self.begin(partition);
+        let place = self.places.get(&partition).and_then(|place| self.appends.get_mut(*place));
+        if let Some((_, group)) = place {
+            group.push(append);
         }
+    }
+
+    /// Has a partition looked after, even if nothing new comes.
+    fn begin(&mut self, partition: PartitionId) {
+        self.places.entry(partition).or_insert_with(|| {
+            self.appends.push((partition, Vec::new()));
+            self.appends.len() - 1
+        });
     }
 }
 
@@ -151,6 +165,11 @@ impl Writer {
         for command in commands {
             match command {
                 WriteCommand::Job(Job::Append(append)) => groups.add(append),
+                WriteCommand::Job(Job::LookForSpace) => {
+                    self.files.space.look_again();
+                    self.retry_held(&mut groups);
+                }
+                WriteCommand::RetryHeld => self.retry_held(&mut groups),
                 WriteCommand::Job(job) => {
                     self.append_groups(&mut groups, &mut report);
                     self.do_job(job, &mut report);
@@ -158,7 +177,10 @@ impl Writer {
                 WriteCommand::Open(open, reply) => {
                     let _ = reply.send(self.open(&open));
                 }
-                WriteCommand::Stop => stop = true,
+                WriteCommand::Stop => {
+                    self.retry_held(&mut groups);
+                    stop = true;
+                }
             }
         }
         self.append_groups(&mut groups, &mut report);
@@ -194,6 +216,7 @@ impl Writer {
             | Job::Read(_)
             | Job::FindTimes(_)
             | Job::Convert(_)
+            | Job::LookForSpace
             | Job::Warm { .. } => {}
         }
     }
@@ -230,7 +253,11 @@ impl Writer {
     fn append_groups(&mut self, groups: &mut Groups, report: &mut Report) {
         groups.places.clear();
         let mut to_sync = Vec::new();
-        for (id, appends) in groups.appends.drain(..) {
+        for (id, mut appends) in groups.appends.drain(..) {
+            if let Some(held) = self.held.remove(&id) {
+                // What waits for room on the disk goes before what has come since.
+                appends.splice(0..0, held);
+            }
             if self.append(id, appends, report) {
                 to_sync.push(id);
             }
@@ -264,16 +291,23 @@ impl Writer {
 
     /// Appends to one partition. `true`: somebody waits for the sync.
     fn append(&mut self, id: PartitionId, appends: Vec<Append>, report: &mut Report) -> bool {
-        let results = match self.partitions.get_mut(&id) {
-            Some(partition) => partition.append_all(&appends),
-            None => appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect(),
-        };
-        let asked: Vec<(Ticket, bool, Origin)> =
-            appends.iter().map(|a| (a.ticket, a.sync, a.origin)).collect();
-        // The records' memory is free before anybody hears that it could be.
-        drop(appends);
+        let results = self.write(id, &appends);
+        let mut asked: Vec<(Ticket, bool, Origin, AppendResult)> = Vec::new();
+        for (append, result) in appends.into_iter().zip(results) {
+            let error = storage_error(&result).filter(|error| error.may_pass());
+            if let Some(error) = error.filter(|_| append.origin == Origin::Broker) {
+                let held = self.held.entry(id).or_default();
+                if held.is_empty() {
+                    self.files.space.insist(error);
+                }
+                held.push(append);
+            } else {
+                // The records' memory is free before anybody hears that it could be.
+                asked.push((append.ticket, append.sync, append.origin, result));
+            }
+        }
         let mut wanted = false;
-        for ((ticket, sync, origin), result) in asked.into_iter().zip(results) {
+        for (ticket, sync, origin, result) in asked {
             match &result {
                 Ok(appended) => {
                     self.count(appended, origin);
@@ -281,17 +315,53 @@ impl Writer {
                     report.loud |= !sync;
                 }
                 Err(error) => {
-                    let failed = u64::from(matches!(
-                        error,
-                        AppendError::Storage(_) | AppendError::Offline(_)
-                    ));
-                    self.stats.writes_failed.add(failed);
+                    self.count_refused(error);
                     report.loud = true;
                 }
             }
             report.outcomes.push(Outcome::Appended { ticket, partition: id, result });
         }
         wanted
+    }
+
+    /// Writes appends in order. Where the disk is full, the broker's own are tried again with ever less ballast.
+    fn write(&mut self, id: PartitionId, appends: &[Append]) -> Vec<AppendResult> {
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect();
+        };
+        let space = &self.files.space;
+        let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
+        loop {
+            let rest = appends.get(results.len()..).unwrap_or_default();
+            results.extend(partition.append_all(rest));
+            let refused = results.iter().position(|result| storage_error(result).is_some());
+            let Some((first, error)) =
+                refused.and_then(|at| Some((at, storage_error(results.get(at)?)?.clone())))
+            else {
+                return results;
+            };
+            space.look(None);
+            let behind = appends.get(first..).unwrap_or_default();
+            let is_ours = behind.iter().any(|append| append.origin == Origin::Broker);
+            if !(is_ours && error.is_out_of_space() && space.release()) {
+                return results;
+            }
+            results.truncate(first);
+        }
+    }
+
+    fn retry_held(&self, groups: &mut Groups) {
+        self.held.keys().for_each(|partition| groups.begin(*partition));
+    }
+
+    fn count_refused(&self, error: &AppendError) {
+        match error {
+            AppendError::NoSpace => self.stats.refused_for_space.increment(),
+            AppendError::Storage(_) | AppendError::Offline(_) => {
+                self.stats.writes_failed.increment();
+            }
+            _ => {}
+        }
     }
 
     fn sync(&mut self, id: PartitionId, report: &mut Report) {
@@ -309,7 +379,9 @@ impl Writer {
             return Ok(known.opened());
         }
         let dir = dir_of(&self.data_dir, &open.topic, id.index);
-        let found = self.find(open, &dir).inspect_err(|_| {
+        let found =
+            self.files.space.with_ballast(|| self.files.with_descriptors(|| self.find(open, &dir)));
+        let found = found.inspect_err(|_| {
             self.unopened.insert(id, dir.clone());
         })?;
         self.unopened.remove(&id);
@@ -318,7 +390,8 @@ impl Writer {
         if let Some(mark) = self.remembered.marks.get(&id) {
             let end = partition.mark();
             if end.end < mark.end {
-                let _ = self.syncer.send(SyncCommand::Lower(end));
+                let log = Arc::clone(&partition.log);
+                let _ = self.syncer.send(SyncCommand::Lower(log, end));
             }
         }
         let opened = partition.opened();
@@ -376,7 +449,7 @@ impl Writer {
         let clean = !self.unopened.keys().any(known);
         let mut closed = Closed { partitions: Vec::new(), clean };
         for partition in self.partitions.values_mut() {
-            match partition.close() {
+            match self.files.space.with_ballast(|| partition.close()) {
                 Ok(()) => closed.partitions.push(partition.manifest()),
                 Err(error) => {
                     log::error!("{error}");
@@ -388,7 +461,9 @@ impl Writer {
         let together = dirty > SYNC_ALL_FROM;
         if together {
             if let Err(error) = self.files.fs.sync_all(&self.data_dir) {
-                log::error!("{error}");
+                // Nobody knows whose bytes were lost: no sync of these files would mean anything any more.
+                let dirty = self.partitions.values().filter(|partition| partition.is_dirty());
+                dirty.for_each(|partition| partition.log.fail(error.clone()));
                 closed.clean = false;
             }
         }
@@ -402,6 +477,14 @@ impl Writer {
         }
         let _ = self.syncer.send(SyncCommand::Stop);
         closed
+    }
+}
+
+/// Why the disk refused an append, which a later one may not meet.
+fn storage_error(result: &AppendResult) -> Option<&StorageError> {
+    match result {
+        Err(AppendError::Storage(error)) => Some(error),
+        _ => None,
     }
 }
 

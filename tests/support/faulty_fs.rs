@@ -1,4 +1,4 @@
-//! The real file system, with faults on demand in the files whose names match.
+//! The real file system, with faults on demand: in the files whose names match, or in the n-th operation.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "only tests use this")]
 
 use std::io::{self, IoSlice};
@@ -7,8 +7,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chronik::base::payload::RangeFile;
-use chronik::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs};
+use chronik::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room};
 use chronik::storage::job::StorageError;
+
+pub(crate) const EINTR: i32 = 4;
+pub(crate) const EIO: i32 = 5;
+pub(crate) const EMFILE: i32 = 24;
+pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EROFS: i32 = 30;
+
+/// What happens to one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strike {
+    /// It fails and does nothing.
+    Fails(i32),
+    /// A write writes half of its bytes and says so; another operation fails.
+    Short,
+    /// A write writes half of its bytes and fails; another operation fails.
+    Torn(i32),
+}
 
 /// Which calls fail.
 #[derive(Debug, Default)]
@@ -17,12 +34,47 @@ pub(crate) struct Faults {
     pub(crate) path: Mutex<String>,
     pub(crate) sync: AtomicBool,
     pub(crate) sync_dir: AtomicBool,
+    pub(crate) sync_all: AtomicBool,
     pub(crate) open: AtomicBool,
+    pub(crate) read: AtomicBool,
+    /// The error number of opens that fail; 0: EIO.
+    pub(crate) errno: AtomicU64,
     /// Bytes of a write that still succeed; then the disk is full.
     pub(crate) room: AtomicU64,
     pub(crate) full: AtomicBool,
     pub(crate) set_len: AtomicBool,
     pub(crate) syncs: AtomicU64,
+    /// What the file system says is free; `None`: what the real one says.
+    pub(crate) free: Mutex<Option<u64>>,
+    pub(crate) read_only: AtomicBool,
+    /// Operations so far that change or sync something.
+    pub(crate) operations: AtomicU64,
+    /// Which of them is struck, and how.
+    pub(crate) strike: Mutex<Option<(u64, Strike)>>,
+    /// What was struck.
+    pub(crate) struck: Mutex<Option<String>>,
+}
+
+impl Faults {
+    /// Counts an operation; gives what is to happen to it.
+    fn count(&self, action: &str, path: &str) -> Option<Strike> {
+        let number = self.operations.fetch_add(1, Ordering::SeqCst);
+        let (_, strike) = self.strike.lock().unwrap().filter(|(at, _)| *at == number)?;
+        *self.struck.lock().unwrap() = Some(format!("{action} {path}"));
+        Some(strike)
+    }
+
+    /// Counts an operation that either happens or fails.
+    fn pass(&self, action: &'static str, path: &Path) -> Result<(), StorageError> {
+        match self.count(action, &path.display().to_string()) {
+            None | Some(Strike::Fails(EINTR) | Strike::Short) => Ok(()),
+            Some(Strike::Fails(errno) | Strike::Torn(errno)) => Err(failure(action, path, errno)),
+        }
+    }
+}
+
+fn failure(action: &'static str, path: &Path, errno: i32) -> StorageError {
+    StorageError::io(action, path, &io::Error::from_raw_os_error(errno))
 }
 
 #[derive(Debug, Default)]
@@ -42,10 +94,19 @@ impl FaultyFile {
     fn hit(&self, flag: &AtomicBool) -> bool {
         flag.load(Ordering::SeqCst) && self.path.contains(&*self.faults.path.lock().unwrap())
     }
+
+    /// Writes no more than so many bytes.
+    fn write_some(&self, buffers: &[IoSlice<'_>], position: u64, most: usize) -> io::Result<usize> {
+        let all: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.to_vec()).collect();
+        self.real.write_at(&[IoSlice::new(&all[..most.min(all.len())])], position)
+    }
 }
 
 impl RangeFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        if self.hit(&self.faults.read) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         self.real.read_at(buffer, position)
     }
 
@@ -56,30 +117,46 @@ impl RangeFile for FaultyFile {
 
 impl File for FaultyFile {
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        let half = buffers.iter().map(|buffer| buffer.len()).sum::<usize>().div_ceil(2);
+        match self.faults.count("write", &self.path) {
+            None => {}
+            Some(Strike::Fails(errno)) => return Err(io::Error::from_raw_os_error(errno)),
+            Some(Strike::Short) => return self.write_some(buffers, position, half),
+            Some(Strike::Torn(errno)) => {
+                self.write_some(buffers, position, half)?;
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+        }
         if !self.hit(&self.faults.full) {
             return self.real.write_at(buffers, position);
         }
         let room = self.faults.room.swap(0, Ordering::SeqCst) as usize;
         if room == 0 {
-            return Err(io::Error::from_raw_os_error(28));
+            return Err(io::Error::from_raw_os_error(ENOSPC));
         }
-        let all: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.to_vec()).collect();
-        self.real.write_at(&[IoSlice::new(&all[..room.min(all.len())])], position)
+        self.write_some(buffers, position, room)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if let Some(Strike::Fails(errno) | Strike::Torn(errno)) =
+            self.faults.count("sync", &self.path).filter(|strike| *strike != Strike::Fails(EINTR))
+        {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         if self.path.ends_with(".log") {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
         }
         if self.hit(&self.faults.sync) {
-            return Err(io::Error::from_raw_os_error(5));
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         self.real.sync_data()
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let path = Path::new(&self.path);
+        self.faults.pass("truncate", path).map_err(|_| io::Error::from_raw_os_error(EIO))?;
         if self.hit(&self.faults.set_len) {
-            return Err(io::Error::from_raw_os_error(5));
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         self.real.set_len(len)
     }
@@ -96,6 +173,10 @@ impl File for FaultyFile {
         self.real.drop_cache();
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.real.allocate(len)
+    }
+
     fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile> {
         self
     }
@@ -110,7 +191,11 @@ impl FaultyFs {
     ) -> Result<(), StorageError> {
         let matches = || path.display().to_string().contains(&*self.faults.path.lock().unwrap());
         if flag.load(Ordering::SeqCst) && matches() {
-            return Err(StorageError::io(action, path, &io::Error::from_raw_os_error(5)));
+            let errno = match self.faults.errno.load(Ordering::SeqCst) {
+                0 => EIO,
+                errno => errno as i32,
+            };
+            return Err(failure(action, path, errno));
         }
         Ok(())
     }
@@ -118,6 +203,7 @@ impl FaultyFs {
 
 impl Fs for FaultyFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
+        self.faults.pass("open", path)?;
         self.refuse(&self.faults.open, "open", path)?;
         let real = self.real.open(path, mode)?;
         let path = path.display().to_string();
@@ -125,14 +211,17 @@ impl Fs for FaultyFs {
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), StorageError> {
+        self.faults.pass("create directory", path)?;
         self.real.create_dir(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.faults.pass("rename", from)?;
         self.real.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> Result<(), StorageError> {
+        self.faults.pass("remove", path)?;
         self.real.remove_file(path)
     }
 
@@ -145,12 +234,21 @@ impl Fs for FaultyFs {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<(), StorageError> {
+        self.faults.pass("sync", path)?;
         self.refuse(&self.faults.sync_dir, "sync", path)?;
         self.real.sync_dir(path)
     }
 
     fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
+        self.refuse(&self.faults.sync_all, "sync", path)?;
         self.real.sync_all(path)
+    }
+
+    fn room(&self, path: &Path) -> Result<Room, StorageError> {
+        let real = self.real.room(path)?;
+        let free = self.faults.free.lock().unwrap().unwrap_or(real.free);
+        let read_only = self.faults.read_only.load(Ordering::SeqCst);
+        Ok(Room { free, total: real.total, read_only })
     }
 
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {

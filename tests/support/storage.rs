@@ -16,12 +16,13 @@ use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, Payload};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
+use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::{Fs, RealFs};
 use chronik::storage::job::{
     Append, AppendError, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read,
     ReadError, ReadPart, StorageError, TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
 };
-use chronik::storage::pool::{Options, StartError, Started, Storage};
+use chronik::storage::pool::{Options, SpaceOptions, StartError, Started, Storage};
 
 /// A directory that is gone when the test is over.
 pub(crate) struct TempDir(pub(crate) PathBuf);
@@ -118,7 +119,9 @@ pub(crate) fn options(dir: &Path) -> Options {
         writers: 1,
         readers: 2,
         files_open_max: 64,
+        damage: DamagePolicy::Fence,
         conversions: Pool::new("conversions", 16 << 20),
+        space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
         new_cluster_id: "test-cluster".to_owned(),
         new_directory_id: topic(200),
         node_id: 0,
@@ -274,6 +277,7 @@ impl Bench {
             whole_first_batch: true,
             parts,
             magic_max: 2,
+            committed: false,
         }
     }
 
@@ -281,7 +285,7 @@ impl Bench {
         let ticket = read.ticket;
         self.storage.submit(Job::Read(read));
         self.wait(|outcome| match outcome {
-            Outcome::Read { ticket: t, parts } if *t == ticket => Some(parts.clone()),
+            Outcome::Read { ticket: t, parts, .. } if *t == ticket => Some(parts.clone()),
             _ => None,
         })
     }

@@ -101,9 +101,22 @@ rows! { CLASSIC_GROUPS, Acts;
 rows! { CHRONIK, Acts;
     /// The name of the cluster of one, as clients see it. Not set: made at the first start and kept.
     "chronik.cluster.id": Text = null, Check::NotEmpty;
+    /// What becomes of a fetch that meets damaged records. `fence`: it is refused with CORRUPT_MESSAGE, records before and
+    /// behind the damage are served. `skip`: it is served from the next good batch on; a damaged journal is read over, too.
+    "chronik.damage": Text = "fence", Check::OneOf(&["fence", "skip"]);
+    /// Bytes of a file that is kept so that commits, groups and topics can still be recorded when the disk is full; 0: none.
+    /// A sixteenth of the file system is the other bound.
+    "chronik.disk.ballast.bytes": Long = "16777216", Check::AtLeast(0);
+    /// Free bytes on the disk below which records are refused, until there are more. Not set: 2 % of the file system, at
+    /// least 64 MiB and at most 1 GiB, but never more than a quarter of it.
+    "chronik.disk.reserve.bytes": Long = null, Check::AtLeast(0);
     /// When produced records are synced. `group`: before `acks=all` is answered, one sync for all who wait.
     /// `always`: before `acks=1` is answered too. `os`: no answer waits, as in Kafka.
     "chronik.durability": Text = "group", Check::OneOf(&["group", "always", "os"]);
+    /// What a start does that finds partitions, but not the `__cluster_metadata` in which their topics are recorded.
+    /// `refuse`: it changes nothing and ends. `adopt`: it records them anew, by their directories' names and
+    /// `partition.metadata`; configurations are lost.
+    "chronik.metadata.lost": Text = "refuse", Check::OneOf(&["refuse", "adopt"]);
     /// Where health, readiness and metrics are served over HTTP: HOST:PORT, or `none`.
     "chronik.http": Text = "127.0.0.1:9644", Check::NotEmpty;
     /// Most bytes of the logs of all topics together, indexes not counted; beyond it the oldest segment of all goes, and

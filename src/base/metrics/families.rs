@@ -81,6 +81,9 @@ families! {
     gauge kafka_controller_kafkacontroller_offlinepartitionscount
         "Partitions whose files failed."
         one |from| from.metrics.offline_partitions.get();
+    gauge kafka_log_logmanager_offlinelogdirectorycount
+        "Data directories that take nothing, because the file system is read-only."
+        one |from| from.metrics.offline_directories.get();
     gauge kafka_server_replicamanager_partitioncount
         "Partitions."
         one |from| from.snapshot.partitions;
@@ -132,12 +135,33 @@ families! {
     counter chronik_retention_bytes_removed_total
         "Bytes of records in the segments removed."
         one |from| from.metrics.storage.segment_bytes_removed.get();
+    counter chronik_storage_refused_for_space_total
+        "Appends of clients refused because little room is left on the disk."
+        one |from| from.metrics.storage.refused_for_space.get();
+    gauge chronik_disk_free_bytes
+        "Free bytes on the data directory's file system, as of the last look."
+        one |from| from.metrics.disk.free.get();
+    gauge chronik_disk_reserve_bytes
+        "Free bytes below which records are refused."
+        one |from| from.metrics.disk.reserve.get();
+    gauge chronik_disk_ballast_bytes
+        "Bytes set aside for what the broker records on a full disk."
+        one |from| from.metrics.disk.ballast.get();
+    gauge chronik_disk_state
+        "0: all is well; 1: nearly full, records are refused; 2: full, changes are refused too; 3: read-only."
+        one |from| from.metrics.disk.state.get();
     counter chronik_storage_written_bytes_total
         "Bytes of batches appended to logs, the broker's own among them."
         one |from| from.metrics.storage.written_bytes.get();
     counter chronik_storage_payload_bytes_total
         "Bytes of batches appended for clients."
         one |from| from.metrics.storage.payload_bytes.get();
+    gauge chronik_storage_damaged_ranges
+        "Ranges of logs that were found to be damaged."
+        one |from| from.metrics.storage.damaged_ranges.get();
+    gauge chronik_storage_damaged_bytes
+        "Bytes in those ranges."
+        one |from| from.metrics.storage.damaged_bytes.get();
     gauge chronik_storage_unclean_start
         "1 if this start found no mark of a clean stop."
         one |from| from.metrics.unclean_start.get();

@@ -151,6 +151,9 @@ impl Groups {
         ctx: &mut Context<'_>,
         request: &OffsetCommitRequest,
     ) -> Result<(), ErrorCode> {
+        if ctx.journal.is_full() {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
         if request.generation_id_or_member_epoch < 0 {
             self.create(ctx, &request.group_id)?;
         }

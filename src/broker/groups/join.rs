@@ -53,6 +53,9 @@ impl Groups {
             return Err(ErrorCode::InvalidSessionTimeout);
         }
         if request.member_id.is_empty() {
+            if ctx.journal.is_full() {
+                return Err(ErrorCode::CoordinatorNotAvailable);
+            }
             if self.shared.member_count >= limits.members {
                 return Err(ErrorCode::GroupMaxSizeReached);
             }

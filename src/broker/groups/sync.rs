@@ -122,7 +122,9 @@ impl Group {
         });
         let before: usize = self.members.values().map(|member| member.assignment.len()).sum();
         let after = value.members.iter().map(|member| member.assignment.len()).sum();
-        let result = if call.shared.has_room(before, after, call.ctx.options.limits.group_bytes) {
+        let result = if call.ctx.journal.is_full() {
+            Err(ErrorCode::CoordinatorNotAvailable)
+        } else if call.shared.has_room(before, after, call.ctx.options.limits.group_bytes) {
             self.record(call, value)
         } else {
             Err(ErrorCode::GroupMaxSizeReached)

@@ -1,6 +1,7 @@
 //! Appending to a partition: batches are checked, stamped and staged one append after the other, written at once, and
 //! published, or all of it is taken back.
 
+use std::cmp::Ordering;
 use std::io::IoSlice;
 
 use super::Partition;
@@ -8,7 +9,7 @@ use crate::base::epochs;
 use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
-use crate::storage::fs::{File, as_u64, write_slices};
+use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
 use crate::storage::producers::{Producers, Undo};
 use crate::storage::scan::Met;
@@ -35,12 +36,20 @@ struct Staged {
 type AppendResult = Result<Appended, AppendError>;
 
 impl Partition {
-    /// Appends in order, with one write for all that fit into the active segment. One result for each append.
+    /// Appends in order, with one write for all that fit into the active segment. One result for each append. What comes
+    /// behind an append that the disk refused is refused, too: it may be meant to follow.
     pub(in crate::storage) fn append_all(&mut self, appends: &[Append]) -> Vec<AppendResult> {
         let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
         let mut staged = Staged::default();
+        let mut refused = None;
         for append in appends {
-            let result = self.stage(append, &mut staged, &mut results);
+            let result = match &refused {
+                None => self.stage(append, &mut staged, &mut results),
+                Some(error) => Err(AppendError::Storage(StorageError::clone(error))),
+            };
+            if let (None, Err(AppendError::Storage(error))) = (&refused, &result) {
+                refused = Some(error.clone());
+            }
             results.push(result);
         }
         // The results say what became of it.
@@ -55,6 +64,7 @@ impl Partition {
         staged: &mut Staged,
         results: &mut [AppendResult],
     ) -> AppendResult {
+        self.check_size()?;
         if let Some(error) = self.log.failure() {
             return Err(AppendError::Offline(error.clone()));
         }
@@ -65,6 +75,10 @@ impl Partition {
         }
         let bytes: usize = candidates.iter().map(|batch| batch.bytes.len()).sum();
         let bytes = as_u64(bytes);
+        let has_room = self.files.space.admit(bytes);
+        if !has_room && append.origin == Origin::Client {
+            return Err(AppendError::NoSpace);
+        }
         let count: i64 = candidates.iter().map(|c| i64::from(c.header.record_count)).sum();
         if self.wants_roll(append, &candidates, staged, bytes, count)? {
             // What was checked against a write that failed would have to be checked again.
@@ -248,7 +262,6 @@ impl Partition {
             self.names_dirty = true;
         }
         let file = self.files.create(self.active.log())?;
-        self.check_size(&*file, size)?;
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(staged.batches.len() * 2);
         for batch in &staged.batches {
             slices.push(IoSlice::new(&batch.head));
@@ -266,20 +279,28 @@ impl Partition {
         Err(error)
     }
 
-    /// A clean stop left the file as long as the manifest says. If it is not, somebody else was here.
-    fn check_size(&mut self, file: &dyn File, size: u64) -> Result<(), StorageError> {
+    /// A clean stop left the file as long as the manifest says. If it is shorter, records are lost, and what comes next
+    /// goes to a segment of its own; if it is longer, somebody else was here.
+    fn check_size(&mut self) -> Result<(), StorageError> {
         if self.size_checked {
             return Ok(());
         }
+        let size = self.active.size();
         let path = self.active.log().path();
-        let found = file.size().map_err(|error| StorageError::io("read", path, &error))?;
-        if found != size {
-            let reason = format!("the file has {found} bytes, but {size} were left in it");
-            let error = StorageError::content("open", path, reason);
-            self.log.fail(error.clone());
-            return Err(error);
+        let found = match self.files.fs.open(path, OpenMode::Read) {
+            Ok(file) => file.size().map_err(|error| StorageError::io("read", path, &error))?,
+            Err(error) if is_absent(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        let reason = format!("the file has {found} bytes, but {size} were left in it");
+        match found.cmp(&size) {
+            Ordering::Equal => self.size_checked = true,
+            Ordering::Less => {
+                log::error!("{}: {reason}", path.display());
+                self.begin_segment();
+            }
+            Ordering::Greater => self.log.fail(StorageError::content("open", path, reason)),
         }
-        self.size_checked = true;
         Ok(())
     }
 
@@ -291,7 +312,8 @@ impl Partition {
 
     fn publish(&mut self, staged: &Staged) {
         let was_empty = self.active.size() == 0;
-        self.active.note_written(&staged.written, staged.now);
+        self.active.note_written(&staged.written);
+        self.active.written_at(staged.now);
         self.end = self.next_offset(staged);
         if !staged.epochs.is_empty() {
             self.epochs = self.epochs_with(&staged.epochs);
@@ -301,5 +323,6 @@ impl Partition {
         if self.active.wants_index_flush() {
             self.flush_indexes();
         }
+        self.snapshot_now_and_then(staged.bytes);
     }
 }

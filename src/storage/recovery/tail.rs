@@ -4,18 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Known;
+use super::aside::Aside;
+use super::epochs::{self, Epochs};
 use crate::base::ids::Offset;
-use crate::record::batch::{BatchHeader, HEADER_SIZE, verify_crc};
-use crate::storage::fs::{File, Fs, OpenMode, read_full, replace_file};
+use crate::storage::fs::{File, Fs, OpenMode};
 use crate::storage::job::{LogConfig, StorageError};
 use crate::storage::marks::Mark;
 use crate::storage::scan::{Scan, ScanError, WHOLE};
-use crate::storage::segment::{LOG_SUFFIX, OnDisk, Segment, file_name};
-
-/// How the name of a file of cut bytes ends.
-const TAIL_SUFFIX: &str = ".tail";
-/// Most bytes that are kept aside.
-const TAIL_BYTES_MAX: usize = 16 * 1024 * 1024;
+use crate::storage::segment::{LOG_SUFFIX, OnDisk, Segment, Shape, file_name};
 
 /// Where the scan of a log's tail begins.
 struct Start {
@@ -24,6 +20,16 @@ struct Start {
     offset: Offset,
     /// Whether it is where the durable mark says.
     marked: bool,
+    /// Whether what lies below the mark ends before it.
+    is_lost: bool,
+}
+
+/// A segment that is not good from a position on.
+struct Torn {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    position: u64,
+    size: u64,
 }
 
 /// The end of a log, being found.
@@ -32,13 +38,10 @@ pub(super) struct Tail<'a> {
     pub(super) dir: &'a Path,
     pub(super) config: &'a LogConfig,
     pub(super) bases: Vec<Offset>,
-    pub(super) epochs: Vec<(i32, Offset)>,
+    pub(super) epochs: Epochs,
     pub(super) segments: Vec<Arc<Segment>>,
-    /// Bytes that were cut and are kept aside.
-    pub(super) kept: Vec<u8>,
-    pub(super) kept_name: Option<PathBuf>,
-    /// Whether the directory's names have to be synced.
-    pub(super) changed: bool,
+    /// Whether the last segment ends before the log does.
+    pub(super) is_cut_short: bool,
 }
 
 impl Tail<'_> {
@@ -49,32 +52,97 @@ impl Tail<'_> {
             return Ok(known.mark.map_or(0, |mark| mark.end));
         };
         let bases = self.bases.split_off(start.segment.min(self.bases.len()));
-        for base in std::mem::take(&mut self.bases) {
-            let size = self.size(base)?;
-            let doubted = (!start.marked).then_some(size);
-            self.keep(base, OnDisk { size, doubted, good_from: size });
-        }
+        self.keep_below(&start, bases.first().copied(), known)?;
+        self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows =
-                number == 0 || *base == next || (*base > next && self.may_have_gaps(&start));
+            let follows = number == 0
+                || *base == next
+                || (*base > next && self.may_have_holes(&start, known));
             if !follows {
-                self.remove_segments(bases.get(number..).unwrap_or_default(), next)?;
+                self.cut(None, bases.get(number..).unwrap_or_default(), next)?;
                 break;
             }
+            self.meet(*base);
             next = next.max(*base);
-            let (end, whole) = self.scan_segment(*base, position, next, &start)?;
+            let scanned_from = next;
+            let (end, torn) = self.scan_segment(*base, position, next, &start)?;
+            if let Some(torn) = &torn {
+                self.cut(Some(torn), bases.get(number + 1..).unwrap_or_default(), end)?;
+            }
+            let size = self.size(*base)?;
             let doubted = Some(if number == 0 && start.marked { position } else { 0 });
-            self.keep_scanned(*base, doubted, position)?;
+            let (good_from, good_offset) = (position, scanned_from);
+            self.keep(*base, OnDisk { size, doubted, good_from, good_offset, end });
             next = end;
             position = 0;
-            if !whole {
-                self.remove_segments(bases.get(number + 1..).unwrap_or_default(), next)?;
+            if torn.is_some() {
                 break;
             }
         }
         self.epochs.retain(|(_, from)| *from < next);
         Ok(next)
+    }
+
+    /// Where the log begins: where its mark says, or with its first segment. A log start beyond the end is damage, and
+    /// not obeyed.
+    pub(super) fn first_offset(&self, mark: Option<&Mark>, end: Offset) -> Offset {
+        let first = self.segments.first().map_or(end, |segment| segment.base());
+        match mark {
+            Some(mark) if mark.log_start <= end => mark.log_start,
+            Some(mark) => {
+                let (dir, start) = (self.dir.display(), mark.log_start);
+                log::error!("{dir}: the log begins at {start}, behind its end; that is ignored");
+                first
+            }
+            None => first,
+        }
+    }
+
+    /// Puts segments without a record where files are missing: at the beginning, so that the records that were there
+    /// are known to be lost, and at the end, so that nothing is appended behind records that are missing.
+    pub(super) fn stand_in(&mut self, log_start: Offset, end: Offset) {
+        let first = self.segments.first().map_or(end, |segment| segment.base());
+        if log_start < first {
+            let (size, doubted, good_from, good_offset) = (0, None, 0, first);
+            let state = OnDisk { size, doubted, good_from, good_offset, end: first };
+            let shape = Shape { interval: self.config.index_interval_bytes, gaps: false };
+            self.segments.insert(0, Segment::on_disk(self.dir, log_start, shape, state));
+        }
+        if self.is_cut_short {
+            let interval = self.config.index_interval_bytes;
+            self.segments.push(Segment::new(self.dir, end, interval));
+        }
+    }
+
+    /// Keeps the segments below the one where the scan begins as they are.
+    fn keep_below(
+        &mut self,
+        start: &Start,
+        next: Option<Offset>,
+        known: &Known<'_>,
+    ) -> Result<(), StorageError> {
+        let bases = std::mem::take(&mut self.bases);
+        // Where the scan begins inside a segment, the one before it ends where that begins.
+        let last = next.filter(|_| start.position > 0).unwrap_or(start.offset);
+        let ends = bases.iter().skip(1).copied().chain([last]);
+        for (base, end) in bases.iter().zip(ends) {
+            if !start.marked && !known.synced {
+                // Nobody knows whether it was: without this a kill, and a power cut later, leave a hole.
+                self.sync(*base)?;
+            }
+            let size = self.size(*base)?;
+            let doubted = (!start.marked || start.is_lost).then_some(size);
+            self.keep(*base, OnDisk { size, doubted, good_from: size, good_offset: end, end });
+        }
+        Ok(())
+    }
+
+    /// The last segment kept so far ends no later than the next one begins; records may be missing between them.
+    fn meet(&mut self, base: Offset) {
+        if let Some(last) = self.segments.last() {
+            last.reach(base);
+        }
     }
 
     /// The mark's place, the beginning of the log, or that of the segment before the last.
@@ -84,18 +152,29 @@ impl Tail<'_> {
                 return Ok(Some(start));
             }
             if mark.end > mark.log_start {
-                log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
+                return Ok(Some(self.start_behind(mark)));
             }
         }
         let new = known.mark.is_none() && known.marks_whole;
         let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
         let offset = self.bases.get(segment).copied();
-        Ok(offset.map(|offset| Start { segment, position: 0, offset, marked: false }))
+        let (position, marked, is_lost) = (0, false, false);
+        Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost }))
+    }
+
+    /// The files do not reach up to the mark. What is missing was on the disk: it is damage, and its offsets are not
+    /// given out again.
+    fn start_behind(&self, mark: &Mark) -> Start {
+        log::error!("{} has lost records below offset {}", self.dir.display(), mark.end);
+        let segment = self.bases.partition_point(|base| *base < mark.end);
+        let offset = self.bases.get(segment).copied().unwrap_or(mark.end);
+        Start { segment, position: 0, offset, marked: true, is_lost: true }
     }
 
     /// The mark's place. `None`: the files do not reach that far.
     fn start_at(&self, mark: &Mark) -> Result<Option<Start>, StorageError> {
-        let at = |segment, position| Start { segment, position, offset: mark.end, marked: true };
+        let (offset, marked, is_lost) = (mark.end, true, false);
+        let at = |segment, position| Start { segment, position, offset, marked, is_lost };
         match self.bases.binary_search(&mark.segment_base) {
             Ok(segment) => {
                 let reached = self.size(mark.segment_base)? >= mark.segment_bytes;
@@ -117,37 +196,37 @@ impl Tail<'_> {
         !start.marked && self.config.compact
     }
 
+    /// Whether a segment may begin behind the end of the one before it: where nothing says up to where the disk had it,
+    /// records that are missing are rather damage than a reason to remove those behind them.
+    fn may_have_holes(&self, start: &Start, known: &Known<'_>) -> bool {
+        self.may_have_gaps(start) || (!start.marked && !known.marks_whole)
+    }
+
     fn size(&self, base: Offset) -> Result<u64, StorageError> {
         let path = self.dir.join(file_name(base, LOG_SUFFIX));
         let file = self.fs.open(&path, OpenMode::Read)?;
         file.size().map_err(|error| StorageError::io("read", &path, &error))
     }
 
+    fn sync(&self, base: Offset) -> Result<(), StorageError> {
+        let path = self.dir.join(file_name(base, LOG_SUFFIX));
+        let file = self.fs.open(&path, OpenMode::Write)?;
+        file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))
+    }
+
     fn keep(&mut self, base: Offset, state: OnDisk) {
-        let interval = self.config.index_interval_bytes;
-        self.segments.push(Segment::on_disk(self.dir, base, interval, state));
+        let shape = Shape { interval: self.config.index_interval_bytes, gaps: self.config.compact };
+        self.segments.push(Segment::on_disk(self.dir, base, shape, state));
     }
 
-    fn keep_scanned(
-        &mut self,
-        base: Offset,
-        doubted: Option<u64>,
-        good_from: u64,
-    ) -> Result<(), StorageError> {
-        let size = self.size(base)?;
-        self.keep(base, OnDisk { size, doubted, good_from });
-        Ok(())
-    }
-
-    /// Syncs a segment, scans it from `position` and cuts what is not good. Gives the next offset and whether the
-    /// segment was good to its end.
+    /// Syncs a segment and scans it from `position`. Gives the next offset, and what is not good, if there is any.
     fn scan_segment(
         &mut self,
         base: Offset,
         position: u64,
         offset: Offset,
         start: &Start,
-    ) -> Result<(Offset, bool), StorageError> {
+    ) -> Result<(Offset, Option<Torn>), StorageError> {
         let path = self.dir.join(file_name(base, LOG_SUFFIX));
         let file = self.fs.open(&path, OpenMode::Write)?;
         file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
@@ -155,135 +234,57 @@ impl Tail<'_> {
         let size = file.size().map_err(|error| StorageError::io("read", &path, &error))?;
         let mut scan = Scan::new(Arc::clone(&file), position, size, WHOLE);
         let mut next = offset;
-        loop {
+        let position = loop {
+            let begun = scan.position();
             match scan.next_good(next) {
                 Ok(Some(met)) if met.header.base_offset == next || self.may_have_gaps(start) => {
-                    self.note_epoch(&met.header);
+                    epochs::note(&mut self.epochs, &met.header);
                     next = met.header.next_offset();
                 }
-                Ok(None) => return Ok((next, true)),
-                Ok(Some(met)) => {
-                    self.cut(&path, &file, met.position, next)?;
-                    return Ok((next, false));
-                }
-                Err(ScanError::Bad) => {
-                    self.cut(&path, &file, scan.position(), next)?;
-                    return Ok((next, false));
-                }
+                Ok(None) => return Ok((next, None)),
+                Ok(Some(_)) | Err(ScanError::Bad) => break begun,
                 Err(ScanError::Io(error)) => return Err(StorageError::io("read", &path, &error)),
             }
-        }
+        };
+        Ok((next, Some(Torn { path, file, position, size })))
     }
 
-    fn note_epoch(&mut self, header: &BatchHeader) {
-        let newest = self.epochs.last().map_or(-1, |(epoch, _)| *epoch);
-        if header.partition_leader_epoch > newest {
-            self.epochs.push((header.partition_leader_epoch, header.base_offset));
-        }
-    }
-
-    /// Cuts a log file, durably.
+    /// Cuts the log: a segment at a position, if one is torn, and the segments after it, which nothing connects to the
+    /// log any more. The last goes first, and all of it durably, so that a crash in between leaves nothing that seems
+    /// to connect.
     fn cut(
         &mut self,
-        path: &Path,
-        file: &Arc<dyn File>,
-        position: u64,
+        torn: Option<&Torn>,
+        rest: &[Offset],
         offset: Offset,
     ) -> Result<(), StorageError> {
-        let size = file.size().map_err(|error| StorageError::io("read", path, &error))?;
-        log::warn!(
-            "{}: {} bytes behind offset {offset} are no whole batch and are cut off",
-            path.display(),
-            size.saturating_sub(position)
-        );
-        self.keep_aside(&**file, position, size, offset);
-        file.set_len(position).map_err(|error| StorageError::io("truncate", path, &error))?;
-        file.sync_data().map_err(|error| StorageError::io("sync", path, &error))
-    }
-
-    /// Removes segments that nothing connects to the log any more.
-    fn remove_segments(&mut self, bases: &[Offset], offset: Offset) -> Result<(), StorageError> {
-        for base in bases {
-            self.changed = true;
+        let mut aside = Aside::new(self.fs, self.dir, offset);
+        if let Some(torn) = torn {
+            log::warn!(
+                "{}: {} bytes behind offset {offset} are no whole batch and are cut off",
+                torn.path.display(),
+                torn.size.saturating_sub(torn.position)
+            );
+            aside.add(&torn.file, torn.position, torn.size);
+        }
+        for base in rest {
             let path = self.dir.join(file_name(*base, LOG_SUFFIX));
             log::warn!("{} does not follow offset {offset} and is removed", path.display());
             if let Ok(file) = self.fs.open(&path, OpenMode::Read) {
-                self.keep_aside(&*file, 0, file.size().unwrap_or(0), *base);
+                aside.add(&file, 0, file.size().unwrap_or(0));
             }
-            for suffix in [".index", ".timeindex"] {
+        }
+        // A full disk is no reason not to start.
+        aside.finish().unwrap_or_else(|error| log::warn!("{error}"));
+        for base in rest.iter().rev() {
+            for suffix in [".index", ".timeindex", ".txnindex"] {
                 let _ = self.fs.remove_file(&self.dir.join(file_name(*base, suffix)));
             }
-            self.fs.remove_file(&path)?;
+            self.fs.remove_file(&self.dir.join(file_name(*base, LOG_SUFFIX)))?;
+            self.fs.sync_dir(self.dir)?;
         }
-        Ok(())
-    }
-
-    /// Keeps bytes that hold a whole batch, as far as there is room. Recovery does not depend on it.
-    fn keep_aside(&mut self, file: &dyn File, from: u64, to: u64, offset: Offset) {
-        let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len.min(TAIL_BYTES_MAX.saturating_sub(self.kept.len()))];
-        let read = read_full(file, &mut bytes, from).unwrap_or(0);
-        bytes.truncate(read);
-        if !holds_whole_batch(&bytes) {
-            return;
-        }
-        self.kept.extend(bytes);
-        let path = match &self.kept_name {
-            Some(path) => path.clone(),
-            None => self.name_kept(offset),
-        };
-        match replace_file(self.fs, &path, &self.kept) {
-            Ok(()) => log::warn!("{} keeps {read} bytes that were cut off", path.display()),
-            Err(error) => log::warn!("{error}"),
-        }
-    }
-
-    /// Names the file of this recovery, and removes that of an earlier one.
-    fn name_kept(&mut self, offset: Offset) -> PathBuf {
-        let earlier = self.fs.read_dir(self.dir).unwrap_or_default();
-        for entry in earlier.iter().filter(|entry| entry.name.ends_with(TAIL_SUFFIX)) {
-            let _ = self.fs.remove_file(&self.dir.join(&entry.name));
-        }
-        let path = self.dir.join(file_name(offset, TAIL_SUFFIX));
-        self.kept_name = Some(path.clone());
-        path
-    }
-}
-
-/// Whether a good batch begins anywhere in these bytes. Bytes made to look like many long batches are taken for one
-/// rather than all looked at.
-fn holds_whole_batch(bytes: &[u8]) -> bool {
-    const MAGIC_AT: usize = 16;
-    const PASSES_MAX: usize = 8;
-    let mut patience = bytes.len().saturating_mul(PASSES_MAX);
-    let mut begins = |at: usize| {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let Ok(header) = BatchHeader::read(rest) else { return false };
-        let Some(batch) = rest.get(..header.size_in_bytes()) else { return false };
-        let Some(left) = patience.checked_sub(batch.len()) else { return true };
-        patience = left;
-        header.base_offset >= 0 && verify_crc(batch).is_ok()
-    };
-    let candidates = bytes.iter().enumerate().filter(|(_, byte)| **byte == 2);
-    let mut starts = candidates.filter_map(|(at, _)| at.checked_sub(MAGIC_AT));
-    bytes.len() >= HEADER_SIZE && starts.any(&mut begins)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_made_to_look_like_many_long_batches_do_not_hold_up_the_start() {
-        // At every position a header whose batch takes half of the bytes that follow.
-        let len: usize = 4 << 20;
-        let mut bytes = vec![0; len];
-        for at in (0..len / 2).step_by(17) {
-            let length = u32::try_from(len / 2 - 12).unwrap();
-            bytes[at + 8..at + 12].copy_from_slice(&length.to_be_bytes());
-            bytes[at + 16] = 2;
-        }
-        assert!(holds_whole_batch(&bytes), "it is kept, for want of time");
-        assert!(!holds_whole_batch(&[2; 4096]));
+        let Some(Torn { path, file, position, .. }) = torn else { return Ok(()) };
+        file.set_len(*position).map_err(|error| StorageError::io("truncate", path, &error))?;
+        file.sync_data().map_err(|error| StorageError::io("sync", path, &error))
     }
 }

@@ -8,6 +8,13 @@ use crate::base::time::{WallMs, is_sane};
 use crate::storage::files::{Files, lock};
 
 impl Segment {
+    /// This process wrote to it.
+    pub(in crate::storage) fn written_at(&self, now: WallMs) {
+        let mut state = lock(&self.state);
+        state.written = state.written.max(Some(now));
+        state.is_own = true;
+    }
+
     /// When it was last written, as far as the clock then was right.
     pub(in crate::storage) fn written(&self, files: &Files) -> Option<WallMs> {
         let known = lock(&self.state).written;

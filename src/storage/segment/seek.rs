@@ -1,12 +1,24 @@
-//! Looking things up in a segment: where a batch begins, where the last one ends that fits, and whether bytes are good.
+//! Looking things up in a segment: where a batch is, where the last one ends that fits, which has a timestamp.
 
-use super::{Indexed, Largest, Segment};
+use super::{Anchor, Extent, Indexed, Largest, Segment, Step, Walk};
 use crate::base::ids::Offset;
 use crate::record::NO_TIMESTAMP;
+use crate::storage::damage::Damage;
 use crate::storage::files::{Files, lock};
 use crate::storage::index::{Found, IndexFile, OffsetEntry, TimeEntry};
 use crate::storage::job::ReadError;
-use crate::storage::scan::{HEADERS, Met, Scan, ScanError, WHOLE};
+use crate::storage::scan::Met;
+
+/// What is found at an offset.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) enum Place {
+    /// The batch that holds it, or the next one.
+    Batch(Met),
+    /// Nothing that could be served before [`Damage::next`].
+    Damage(Damage),
+    /// The segment ends before it.
+    End,
+}
 
 impl Segment {
     /// The largest timestamp of the batches that begin below `end`.
@@ -16,18 +28,23 @@ impl Segment {
         end: Offset,
     ) -> Result<Option<Largest>, ReadError> {
         let relative = end.saturating_sub(self.base);
-        let start = self.search_offsets(files, |entry| i64::from(entry.offset) < relative)?;
-        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
+        let (entry, mut walk) =
+            self.walk_by_index(files, |entry| i64::from(entry.offset) < relative)?;
         let mut found: Option<Largest> = None;
-        let mut first = true;
-        while let Some(met) = scan.next().map_err(|error| error.of_read(self.log.path()))? {
+        if let Some(entry) = entry {
+            // Both indexes have their entries for the same batches.
+            let known = self.search_times(files, |time| time.offset <= entry.offset)?;
+            found = known.map(|known| self.largest_of(&known));
+        }
+        while let Some(step) = walk.next()? {
+            let Step::Batch(met) = step else { continue };
             if met.header.base_offset >= end {
                 break;
             }
-            if std::mem::take(&mut first) && start > 0 {
-                found = self.largest_indexed(files, met.header.last_offset())?;
-            }
             let timestamp = met.header.max_timestamp;
+            if met.header.record_count == 0 {
+                continue;
+            }
             if found.is_none_or(|largest| timestamp > largest.timestamp) {
                 found = Some(Largest { timestamp, offset: met.header.last_offset() });
             }
@@ -35,26 +52,62 @@ impl Segment {
         Ok(found.filter(|largest| largest.timestamp > NO_TIMESTAMP))
     }
 
-    /// The last entry of the time index at or below an offset that has an entry in the offset index.
-    fn largest_indexed(&self, files: &Files, offset: Offset) -> Result<Option<Largest>, ReadError> {
-        let relative = offset.saturating_sub(self.base);
-        let entry = self.search_times(files, |entry| i64::from(entry.offset) <= relative)?;
-        Ok(entry.map(|entry| self.largest_of(&entry)))
+    /// A walk from the batch of the last index entry that matches, or from the start; and that entry.
+    fn walk_by_index<'a>(
+        &'a self,
+        files: &'a Files,
+        matches: impl Fn(&OffsetEntry) -> bool,
+    ) -> Result<(Option<OffsetEntry>, Walk<'a>), ReadError> {
+        let (entry, extent) = self.search_offsets(files, &matches)?;
+        let anchor = entry.map_or(Anchor::Start, Anchor::Entry);
+        if let Some(walk) = Walk::begin(self, files, extent, anchor)? {
+            return Ok((entry, walk));
+        }
+        self.doubt_indexes();
+        let (entry, extent) = self.search_offsets(files, &matches)?;
+        let anchor = entry.map_or(Anchor::Start, Anchor::Entry);
+        match Walk::begin(self, files, extent, anchor)? {
+            Some(walk) => Ok((entry, walk)),
+            None => Ok((None, self.walk_from_start(files)?)),
+        }
     }
 
-    /// Where to begin walking to find an offset: at or before the batch that holds it.
-    fn start_for(&self, files: &Files, offset: Offset) -> Result<u64, ReadError> {
-        let relative = offset.saturating_sub(self.base);
-        self.search_offsets(files, |entry| i64::from(entry.offset) <= relative)
+    /// A walk over all batches, in need of no index.
+    pub(in crate::storage) fn walk_from_start<'a>(
+        &'a self,
+        files: &'a Files,
+    ) -> Result<Walk<'a>, ReadError> {
+        let extent = lock(&self.state).extent;
+        Walk::begin(self, files, extent, Anchor::Start)?.ok_or(ReadError::Corrupt)
     }
 
-    /// The position in the last index entry that matches, or 0.
+    /// A walk from the batch that holds an offset on, or from one before it.
+    pub(in crate::storage) fn walk_near<'a>(
+        &'a self,
+        files: &'a Files,
+        offset: Offset,
+    ) -> Result<Walk<'a>, ReadError> {
+        let relative = offset.saturating_sub(self.base);
+        let near = |entry: &OffsetEntry| i64::from(entry.offset) <= relative;
+        Ok(self.walk_by_index(files, near)?.1)
+    }
+
+    /// The index files are not what they should be: they are made anew, from the log.
+    fn doubt_indexes(&self) {
+        log::warn!("{} or the one beside it is damaged; made anew", self.index_path().display());
+        lock(&self.state).indexed = Indexed::Doubted(0);
+    }
+
+    /// The last index entry that matches.
     fn search_offsets(
         &self,
         files: &Files,
         matches: impl Fn(&OffsetEntry) -> bool,
-    ) -> Result<u64, ReadError> {
-        let found = self.indexed(files)?.offsets.find(&matches);
+    ) -> Result<(Option<OffsetEntry>, Extent), ReadError> {
+        let (found, extent) = {
+            let state = self.indexed(files)?;
+            (state.offsets.find(&matches), state.extent)
+        };
         let entry = match found {
             Found::Entry(entry) => entry,
             Found::InFile(count) => {
@@ -65,118 +118,113 @@ impl Segment {
                 }
             }
         };
-        Ok(entry.map_or(0, |entry| u64::from(entry.position)))
+        Ok((entry.filter(|entry| u64::from(entry.position) < extent.size), extent))
     }
 
-    /// The first batch whose last offset is `offset` or higher.
-    pub(in crate::storage) fn locate(
+    /// What is found at an offset.
+    pub(in crate::storage) fn find(
         &self,
         files: &Files,
         offset: Offset,
-    ) -> Result<Option<Met>, ReadError> {
-        let start = self.start_for(files, offset)?;
-        match self.walk_to(files, start, offset) {
-            Err(ReadError::Corrupt) if start > 0 => {
-                // The index may be what is damaged.
-                lock(&self.state).indexed = Indexed::Doubted(0);
-                let start = self.start_for(files, offset)?;
-                self.walk_to(files, start, offset)
-            }
-            found => found,
-        }
-    }
-
-    fn walk_to(&self, files: &Files, start: u64, offset: Offset) -> Result<Option<Met>, ReadError> {
-        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
-        let of_read = |error: ScanError| error.of_read(self.log.path());
-        while let Some(met) = scan.next().map_err(of_read)? {
-            if met.position == start && start > 0 && met.header.base_offset > offset {
-                return Err(ReadError::Corrupt);
-            }
-            if met.header.last_offset() >= offset {
-                return Ok(Some(met));
+    ) -> Result<Place, ReadError> {
+        let mut walk = self.walk_near(files, offset)?;
+        while let Some(step) = walk.next()? {
+            match step {
+                Step::Batch(met) if met.header.last_offset() >= offset => {
+                    return Ok(Place::Batch(met));
+                }
+                Step::Damage(damage) if damage.next > offset => return Ok(Place::Damage(damage)),
+                Step::Batch(_) | Step::Damage(_) => {}
             }
         }
-        Ok(None)
+        Ok(Place::End)
     }
 
-    /// Where the last batch ends that lies wholly within `bytes_max` bytes of `from` and begins below `end`.
-    /// It is `from` itself if not even the first one does.
+    /// Where the last batch ends that lies wholly within `bytes_max` bytes of the beginning of `first`, begins below
+    /// `end`, and has no damage before it; and the offset there. At least `first` itself.
     pub(in crate::storage) fn whole_batches(
         &self,
         files: &Files,
-        from: u64,
+        first: &Met,
         bytes_max: u64,
         end: Offset,
-    ) -> Result<u64, ReadError> {
-        let limit = from.saturating_add(bytes_max);
+    ) -> Result<(u64, Offset), ReadError> {
+        let limit = first.position.saturating_add(bytes_max);
+        let mut walk = self.walk_within(files, first, limit, end)?;
+        let mut whole = (first.end(), first.header.next_offset());
+        while let Some(Step::Batch(met)) = walk.next()? {
+            if met.end() > limit || met.header.base_offset >= end {
+                break;
+            }
+            whole = whole.max((met.end(), met.header.next_offset()));
+        }
+        Ok(whole)
+    }
+
+    /// A walk that ends up at `limit` or at `end`: from near there, where all that lies before it is known to be good.
+    fn walk_within<'a>(
+        &'a self,
+        files: &'a Files,
+        first: &Met,
+        limit: u64,
+        end: Offset,
+    ) -> Result<Walk<'a>, ReadError> {
         let relative = end.saturating_sub(self.base);
         let near = |entry: &OffsetEntry| {
             u64::from(entry.position) <= limit && i64::from(entry.offset) < relative
         };
-        let start = self.search_offsets(files, near)?.max(from);
-        let mut scan = Scan::new(files.get(&self.log)?, start, self.size(), HEADERS);
-        let mut whole = start;
-        loop {
-            match scan.next() {
-                Ok(Some(met)) if met.end() <= limit && met.header.base_offset < end => {
-                    whole = met.end();
-                }
-                Ok(_) => return Ok(whole),
-                // What is good before the damage is given.
-                Err(ScanError::Bad) if whole > from => return Ok(whole),
-                Err(error) => return Err(error.of_read(self.log.path())),
-            }
-        }
-    }
-
-    /// Checks the batches of a range, unless this process wrote or checked them before. Gives where the good ones end;
-    /// it is an error if not even the first is good.
-    pub(in crate::storage) fn check(
-        &self,
-        files: &Files,
-        from: u64,
-        to: u64,
-    ) -> Result<u64, ReadError> {
-        let begin = {
-            let state = lock(&self.state);
-            let foreign = to.min(state.own_from);
-            if foreign <= from || foreign <= state.checked_to {
-                return Ok(to);
-            }
-            if from <= state.checked_to { state.checked_to } else { from }
+        let (entry, extent) = self.search_offsets(files, near)?;
+        let is_known = |entry: &OffsetEntry| {
+            let (from, to) = (first.end(), u64::from(entry.position));
+            let ledger = lock(&self.ledger);
+            from < to
+                && (from >= extent.own_from || ledger.are_good(from, to.min(extent.own_from)))
+                && !ledger.is_damaged(from, to)
         };
-        let mut scan = Scan::new(files.get(&self.log)?, begin, to, WHOLE);
-        let mut least = self.base;
-        loop {
-            match scan.next_good(least) {
-                Ok(Some(met)) => least = met.header.next_offset(),
-                Ok(None) => break,
-                Err(ScanError::Bad) if scan.position() > from => break,
-                Err(error) => return Err(error.of_read(self.log.path())),
+        if let Some(entry) = entry.filter(is_known) {
+            if let Some(walk) = Walk::begin(self, files, extent, Anchor::Entry(entry))? {
+                return Ok(walk);
             }
         }
-        let mut state = lock(&self.state);
-        if begin <= state.checked_to {
-            state.checked_to = state.checked_to.max(scan.position());
+        let offset = u32::try_from(first.header.last_offset().saturating_sub(self.base));
+        match (offset, u32::try_from(first.position)) {
+            (Ok(offset), Ok(position)) => {
+                let entry = OffsetEntry { offset, position };
+                let walk = Walk::begin(self, files, extent, Anchor::Entry(entry))?;
+                walk.ok_or(ReadError::Corrupt)
+            }
+            _ => Err(ReadError::Corrupt),
         }
-        Ok(scan.position())
     }
 
-    /// Where to begin walking to find the first record of this timestamp or later, in a segment that has one.
-    pub(in crate::storage) fn start_for_time(
+    /// A walk that meets the first record of this timestamp or later, in a segment that has one.
+    pub(in crate::storage) fn walk_to_time<'a>(
+        &'a self,
+        files: &'a Files,
+        timestamp: i64,
+    ) -> Result<Walk<'a>, ReadError> {
+        match self.search_times(files, |entry| entry.timestamp < timestamp)? {
+            Some(entry) => self.walk_near(files, self.base.saturating_add(i64::from(entry.offset))),
+            None => self.walk_from_start(files),
+        }
+    }
+
+    /// The last entry of the time index that matches, if the log has what it says; else the index is made anew.
+    fn search_times(
         &self,
         files: &Files,
-        timestamp: i64,
-    ) -> Result<u64, ReadError> {
-        match self.search_times(files, |entry| entry.timestamp < timestamp)? {
-            Some(entry) => self.start_for(files, self.base.saturating_add(i64::from(entry.offset))),
-            None => Ok(0),
+        matches: impl Fn(&TimeEntry) -> bool,
+    ) -> Result<Option<TimeEntry>, ReadError> {
+        let Some(entry) = self.time_entry(files, &matches)? else { return Ok(None) };
+        let (at, extent) = self.search_offsets(files, |at| at.offset <= entry.offset)?;
+        if self.holds(files, extent, at, &entry)? {
+            return Ok(Some(entry));
         }
+        self.doubt_indexes();
+        self.time_entry(files, &matches)
     }
 
-    /// The last entry of the time index that matches.
-    fn search_times(
+    fn time_entry(
         &self,
         files: &Files,
         matches: impl Fn(&TimeEntry) -> bool,

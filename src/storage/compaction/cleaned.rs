@@ -1,0 +1,102 @@
+//! Up to where logs are clean: Kafka's `cleaner-offset-checkpoint` in the data directory.
+//!
+//! Written after a round, which is rare. Without it a log is compacted again as a whole, which costs work and no more; so
+//! a file that cannot be written or read is no failure. What must not happen is that a log takes over the figure of an
+//! earlier one of the same name: its old records would hide from compaction, and a tombstone would go before them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::base::ids::Offset;
+use crate::storage::checkpoint::{CLEANED_OFFSETS, OffsetCheckpoint, PartitionOffset};
+use crate::storage::files::lock;
+use crate::storage::fs::{Fs, read_file, replace_file};
+use crate::storage::job::StorageError;
+
+/// Most bytes of the file.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// The offsets below which logs are clean, by topic and partition.
+#[derive(Debug)]
+pub(in crate::storage) struct Cleaned {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    offsets: Mutex<BTreeMap<(String, i32), Offset>>,
+}
+
+impl Cleaned {
+    /// As the file has them.
+    pub(in crate::storage) fn load(fs: Arc<dyn Fs>, data_dir: &Path) -> Cleaned {
+        let path = data_dir.join(CLEANED_OFFSETS);
+        let offsets = match read(&*fs, &path) {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                log::warn!("{error}; compaction begins anew");
+                BTreeMap::new()
+            }
+        };
+        Cleaned { fs, path, offsets: Mutex::new(offsets) }
+    }
+
+    /// The offset below which a log that ends at `end` is clean.
+    ///
+    /// # Errors
+    /// If the log has lost its end and the file cannot be corrected.
+    pub(in crate::storage) fn of(
+        &self,
+        topic: &str,
+        partition: i32,
+        end: Offset,
+    ) -> Result<Offset, StorageError> {
+        let known = lock(&self.offsets).get(&(topic.to_owned(), partition)).copied();
+        match known {
+            Some(offset) if offset > end => self.forget(topic, partition).map(|()| 0),
+            known => Ok(known.unwrap_or(0)),
+        }
+    }
+
+    /// A round is over.
+    pub(in crate::storage) fn note(&self, topic: &str, partition: i32, offset: Offset) {
+        let mut offsets = lock(&self.offsets);
+        offsets.insert((topic.to_owned(), partition), offset);
+        if let Err(error) = self.write(&offsets) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// A log is new, or has lost what was clean. The file does not speak of it any more when this returns; the directory
+    /// is for the caller to sync.
+    ///
+    /// # Errors
+    /// What the disk refused.
+    pub(in crate::storage) fn forget(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(), StorageError> {
+        let mut offsets = lock(&self.offsets);
+        match offsets.remove(&(topic.to_owned(), partition)) {
+            Some(_) => self.write(&offsets),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&self, offsets: &BTreeMap<(String, i32), Offset>) -> Result<(), StorageError> {
+        let entry = |((topic, partition), offset): (&(String, i32), &Offset)| PartitionOffset {
+            topic: topic.clone(),
+            partition: *partition,
+            offset: *offset,
+        };
+        let checkpoint = OffsetCheckpoint { entries: offsets.iter().map(entry).collect() };
+        replace_file(&*self.fs, &self.path, &checkpoint.encode())
+    }
+}
+
+fn read(fs: &dyn Fs, path: &Path) -> Result<BTreeMap<(String, i32), Offset>, StorageError> {
+    let Some(bytes) = read_file(fs, path, FILE_BYTES_MAX)? else { return Ok(BTreeMap::new()) };
+    let checkpoint = OffsetCheckpoint::decode(&bytes)
+        .map_err(|error| StorageError::content("read", path, error.to_string()))?;
+    let entries = checkpoint.entries.into_iter();
+    Ok(entries.map(|entry| ((entry.topic, entry.partition), entry.offset)).collect())
+}

@@ -1,0 +1,194 @@
+//! The durable marks of one writer as its syncer keeps them: which slot is whose, what is to be written, and when.
+//!
+//! A mark may be behind the data, so most of them wait for each other: a commit a second costs no second sync a second.
+//! A file that could not be written is written anew, under its name, as soon as the disk lets us.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::files::Files;
+use super::fs::{File, Fs, OpenMode, replace_file, write_full};
+use super::job::StorageError;
+use super::marks::{Mark, MarksFile, slot_position};
+use crate::base::ids::PartitionId;
+use crate::base::time::Mono;
+
+/// How long marks may be behind when an unclean start would have little to read for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long they may be behind when it would have much to read.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+/// So many bytes above the marks are much.
+const MUCH_BYTES: u64 = 4 << 20;
+/// The longest time between two tries to write a file anew.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// A partition's place in the file, and the mark that it should have there.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    place: usize,
+    mark: Mark,
+    dirty: bool,
+}
+
+/// The file of one writer.
+#[derive(Debug)]
+pub(super) struct Marks {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    writer: u32,
+    /// `None`: the last write failed; nothing more is written through that descriptor.
+    file: Option<Arc<dyn File>>,
+    slots: BTreeMap<PartitionId, Slot>,
+    free: Vec<usize>,
+    next_place: usize,
+    round: u64,
+    dirty: usize,
+    /// Since when a mark is behind.
+    since: Option<Mono>,
+    /// Bytes above the marks in the file.
+    behind_bytes: u64,
+    /// How long to wait before the next try, while there is no file.
+    retry: Duration,
+}
+
+impl Marks {
+    /// The file as it was just written from `content`.
+    pub(super) fn new(
+        files: &Files,
+        path: PathBuf,
+        content: MarksFile,
+    ) -> Result<Marks, StorageError> {
+        let file = Some(files.fs.open(&path, OpenMode::Write)?);
+        let mut marks = Marks {
+            fs: Arc::clone(&files.fs),
+            path,
+            writer: content.writer,
+            file,
+            slots: BTreeMap::new(),
+            free: Vec::new(),
+            next_place: 0,
+            round: 0,
+            dirty: 0,
+            since: None,
+            behind_bytes: 0,
+            retry: IMPATIENCE,
+        };
+        marks.settle(content.marks);
+        Ok(marks)
+    }
+
+    /// The file holds just these marks.
+    fn settle(&mut self, marks: BTreeMap<PartitionId, Mark>) {
+        let slot = |(place, (id, mark))| (id, Slot { place, mark, dirty: false });
+        self.next_place = marks.len();
+        self.slots = marks.into_iter().enumerate().map(slot).collect();
+        self.free = Vec::new();
+        // Rounds 0 and 1 are in a new file.
+        self.round = 2;
+        self.dirty = 0;
+        self.since = None;
+        self.behind_bytes = 0;
+        self.retry = IMPATIENCE;
+    }
+
+    /// Takes note of a mark, to be written when it is time.
+    pub(super) fn note(&mut self, mark: Mark, now: Mono) {
+        let known = self.slots.get(&mark.partition);
+        let marked = known.map_or(0, |slot| {
+            if slot.mark.segment_base == mark.segment_base { slot.mark.segment_bytes } else { 0 }
+        });
+        let grown = mark.segment_bytes.saturating_sub(marked);
+        self.behind_bytes = self.behind_bytes.saturating_add(grown);
+        self.since.get_or_insert(now);
+        let (place, was_dirty) = match known {
+            Some(slot) => (slot.place, slot.dirty),
+            None => (self.free_place(), false),
+        };
+        self.dirty += usize::from(!was_dirty);
+        self.slots.insert(mark.partition, Slot { place, mark, dirty: true });
+    }
+
+    /// Takes note of a log that begins later. What is known of its end already may be more than this mark says of it.
+    pub(super) fn note_start(&mut self, mark: Mark, now: Mono) {
+        let known = self.slots.get(&mark.partition).map(|slot| slot.mark);
+        let further = known.filter(|known| known.end > mark.end);
+        self.note(further.map_or(mark, |known| Mark { log_start: mark.log_start, ..known }), now);
+    }
+
+    fn free_place(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.next_place += 1;
+            self.next_place - 1
+        })
+    }
+
+    /// Forgets a partition.
+    pub(super) fn forget(&mut self, partition: PartitionId) {
+        let Some(slot) = self.slots.remove(&partition) else { return };
+        self.free.push(slot.place);
+        self.dirty -= usize::from(slot.dirty);
+        if self.dirty == 0 {
+            self.since = None;
+        }
+    }
+
+    /// When the file wants to be written. `None`: it says all there is to say.
+    pub(super) fn due(&self) -> Option<Mono> {
+        let wait = match &self.file {
+            None => self.retry,
+            Some(_) if self.behind_bytes >= MUCH_BYTES => IMPATIENCE,
+            Some(_) => PATIENCE,
+        };
+        self.since.map(|since| since + wait)
+    }
+
+    /// Writes and syncs what is behind. A failure is told once; the marks stay behind until a later try succeeds.
+    pub(super) fn write(&mut self, now: Mono) -> Result<(), StorageError> {
+        if self.dirty == 0 {
+            return Ok(());
+        }
+        let written = match self.file.clone() {
+            Some(file) => self.write_round(&*file).inspect_err(|error| {
+                log::error!("{error}; until this file is written, a start has more to read");
+            }),
+            None => self.write_anew().inspect(|()| {
+                log::info!("{} is up to date again", self.path.display());
+            }),
+        };
+        if written.is_err() {
+            if self.file.take().is_none() {
+                self.retry = (self.retry * 2).min(RETRY_MAX);
+            }
+            self.since = Some(now);
+        }
+        written
+    }
+
+    fn write_round(&mut self, file: &dyn File) -> Result<(), StorageError> {
+        let round = self.round;
+        for slot in self.slots.values().filter(|slot| slot.dirty) {
+            let mark = Mark { round, ..slot.mark };
+            write_full(file, &mark.encode(), slot_position(slot.place, round))
+                .map_err(|error| StorageError::io("write", &self.path, &error))?;
+        }
+        file.sync_data().map_err(|error| StorageError::io("sync", &self.path, &error))?;
+        self.round += 1;
+        self.slots.values_mut().for_each(|slot| slot.dirty = false);
+        self.dirty = 0;
+        self.since = None;
+        self.behind_bytes = 0;
+        Ok(())
+    }
+
+    fn write_anew(&mut self) -> Result<(), StorageError> {
+        let marks = self.slots.iter().map(|(id, slot)| (*id, slot.mark)).collect();
+        let content = MarksFile { writer: self.writer, marks, damaged: Vec::new() };
+        replace_file(&*self.fs, &self.path, &content.encode())?;
+        self.fs.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+        self.file = Some(self.fs.open(&self.path, OpenMode::Write)?);
+        self.settle(content.marks);
+        Ok(())
+    }
+}

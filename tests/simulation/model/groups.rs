@@ -1,0 +1,92 @@
+//! What is known of a group's generations.
+
+use std::collections::BTreeMap;
+
+use chronik::base::time::Mono;
+
+/// A group of members with heartbeats.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// The newest generation that was recorded: its members have their shares.
+    durable: i32,
+    /// The newest generation that anybody heard of in this run.
+    newest: i32,
+    /// Members of the durable generation, and when the broker last heard of each.
+    members: BTreeMap<String, Mono>,
+    last_heard: Mono,
+}
+
+/// After so long without a word a group may be forgotten.
+const FORGOTTEN_MS: i64 = 300_000;
+/// How long a member may be silent.
+pub(crate) const SESSION_MS: i32 = 10_000;
+
+impl Group {
+    fn heard(&mut self, now: Mono) {
+        if now > self.last_heard.plus_ms(FORGOTTEN_MS) {
+            *self = Group::default();
+        }
+        self.last_heard = now;
+    }
+
+    /// A member is told its generation.
+    pub(crate) fn joined(&mut self, generation: i32, now: Mono) -> Result<(), String> {
+        self.heard(now);
+        if generation < self.newest {
+            let newest = self.newest;
+            return Err(format!("generation {generation} after {newest}: the group went back"));
+        }
+        if generation > self.newest {
+            self.members.clear();
+        }
+        self.newest = generation;
+        Ok(())
+    }
+
+    /// A member has its share: the generation is recorded.
+    pub(crate) fn shared(&mut self, generation: i32, member: &str, now: Mono) {
+        if generation >= self.durable && generation == self.newest {
+            self.durable = generation;
+            self.members.insert(member.to_owned(), now);
+        }
+    }
+
+    /// The newest generation that anybody heard of.
+    pub(crate) fn newest(&self) -> i32 {
+        self.newest
+    }
+
+    /// A commit of a generation was taken; `newest` is what was known when it was sent.
+    pub(crate) fn committed(&self, generation: i32, newest: i32) -> Result<(), String> {
+        if generation < newest {
+            return Err(format!("a commit of generation {generation} was taken after {newest}"));
+        }
+        Ok(())
+    }
+
+    /// A member's heartbeat was answered.
+    pub(crate) fn beat(&mut self, member: &str, known: bool, now: Mono) -> Result<(), String> {
+        self.heard(now);
+        let Some(heard) = self.members.get_mut(member) else { return Ok(()) };
+        let expected = now < heard.plus_ms(i64::from(SESSION_MS));
+        if known {
+            *heard = now;
+            return Ok(());
+        }
+        self.members.remove(member);
+        if expected { Err(format!("member {member} was forgotten")) } else { Ok(()) }
+    }
+
+    /// A member has left, or may have.
+    pub(crate) fn left(&mut self, member: &str) {
+        self.members.remove(member);
+    }
+
+    /// The process ended, and runs again since `now`.
+    pub(crate) fn restarted(&mut self, now: Mono) {
+        self.newest = self.durable;
+        // Whoever had not run out of time before has all of it again.
+        self.members.retain(|_, heard| now < heard.plus_ms(i64::from(SESSION_MS)));
+        self.members.values_mut().for_each(|heard| *heard = now);
+    }
+}

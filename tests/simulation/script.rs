@@ -1,0 +1,99 @@
+//! A script: what happens in one run of the simulation, made from its seed up front.
+//!
+//! An action carries a word of random bits that decides its details when its turn comes. So any part of a script can
+//! be left out, and what is left still makes sense.
+
+use chronik::broker::random::Random;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A client does its next step.
+    Client(usize, u64),
+    /// A client's connection breaks.
+    Disconnect(usize),
+    /// Somebody in storage goes on, or the broker hears of outcomes.
+    Work(u64),
+    /// Time passes.
+    Advance(u64),
+    /// The wall clock is set.
+    SetClock(u64),
+    /// The process ends: killed, or the power is cut.
+    Crash(u64),
+    /// The process ends some operations later.
+    CrashSoon(u64),
+    /// The disk will fail.
+    Fault(u64),
+    /// The disk has little room, or enough again.
+    Room(u64),
+    /// A clean stop, and a start.
+    Restart(u64),
+    /// Everything is done that can be done.
+    Settle,
+}
+
+/// Clients in every run.
+pub(crate) const CLIENTS: usize = 7;
+
+/// The script of a seed.
+pub(crate) fn script(seed: u64, length: usize) -> Vec<Action> {
+    let mut random = Random::new(seed ^ 0x5eed);
+    let moods = Moods::of(random.next_u64());
+    (0..length).map(|_| moods.action(&mut random)).collect()
+}
+
+/// What a script leans to, so that scripts differ in more than order.
+struct Moods {
+    crashes: u64,
+    faults: u64,
+    clocks: u64,
+    disconnects: u64,
+    restarts: u64,
+}
+
+impl Moods {
+    fn of(word: u64) -> Moods {
+        let pick = |shift: u32, values: [u64; 4]| values[(word >> shift) as usize % 4];
+        Moods {
+            crashes: pick(0, [5, 20, 40, 80]),
+            faults: pick(2, [0, 0, 10, 30]),
+            clocks: pick(4, [0, 0, 5, 20]),
+            disconnects: pick(6, [0, 5, 20, 40]),
+            restarts: pick(8, [0, 5, 10, 20]),
+        }
+    }
+
+    fn action(&self, random: &mut Random) -> Action {
+        let (choice, word) = (random.next_u64() % 1000, random.next_u64());
+        let client = (word % CLIENTS as u64) as usize;
+        let mut rest = choice;
+        let mut is = |weight: u64| {
+            let hit = rest < weight;
+            rest = rest.saturating_sub(if hit { 0 } else { weight });
+            hit
+        };
+        if is(self.crashes / 2) {
+            Action::Crash(word)
+        } else if is(self.crashes / 2) {
+            Action::CrashSoon(word)
+        } else if is(self.faults) {
+            Action::Fault(word)
+        } else if is(self.faults / 2) {
+            Action::Room(word)
+        } else if is(self.clocks) {
+            Action::SetClock(word)
+        } else if is(self.disconnects) {
+            Action::Disconnect(client)
+        } else if is(self.restarts) {
+            Action::Restart(word)
+        } else if is(60) {
+            Action::Advance(word)
+        } else if is(10) {
+            Action::Settle
+        } else if choice % 5 < 2 {
+            Action::Client(client, word >> 8)
+        } else {
+            Action::Work(word)
+        }
+    }
+}

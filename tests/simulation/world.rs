@@ -1,0 +1,623 @@
+//! The world: the broker, its disk, its clients and both clocks. It lets one of them go on at a time and tells the
+//! model what was answered.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use chronik::base::ids::ConnId;
+use chronik::base::time::{Mono, Now};
+use chronik::broker::event::{Client as Peer, Effect, Event, RequestId};
+use chronik::broker::random::Random;
+use chronik::storage::job::Outcome;
+use chronik::storage::stepped::Worker;
+use chronik::testing::fs::{At, Fault, Image, Kind, SimFs};
+use chronik::wire::api::{Request, Response};
+
+use crate::clients::{Admin, Client, Desk, Member, Producer, Reader, Reply};
+use crate::model::Model;
+use crate::node::{Node, pick};
+use crate::script::{Action, CLIENTS};
+
+/// Wall time at the beginning, in 2027.
+const TODAY: i64 = 1_800_000_000_000;
+const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+
+/// A client and its connection.
+pub(crate) struct Link {
+    pub(crate) client: Box<dyn Client>,
+    /// How many connections it had.
+    generation: u64,
+    is_open: bool,
+    next: u64,
+    /// Requests that were not answered to the client yet, in order.
+    asked: VecDeque<u64>,
+    /// Answers that wait for those before them.
+    early: BTreeMap<u64, Reply>,
+    /// Answers that the client has not heard.
+    inbox: VecDeque<(u64, Reply)>,
+}
+
+pub(crate) struct World {
+    pub(crate) model: Model,
+    pub(crate) now: Now,
+    pub(crate) disk: Arc<SimFs>,
+    pub(crate) random: Random,
+    pub(crate) node: Option<Node>,
+    pub(crate) links: Vec<Link>,
+    /// What becomes of the disk when the process dies as planned.
+    planned: Option<u64>,
+    /// Whether the disk was made to fail in this run.
+    pub(crate) is_faulty: bool,
+    leader_epoch: i32,
+    /// Whether the last stop was a clean one; `None`: not known.
+    was_clean: Option<bool>,
+    /// Sums up everything that happened.
+    pub(crate) trace: u64,
+    pub(crate) starts: u64,
+    pub(crate) log: Option<Vec<String>>,
+    /// How many of the disk's operations stand in it.
+    history_told: usize,
+    /// The answer to a question of the world's own.
+    pub(crate) own_answer: Option<Response>,
+    pub(crate) own_next: u64,
+}
+
+/// The world's own connection.
+pub(crate) const OWN: ConnId = ConnId { slot: CLIENTS, generation: 0 };
+
+pub(crate) type Done = Result<(), String>;
+
+impl World {
+    /// A world with an empty disk and nobody running.
+    pub(crate) fn new(seed: u64) -> World {
+        let producer = |me, idempotent| Box::new(Producer::new(me, idempotent)) as Box<dyn Client>;
+        let clients: [Box<dyn Client>; CLIENTS] = [
+            Box::new(Admin::default()),
+            producer(1, true),
+            producer(2, false),
+            Box::new(Reader::new("first")),
+            Box::new(Reader::new("second")),
+            Box::new(Member::new()),
+            Box::new(Member::new()),
+        ];
+        let mut random = Random::new(seed);
+        let begins_in_1970 = random.next_u64() % 8 == 0;
+        let wall = if begins_in_1970 { 60_000 } else { TODAY };
+        World {
+            model: Model::default(),
+            now: Now { mono: Mono(1_000_000), wall },
+            disk: SimFs::new(),
+            random,
+            node: None,
+            links: clients.into_iter().map(Link::new).collect(),
+            planned: None,
+            is_faulty: false,
+            leader_epoch: -1,
+            was_clean: Some(true),
+            trace: 0xcbf2_9ce4_8422_2325,
+            starts: 0,
+            log: None,
+            history_told: 0,
+            own_answer: None,
+            own_next: 0,
+        }
+    }
+
+    /// Plays a script to its end, and then sees to it that everything comes to rest.
+    pub(crate) fn play(&mut self, script: &[Action]) -> Done {
+        self.start(0)?;
+        for action in script {
+            self.say(|| format!("{action:?}"));
+            self.act(*action)?;
+            self.mix(self.disk.operations());
+        }
+        self.finish()
+    }
+
+    fn act(&mut self, action: Action) -> Done {
+        match action {
+            Action::Client(who, word) => self.client(who, word)?,
+            Action::Disconnect(who) => self.disconnect(who)?,
+            Action::Work(word) => self.work(word)?,
+            Action::Advance(word) => self.advance(word)?,
+            Action::SetClock(word) => self.set_clock(word)?,
+            Action::Crash(word) => self.crash(word)?,
+            Action::CrashSoon(word) => {
+                self.disk.crash_at(self.disk.operations() + word % 24);
+                self.planned = Some(word >> 8);
+            }
+            Action::Fault(word) => self.fault(word),
+            Action::Room(word) => self.room(word),
+            Action::Restart(word) => self.restart(word)?,
+            Action::Settle => self.settle()?,
+        }
+        self.die_as_planned()
+    }
+
+    /// Notes something for a trace that people read.
+    pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            let history = self.disk.history();
+            let new = history.iter().skip(self.history_told);
+            log.extend(new.map(|operation| format!("    {operation}")));
+            self.history_told = history.len();
+            log.push(what());
+        }
+    }
+
+    fn mix(&mut self, value: u64) {
+        self.trace = (self.trace ^ value).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
+    }
+
+    // Clients.
+
+    fn desk(&mut self, who: usize, word: u64) -> (&mut Box<dyn Client>, Desk<'_>) {
+        let link = &mut self.links[who];
+        let desk = Desk {
+            model: &mut self.model,
+            now: self.now,
+            random: Random::new(word),
+            next: link.next,
+            outgoing: Vec::new(),
+        };
+        (&mut link.client, desk)
+    }
+
+    /// A client hears what waits for it, and does its next step.
+    pub(crate) fn client(&mut self, who: usize, word: u64) -> Done {
+        if self.node.is_none() {
+            return Ok(());
+        }
+        self.links[who].open();
+        if word % 4 > 0 {
+            self.hear(who)?;
+        }
+        let (client, mut desk) = self.desk(who, word >> 4);
+        client.step(&mut desk).map_err(|error| format!("client {who}: {error}"))?;
+        let outgoing = desk.outgoing;
+        for request in outgoing {
+            self.ask(who, request)?;
+        }
+        // Sometimes more comes before the turn ends.
+        if word & 4 > 0 { Ok(()) } else { self.end_turn() }
+    }
+
+    fn hear(&mut self, who: usize) -> Done {
+        while let Some((number, reply)) = self.links[who].inbox.pop_front() {
+            let word = self.random.next_u64();
+            let (client, mut desk) = self.desk(who, word);
+            client.heard(&mut desk, number, &reply).map_err(|e| format!("client {who}: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, who: usize, request: Request) -> Done {
+        let link = &mut self.links[who];
+        let conn = ConnId { slot: who, generation: link.generation };
+        let id = RequestId { conn, sequence: link.next };
+        link.asked.push_back(link.next);
+        link.next += 1;
+        self.say(|| format!("  {who} asks {:?} {}", request.api(), id.sequence));
+        self.handle(Event::Request { id, client: peer(), request })
+    }
+
+    pub(crate) fn disconnect(&mut self, who: usize) -> Done {
+        if !self.links[who].is_open || self.node.is_none() {
+            return Ok(());
+        }
+        let conn = ConnId { slot: who, generation: self.links[who].generation };
+        self.links[who].close(&mut self.model);
+        self.handle(Event::Disconnected(conn))?;
+        self.end_turn()
+    }
+
+    // The broker.
+
+    pub(crate) fn handle(&mut self, event: Event) -> Done {
+        let now = self.now;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        node.broker.handle(event, now, &mut node.effects);
+        node.broker.check_invariants().map_err(|error| format!("broken: {error}"))
+    }
+
+    /// What the server does at the end of a turn.
+    pub(crate) fn end_turn(&mut self) -> Done {
+        loop {
+            let now = self.now;
+            let Some(node) = &mut self.node else { return Ok(()) };
+            node.broker.end_turn(now, &mut node.effects);
+            let effects = std::mem::take(&mut node.effects);
+            if effects.is_empty() {
+                return Ok(());
+            }
+            let run = self.starts;
+            for effect in effects {
+                self.carry_out(effect)?;
+                if self.starts > run {
+                    // Another process runs by now.
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Done {
+        match effect {
+            Effect::Job(job) => {
+                if let Some(node) = &mut self.node {
+                    node.storage.submit(job);
+                }
+                Ok(())
+            }
+            Effect::Reply { to, response } => self.answered(to, Reply::Response(response)),
+            Effect::Silence { to, failed } => {
+                self.answered(to, Reply::Silence)?;
+                if failed { self.disconnect_conn(to.conn) } else { Ok(()) }
+            }
+            Effect::Fatal { reason } if self.is_faulty => {
+                self.say(|| format!("  fatal: {reason}"));
+                let disk = self.disk.killed();
+                self.end(true);
+                self.begin(disk, 0)
+            }
+            Effect::Fatal { reason } => Err(format!("fatal without a fault: {reason}")),
+        }
+    }
+
+    fn disconnect_conn(&mut self, conn: ConnId) -> Done {
+        match self.links.get(conn.slot) {
+            Some(link) if link.is_open && link.generation == conn.generation => {
+                self.disconnect(conn.slot)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, to: RequestId, reply: Reply) -> Done {
+        if to.conn == OWN {
+            if let Reply::Response(response) = reply {
+                self.own_answer = Some(*response);
+            }
+            return Ok(());
+        }
+        let who = to.conn.slot;
+        let link = &mut self.links[who];
+        if !link.is_open || link.generation != to.conn.generation {
+            return Ok(());
+        }
+        let known = link.asked.contains(&to.sequence) && !link.early.contains_key(&to.sequence);
+        if !known {
+            return Err(format!("request {to:?} is answered twice"));
+        }
+        link.early.insert(to.sequence, reply);
+        self.mix(to.sequence);
+        while let Some(reply) = self.links[who].next_in_order() {
+            self.promised(who, reply)?;
+        }
+        Ok(())
+    }
+
+    fn promised(&mut self, who: usize, (number, reply): (u64, Reply)) -> Done {
+        if self.log.is_some() {
+            let text = format!("{reply:?}");
+            let text: String = text.chars().take(300).collect();
+            self.say(|| format!("  {who} gets {number}: {text}"));
+        }
+        let (client, mut desk) = self.desk(who, 0);
+        let checked = client.promised(&mut desk, number, &reply);
+        checked.map_err(|error| format!("client {who}: {error}"))?;
+        self.links[who].inbox.push_back((number, reply));
+        Ok(())
+    }
+
+    // Storage and time.
+
+    /// A worker goes on, or the broker hears of outcomes.
+    fn work(&mut self, word: u64) -> Done {
+        self.end_turn()?;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let runnable = node.storage.runnable();
+        let choices = runnable.len() + usize::from(!node.outcomes.is_empty());
+        if choices == 0 {
+            return Ok(());
+        }
+        match runnable.get(word as usize % choices) {
+            Some(worker) => self.step(*worker),
+            None => self.tell(if word & 0x100 > 0 { 1 } else { usize::MAX }),
+        }
+    }
+
+    pub(crate) fn step(&mut self, worker: Worker) -> Done {
+        let now = self.now;
+        self.say(|| format!("  {worker:?}"));
+        if let Some(node) = &mut self.node {
+            node.step(worker, now);
+        }
+        self.die_as_planned()
+    }
+
+    /// The broker hears of this many outcomes.
+    pub(crate) fn tell(&mut self, most: usize) -> Done {
+        for _ in 0..most {
+            let outcome = self.node.as_mut().and_then(|node| node.outcomes.pop_front());
+            let Some(outcome) = outcome else { break };
+            self.handle(Event::Outcome(outcome))?;
+        }
+        self.end_turn()
+    }
+
+    fn advance(&mut self, word: u64) -> Done {
+        let next = self.node.as_ref().and_then(Node::next_deadline);
+        let to_next = next.map(|at| at.since(self.now.mono).as_micros() as u64);
+        let micros = match (word % 8, to_next) {
+            (0..=3, Some(micros)) if micros < 600_000_000 => micros,
+            (4, _) => 20_000_000,
+            (5, _) => 1_000_000,
+            _ => (word >> 8) % 300_000,
+        };
+        self.pass(micros)
+    }
+
+    pub(crate) fn pass(&mut self, micros: u64) -> Done {
+        self.end_turn()?;
+        self.now.mono = Mono(self.now.mono.0 + micros);
+        self.now.wall += micros.div_ceil(1000) as i64;
+        let now = self.now;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        node.storage.tick(now.mono);
+        node.take_outcomes();
+        self.die_as_planned()?;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        node.broker.tick(now, &mut node.effects);
+        node.broker.check_invariants().map_err(|error| format!("broken: {error}"))?;
+        self.end_turn()
+    }
+
+    fn set_clock(&mut self, word: u64) -> Done {
+        self.end_turn()?;
+        let passed = self.now.mono.0 as i64 / 1000;
+        let before = self.now.wall;
+        self.now.wall = match word % 4 {
+            0 => passed,
+            1 => TODAY + passed,
+            2 => self.now.wall + 10 * YEAR_MS,
+            _ => (self.now.wall - 10 * YEAR_MS).max(0),
+        };
+        self.model.commits.may_expire |= before >= TODAY && self.now.wall > before + YEAR_MS;
+        let now = self.now;
+        if let Some(node) = &mut self.node {
+            node.broker.clock_was_set(now);
+        }
+        self.end_turn()
+    }
+
+    /// Everybody goes on until nobody can.
+    pub(crate) fn settle(&mut self) -> Done {
+        for _ in 0..100_000 {
+            self.end_turn()?;
+            let Some(node) = &mut self.node else { return Ok(()) };
+            let runnable = node.storage.runnable();
+            if let Some(worker) = pick(&runnable, &mut self.random) {
+                self.step(worker)?;
+            } else if !node.outcomes.is_empty() {
+                self.tell(usize::MAX)?;
+            } else {
+                return Ok(());
+            }
+        }
+        Err("it does not come to rest".into())
+    }
+
+    // The disk.
+
+    fn fault(&mut self, word: u64) {
+        let kinds = [
+            Kind::Eio,
+            Kind::Enospc,
+            Kind::Short((word >> 40) as usize % 100),
+            Kind::SyncFails,
+            Kind::Emfile,
+            Kind::SyncFails,
+        ];
+        let kind = kinds[(word >> 8) as usize % kinds.len()];
+        let at = At::Operation(self.disk.operations() + (word >> 16) % 16);
+        let times = [1, 1, 2, 8][(word >> 32) as usize % 4];
+        self.is_faulty = true;
+        self.disk.fail(Fault { at, kind, times });
+    }
+
+    fn room(&mut self, word: u64) {
+        if word % 3 == 0 {
+            self.disk.set_capacity(None);
+            return;
+        }
+        self.is_faulty = true;
+        let used: u64 = self.disk.files().iter().map(|(_, bytes)| bytes).sum();
+        self.disk.set_capacity(Some(used + (word >> 8) % 4000));
+    }
+
+    // The process.
+
+    /// Ends the process: what was answered so far stands.
+    fn end(&mut self, power_cut: bool) {
+        self.node = None;
+        self.model.ended(power_cut || self.is_faulty);
+        for link in &mut self.links {
+            link.close(&mut self.model);
+        }
+        self.planned = None;
+    }
+
+    pub(crate) fn crash(&mut self, word: u64) -> Done {
+        if self.node.is_none() {
+            return Ok(());
+        }
+        let disk = self.after(word);
+        self.end(word % 5 > 0);
+        self.begin(disk, word >> 8)
+    }
+
+    /// The disk as the end of the process leaves it: killed, or one of four kinds of power cut.
+    fn after(&self, word: u64) -> Arc<SimFs> {
+        let seed = word >> 16;
+        match word % 5 {
+            0 => self.disk.killed(),
+            1 => self.disk.image(Image::Nothing),
+            2 => self.disk.image(Image::Everything),
+            3 => self.disk.image(Image::Prefix(seed)),
+            _ => self.disk.image(Image::Random(seed)),
+        }
+    }
+
+    /// The process has died in the middle of something.
+    fn die_as_planned(&mut self) -> Done {
+        if !self.disk.is_crashed() || self.node.is_none() {
+            return Ok(());
+        }
+        let word = self.planned.take().unwrap_or_default();
+        if word & 0x1000 > 0 {
+            // What the disk did before, the broker may have heard of and told.
+            if let Some(node) = &mut self.node {
+                node.take_outcomes();
+                let failed = node.outcomes.iter().position(is_failure);
+                node.outcomes.truncate(failed.unwrap_or(usize::MAX));
+            }
+            self.tell(usize::MAX)?;
+        }
+        self.say(|| "  died".to_owned());
+        self.crash(word)
+    }
+
+    pub(crate) fn restart(&mut self, word: u64) -> Done {
+        self.end_turn()?;
+        let Some(node) = self.node.take() else { return Ok(()) };
+        match node.storage.shutdown(self.now.wall) {
+            Ok(()) => {
+                self.model.synced();
+                self.was_clean = Some(true);
+                let disk = self.after([1, word][word as usize % 2]);
+                self.end(false);
+                self.begin(disk, word >> 8)
+            }
+            Err(_) if self.is_faulty || self.disk.is_crashed() => {
+                let disk = self.after(word);
+                self.end(true);
+                self.begin(disk, word >> 8)
+            }
+            Err(error) => Err(format!("the stop is not a clean one: {error}")),
+        }
+    }
+
+    /// Starts the process, which may die in the middle of that several times.
+    fn begin(&mut self, disk: Arc<SimFs>, word: u64) -> Done {
+        self.disk = disk;
+        let deaths = [0, 0, 0, 1, 1, 2][word as usize % 6];
+        for death in 0..deaths {
+            let word = Random::new(word + death).next_u64();
+            self.disk.crash_at(self.disk.operations() + word % 60);
+            self.planned = Some(word >> 24);
+            let run = self.starts;
+            let started = self.start(word >> 8);
+            if started.is_ok() || self.starts > run + 1 || !self.disk.is_crashed() {
+                return started;
+            }
+            self.say(|| "  died in the start".to_owned());
+            self.disk = self.after(word >> 16);
+            self.end((word >> 16) % 5 > 0);
+            self.was_clean = None;
+        }
+        self.start(word)
+    }
+
+    fn start(&mut self, word: u64) -> Done {
+        self.starts += 1;
+        self.say(|| "  starts".to_owned());
+        if self.log.is_some() {
+            self.disk.keep_history();
+            self.history_told = 0;
+        }
+        let mut random = Random::new(self.random.next_u64());
+        let (node, is_clean) = Node::start(&self.disk, self.now, &mut random)
+            .map_err(|error| format!("the start fails: {error}"))?;
+        self.check_start(&node, is_clean)?;
+        self.is_faulty = false;
+        self.node = Some(node);
+        self.was_clean = Some(false);
+        self.model.started(self.now.mono);
+        if word % 4 > 0 { self.audit(true) } else { Ok(()) }
+    }
+
+    /// A start says whether the last stop was a clean one; after another kind the leader epoch rises.
+    fn check_start(&mut self, node: &Node, is_clean: bool) -> Done {
+        let (epoch, before) = (node.broker.leader_epoch(), self.leader_epoch);
+        if self.was_clean.is_some_and(|was| was != is_clean) {
+            return Err(format!("the start believes that the stop was clean: {is_clean}"));
+        }
+        if epoch < before || (epoch == before && !is_clean) {
+            return Err(format!("leader epoch {epoch} after {before}"));
+        }
+        self.leader_epoch = epoch;
+        Ok(())
+    }
+}
+
+fn is_failure(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Appended { result: Err(_), .. }
+            | Outcome::Synced { result: Err(_), .. }
+            | Outcome::Opened { result: Err(_), .. }
+            | Outcome::Removed { result: Err(_), .. }
+            | Outcome::Trimmed { result: Err(_), .. }
+    )
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer {
+        id: Some(Arc::from("client")),
+        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        advertised_host: Arc::from("broker"),
+        advertised_port: 9092,
+    }
+}
+
+impl Link {
+    fn new(client: Box<dyn Client>) -> Link {
+        Link {
+            client,
+            generation: 0,
+            is_open: false,
+            next: 0,
+            asked: VecDeque::new(),
+            early: BTreeMap::new(),
+            inbox: VecDeque::new(),
+        }
+    }
+
+    fn open(&mut self) {
+        if !self.is_open {
+            self.is_open = true;
+            self.generation += 1;
+            self.next = 0;
+        }
+    }
+
+    fn close(&mut self, model: &mut Model) {
+        if self.is_open {
+            self.is_open = false;
+            self.asked.clear();
+            self.early.clear();
+            self.inbox.clear();
+            self.client.disconnected(model);
+        }
+    }
+
+    /// The next answer whose turn it is.
+    fn next_in_order(&mut self) -> Option<(u64, Reply)> {
+        let number = *self.asked.front()?;
+        let reply = self.early.remove(&number)?;
+        self.asked.pop_front();
+        Some((number, reply))
+    }
+}
