@@ -41,8 +41,6 @@ pub(super) struct Log {
     pub(super) dir: PathBuf,
     view: Mutex<View>,
     synced: AtomicI64,
-    /// The newest producer snapshot that is on the disk, or -1.
-    snapshot_synced: AtomicI64,
     failed: OnceLock<StorageError>,
     removed: AtomicBool,
     /// Held by who changes names in the directory beside the writer, and by who gives the directory another name.
@@ -64,7 +62,6 @@ impl Log {
             dir,
             view: Mutex::new(view),
             synced,
-            snapshot_synced: AtomicI64::new(-1),
             failed: OnceLock::new(),
             removed: AtomicBool::new(false),
             names: Mutex::new(()),
@@ -142,15 +139,6 @@ impl Log {
 
     pub(super) fn publish_synced(&self, end: Offset) {
         self.synced.fetch_max(end, Ordering::AcqRel);
-    }
-
-    /// The newest producer snapshot that is known to be on the disk, or -1.
-    pub(super) fn snapshot_synced(&self) -> Offset {
-        self.snapshot_synced.load(Ordering::Acquire)
-    }
-
-    pub(super) fn publish_snapshot(&self, offset: Offset) {
-        self.snapshot_synced.fetch_max(offset, Ordering::AcqRel);
     }
 
     /// Why the partition is offline, if it is.

@@ -51,8 +51,6 @@ pub(super) struct SyncWork {
     pub(super) active: bool,
     /// Whether the directory has new names.
     pub(super) names: bool,
-    /// The newest producer snapshot, which is among the files if it is not on the disk; -1: there is none.
-    pub(super) snapshot: Offset,
 }
 
 impl SyncWork {
@@ -73,7 +71,6 @@ impl SyncWork {
         let is_log = |dirty: &Dirty| dirty.path.extension().is_some_and(|kind| kind == "log");
         self.files.retain(is_log);
         self.names = false;
-        self.snapshot = -1;
     }
 }
 
@@ -90,6 +87,10 @@ pub(super) struct Partition {
     /// `None`: not read yet.
     producers: Option<Producers>,
     snapshots: Vec<Offset>,
+    /// The newest of them that is known to be whole.
+    whole: Option<Offset>,
+    /// The one that tells what the segments removed so far told.
+    anchor: Option<Offset>,
     /// Bytes that were appended since the newest of them.
     since_snapshot: u64,
     dirty: Vec<Dirty>,
@@ -141,6 +142,8 @@ impl Partition {
             end: found.end,
             epochs,
             producers: None,
+            whole: None,
+            anchor: None,
             snapshots: found.snapshots,
             since_snapshot: 0,
             dirty: Vec::new(),
@@ -229,7 +232,7 @@ impl Partition {
     /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay, and
     /// the newest of those that are on the disk for sure.
     pub(super) fn write_snapshot(&mut self) -> Result<(), StorageError> {
-        if self.snapshots.last() == Some(&self.end) {
+        if self.whole == Some(self.end) {
             return Ok(());
         }
         self.since_snapshot = 0;
@@ -240,18 +243,28 @@ impl Partition {
         }
         self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
         self.names_dirty = true;
+        self.whole = Some(self.end);
+        self.snapshots.retain(|offset| *offset != self.end);
         self.snapshots.push(self.end);
-        // One that is on the disk stays.
-        let synced = self.log.snapshot_synced();
-        while self.snapshots.get(1).is_some_and(|second| *second <= synced)
-            && self.snapshots.len() > 2
-        {
-            let old = self.snapshots.remove(0);
+        self.forget_snapshots();
+        Ok(())
+    }
+
+    /// Beside the anchor the newest two stay, or more, until all but one of them are on the disk.
+    fn forget_snapshots(&mut self) {
+        let synced = self.log.synced();
+        let mut others: Vec<Offset> = self.snapshots.clone();
+        others.retain(|offset| Some(*offset) != self.anchor);
+        while let [old, second, _, ..] = others[..] {
+            if second >= synced {
+                break;
+            }
+            others.remove(0);
+            self.snapshots.retain(|offset| *offset != old);
             for path in self.snapshot_paths(old) {
                 let _ = self.files.fs.remove_file(&path);
             }
         }
-        Ok(())
     }
 
     fn snapshot_paths(&self, offset: Offset) -> [PathBuf; 2] {
@@ -290,13 +303,12 @@ impl Partition {
         let producers = match self.producers.take() {
             Some(producers) => producers,
             None => {
-                let view = self.log.view();
-                super::recovery::load_producers(
-                    &self.files,
-                    &self.log.dir,
-                    &view,
-                    &mut self.snapshots,
-                )?
+                let (view, snapshots) = (self.log.view(), &mut self.snapshots);
+                let (files, dir) = (&self.files, &self.log.dir);
+                let (producers, whole) =
+                    super::recovery::load_producers(files, dir, &view, snapshots)?;
+                (self.whole, self.anchor) = (whole, whole);
+                producers
             }
         };
         Ok(self.producers.insert(producers))
@@ -325,7 +337,6 @@ impl Partition {
             files: std::mem::take(&mut self.dirty),
             active,
             names: std::mem::take(&mut self.names_dirty),
-            snapshot: self.snapshots.last().copied().unwrap_or(-1),
         }
     }
 

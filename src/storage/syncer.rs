@@ -231,7 +231,6 @@ impl Syncer {
             return outcome(end, Err(error));
         }
         work.log.publish_synced(end);
-        work.log.publish_snapshot(work.snapshot);
         let log_start = work.log.log_start().min(end);
         let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
         self.marks.note(mark, now);
@@ -268,7 +267,6 @@ impl Waiting {
         (other.end, other.segment_base, other.segment_bytes) =
             (work.end, work.segment_base, work.segment_bytes);
         other.names |= work.names;
-        other.snapshot = other.snapshot.max(work.snapshot);
         for dirty in work.files {
             if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
                 other.files.push(dirty);

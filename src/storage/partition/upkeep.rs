@@ -207,7 +207,8 @@ impl Partition {
     fn remove_first(&mut self, count: usize) -> Result<SyncCommand, StorageError> {
         let view = self.log.view();
         let next = view.segments.get(count).map_or(self.end, |segment| segment.base());
-        if self.snapshots.last().is_none_or(|newest| *newest < next) {
+        self.producers()?;
+        if self.whole.is_none_or(|newest| newest < next) {
             self.write_snapshot()?;
         }
         if view.segments.len() == count.saturating_add(1) && self.active.size() == 0 {
@@ -217,6 +218,7 @@ impl Partition {
         let mut leaving = Leaving::default();
         let (old, kept) = self.snapshots.iter().partition(|offset| **offset < next);
         self.snapshots = kept;
+        self.anchor = self.whole;
         let old: Vec<Offset> = old;
         leaving.paths.extend(old.into_iter().flat_map(|offset| self.snapshot_paths(offset)));
         for segment in self.log.drop_first(count) {
