@@ -85,6 +85,9 @@ impl Upkeep {
     /// A partition was opened. What it wants need not be the first thing after a start.
     pub fn opened(&mut self, now: Now, partition: PartitionId, due: Option<WallMs>) {
         const AFTER_START_MS: i64 = 10_000;
+        if due.is_none() {
+            return;
+        }
         self.wanted.entry(partition).or_default().rested = now.mono.plus_ms(AFTER_START_MS);
         self.want(now, partition, due);
     }
