@@ -99,6 +99,9 @@ fn what_cannot_be_deleted_is_refused_by_its_name() {
     ];
     assert_eq!(answers(h.ask(delete(&asked))), expected, "one answer, in the request's order");
     assert_eq!(answers(h.ask(delete(&[]))), []);
+    let none = DeleteRecordsRequestTopic { name: "t".into(), partitions: vec![] };
+    let nothing = DeleteRecordsRequest { topics: vec![none], timeout_ms: 1000 };
+    assert_eq!(answers(h.ask(nothing)), []);
 }
 
 #[test]

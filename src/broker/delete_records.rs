@@ -51,7 +51,9 @@ impl DeleteRecords {
         request: &DeleteRecordsRequest,
     ) {
         let mut pending = Pending { response: DeleteRecordsResponse::default(), awaited: 0 };
-        for (topic, wanted) in request.topics.iter().enumerate() {
+        // Like Kafka, nothing is said of a topic of which nothing was asked.
+        let asked = request.topics.iter().filter(|topic| !topic.partitions.is_empty());
+        for (topic, wanted) in asked.enumerate() {
             let known = table.get(&wanted.name);
             let mut answers = Vec::with_capacity(wanted.partitions.len());
             for (partition, part) in wanted.partitions.iter().enumerate() {
