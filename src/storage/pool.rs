@@ -143,6 +143,7 @@ impl Hub {
             Arc::clone(&self.files),
             Arc::clone(&self.outcomes),
             Arc::clone(&self.stats),
+            self.to_readers.clone(),
             marks,
         )
     }

@@ -41,6 +41,8 @@ pub(super) enum ReadCommand {
     Job(Job),
     /// Unlinks a directory that was renamed before.
     RemoveTree(PathBuf),
+    /// Unlinks files that were renamed before.
+    Unlink(Vec<PathBuf>),
     /// Nothing follows for one of the readers.
     Stop,
 }
@@ -132,9 +134,22 @@ impl Reader {
                 }
                 None
             }
+            ReadCommand::Unlink(paths) => {
+                self.unlink(&paths);
+                None
+            }
             ReadCommand::Stop => None,
         };
         self.outcomes.report(outcome.into_iter().collect(), false);
+    }
+
+    fn unlink(&self, paths: &[PathBuf]) {
+        for path in paths {
+            match self.files.fs.remove_file(path) {
+                Err(error) if !is_absent(&error) => log::warn!("{error}"),
+                _ => {}
+            }
+        }
     }
 
     fn do_job(&self, job: Job) -> Option<Outcome> {
@@ -155,6 +170,7 @@ impl Reader {
         for part in &read.parts {
             let mut touching = Vec::new();
             let result = self.read_part(read, part, &mut budget, &mut touching);
+            let result = result.map_err(|error| self.as_of_now(part, error));
             aborted.push(touching);
             if let Ok(payloads) = &result {
                 let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
@@ -164,6 +180,13 @@ impl Reader {
             parts.push(result);
         }
         Outcome::Read { ticket: read.ticket, parts, aborted }
+    }
+
+    /// Files that were removed while they were looked for held what is out of range by now.
+    fn as_of_now(&self, part: &ReadPart, error: ReadError) -> ReadError {
+        let log_start = self.registry.get(part.partition).map(|log| log.log_start());
+        let is_gone = log_start.is_some_and(|log_start| part.offset < log_start);
+        if is_gone { ReadError::OutOfRange } else { error }
     }
 
     fn read_part(
@@ -357,10 +380,16 @@ impl Reader {
 
     fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
         let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
-        let found = match query.target {
+        let search = || match query.target {
             TimeTarget::AtOrAfter(timestamp) => self.first_at_or_after(&log, timestamp, query.end),
             TimeTarget::Largest => self.first_largest(&log, query.end),
         };
+        let log_start = log.log_start();
+        let mut found = search();
+        if found.is_err() && log.log_start() > log_start {
+            // Files were removed while they were searched.
+            found = search();
+        }
         if log.is_removed() { Err(ReadError::UnknownPartition) } else { found }
     }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::format::FormatError;
-use super::fs::{Fs, is_absent, read_file, replace_file};
+use super::fs::{DirEntry, Fs, OpenMode, is_absent, read_file, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
 use super::manifest::ManifestPartition;
@@ -21,7 +21,9 @@ use super::marks::Mark;
 use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
 use super::producers::Producers;
-use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
+use super::segment::{
+    BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, Segment, Shape, Step, parse_file_name,
+};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use tail::Tail;
@@ -109,6 +111,13 @@ pub(super) struct Known<'a> {
     pub(super) synced: bool,
 }
 
+impl Known<'_> {
+    /// Whether nothing in it was ever known to be on the disk.
+    fn is_new(&self) -> bool {
+        self.mark.is_none() && self.marks_whole
+    }
+}
+
 /// Finds out what a directory holds after an unclean stop. `None`: there is no such directory.
 pub(super) fn examine(
     files: &Files,
@@ -139,6 +148,7 @@ pub(super) fn examine(
     let mark = known.mark;
     let end = tail.recover(known)?;
     let log_start = tail.first_offset(mark, end);
+    remove_leftovers(&*files.fs, dir, &entries, log_start);
     tail.stand_in(log_start, end);
     let Tail { segments, mut epochs, .. } = tail;
     if known_epochs.is_none() {
@@ -155,10 +165,45 @@ pub(super) fn examine(
         remove_snapshot(&*files.fs, dir, beyond);
         changed = true;
     }
+    if !known.synced {
+        sync_snapshots(&*files.fs, dir, &snapshots)?;
+    }
     if changed {
         files.fs.sync_dir(dir)?;
     }
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
+}
+
+/// Unlinks what a crash left of segments on their way out.
+fn remove_leftovers(fs: &dyn Fs, dir: &Path, entries: &[DirEntry], log_start: Offset) {
+    let has_log = |base| entries.iter().any(|e| parse_file_name(&e.name, LOG_SUFFIX) == Some(base));
+    let is_orphan = |name: &str| {
+        let base = BESIDE_SUFFIXES.iter().find_map(|suffix| parse_file_name(name, suffix));
+        base.is_some_and(|base| base < log_start && !has_log(base))
+    };
+    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+        if entry.name.ends_with(DELETED_SUFFIX) || is_orphan(&entry.name) {
+            fs.remove_file(&dir.join(&entry.name)).unwrap_or_else(|error| log::warn!("{error}"));
+        }
+    }
+}
+
+/// Has what stands on the disk what a dead process may have left in memory. Whoever reads a snapshot sees whether it is
+/// whole; but one that is read now may be needed later, when what it tells has left the log.
+fn sync_snapshots(fs: &dyn Fs, dir: &Path, snapshots: &[Offset]) -> Result<(), StorageError> {
+    for offset in snapshots {
+        for name in [ProducerSnapshot::file_name(*offset), EarlierBatches::file_name(*offset)] {
+            let path = dir.join(name);
+            match fs.open(&path, OpenMode::Write) {
+                Ok(file) => {
+                    file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
@@ -170,21 +215,23 @@ fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
     }
 }
 
-/// Who wrote what, from the newest whole snapshot and the batches behind it.
+/// Who wrote what, from the newest whole snapshot, whose offset is given, too, and the batches behind it.
 pub(super) fn load_producers(
     files: &Files,
     dir: &Path,
     view: &View,
     snapshots: &mut Vec<Offset>,
-) -> Result<Producers, StorageError> {
+) -> Result<(Producers, Option<Offset>), StorageError> {
     // Records that were deleted tell who wrote them as long as they are there.
     let mut from = view.segments.first().map_or(view.log_start, |first| first.base());
+    let mut whole = None;
     let mut producers = Producers::default();
     let mut partial = None;
     for offset in snapshots.clone().into_iter().rev() {
         match read_snapshot(&*files.fs, dir, offset)? {
             Snapshot::Whole(found) => {
                 (from, producers) = (offset, found);
+                whole = Some(offset);
                 break;
             }
             Snapshot::Partial(found) => drop(partial.get_or_insert(found)),
@@ -213,7 +260,7 @@ pub(super) fn load_producers(
     if let Some(partial) = partial {
         producers.add_unknown(partial);
     }
-    Ok(producers)
+    Ok((producers, whole))
 }
 
 /// What a snapshot and the file that goes with it tell.

@@ -334,6 +334,7 @@ impl Log {
             self.keep(found.clone());
         }
         self.kept_end = opened.log_end;
+        (self.start_least, self.start_most) = (opened.log_start, opened.log_start);
         self.kept.retain(|_, kept| kept.next > opened.log_start);
         if self.config.compact {
             let there: BTreeSet<Offset> = found.iter().map(|found| found.base).collect();

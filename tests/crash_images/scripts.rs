@@ -490,22 +490,23 @@ const DAY: i64 = 86_400_000;
 /// By size, by time and for want of space, down to an empty log, to which records come again.
 fn retention(world: &mut World) -> Run {
     let partition = id(2, 0);
-    let kind = world.below(3);
+    let kind = world.below(4);
     let mut config = config(2300);
     match kind {
         0 => config.retention_bytes = 3000,
         1 => config.retention_ms = DAY,
+        2 => (config.retention_bytes, config.retention_ms) = (3000, DAY),
         _ => {}
     }
     world.create(partition, "short-lived", config)?;
-    let mut producer = Producer::new(partition, 1000);
+    let mut producers = [1000, 1001, 1002].map(|number| Producer::new(partition, number));
     for round in 0..3 {
         sends(world, &[partition], 5)?;
-        producer.send(world);
+        producers[round].send(world);
         world.settle()?;
         for _ in 0..3 {
-            let now = world.below(3) * u64::from(kind == 1);
-            world.upkeep(partition, NOW + DAY * i64::try_from(now).unwrap(), kind == 2);
+            let now = world.below(3) * u64::from(kind == 1 || kind == 2);
+            world.upkeep(partition, NOW + DAY * i64::try_from(now).unwrap(), kind == 3);
             world.steps(4)?;
             if world.below(3) == 0 {
                 world.send(partition, 300, true);
@@ -525,10 +526,10 @@ fn retention(world: &mut World) -> Run {
     }
     // Until nothing is left.
     for _ in 0..8 {
-        world.upkeep(partition, NOW + 2 * DAY, kind == 2);
+        world.upkeep(partition, NOW + 2 * DAY, kind == 3);
         world.settle()?;
     }
-    producer.send(world);
+    producers[1].send(world);
     world.settle()
 }
 

@@ -13,8 +13,10 @@ use chronik::broker::event::Effect;
 use chronik::broker::options::Options;
 use chronik::broker::random::Random;
 use chronik::start::{Disk, open_everything};
+use chronik::storage::damage::DamagePolicy;
 use chronik::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
 use chronik::storage::pool;
+use chronik::storage::pool::SpaceOptions;
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::SimFs;
 
@@ -86,13 +88,14 @@ impl Node {
             writers: 1 + random.next_u64() as usize % 2,
             readers: 1,
             files_open_max: 6,
+            damage: DamagePolicy::Fence,
+            space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
             conversions: Pool::new("conversions", 1 << 20),
             new_cluster_id: "cluster".into(),
             new_directory_id: random.topic_id(),
             node_id: 1,
         };
-        let (mut storage, started) =
-            Stepped::start(&options).map_err(|error| error.to_string())?;
+        let (mut storage, started) = Stepped::start(&options).map_err(|error| error.to_string())?;
         let options = Options {
             node_id: 1,
             cluster_id: started.cluster_id.clone(),

@@ -42,7 +42,10 @@ fn one() {
     let played = catch_unwind(AssertUnwindSafe(|| world.play(&script)));
     if !matches!(played, Ok(Ok(()))) {
         let log = world.log.unwrap_or_default();
-        for line in &log[log.len().saturating_sub(std::env::var("LINES").ok().and_then(|n| n.parse().ok()).unwrap_or(120))..] {
+        for line in &log[log.len().saturating_sub(
+            std::env::var("LINES").ok().and_then(|n| n.parse().ok()).unwrap_or(120),
+        )..]
+        {
             println!("{line}");
         }
     }

@@ -159,7 +159,7 @@ impl Tail<'_> {
                 return Ok(Some(self.start_behind(mark)));
             }
         }
-        let is_new = known.mark.is_none() && known.marks_whole;
+        let is_new = known.is_new();
         let segment = if is_new { 0 } else { self.bases.len().saturating_sub(2) };
         // A log that no mark tells of begins at 0: without its first segment nothing in it was ever synced.
         let offset = self.bases.get(segment).map(|base| if is_new { 0 } else { *base });

@@ -59,9 +59,14 @@ enum Standing {
     Absent,
     Present(TopicId),
     /// Its creation was asked for. `over`: nothing more becomes of that.
-    Creating { over: bool },
+    Creating {
+        over: bool,
+    },
     /// Its deletion was asked for.
-    Deleting { id: TopicId, over: bool },
+    Deleting {
+        id: TopicId,
+        over: bool,
+    },
 }
 
 /// All topics.
