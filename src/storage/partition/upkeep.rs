@@ -244,13 +244,9 @@ impl Partition {
         }
         self.log_start = offset;
         self.log.publish_log_start(offset);
-        let known = self.epochs.len();
+        // In their file they stay until the next epoch begins: it must not be ahead of the mark, and what it has too
+        // much the next start cuts again.
         epochs::cut_below(&mut self.epochs, offset);
-        if self.epochs.len() < known {
-            // What it had too much the next start cuts again.
-            let epochs = self.epochs.clone();
-            self.write_epochs(&epochs).unwrap_or_else(|error| log::warn!("{error}"));
-        }
     }
 
     /// Finds out anew when upkeep is wanted.
