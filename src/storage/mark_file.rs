@@ -110,6 +110,24 @@ impl Marks {
         self.slots.insert(mark.partition, Slot { place, mark, dirty: true });
     }
 
+    /// Writes these marks, or newer ones of the same partitions, to both sides of their slots: whatever is damaged
+    /// later, no older mark comes back.
+    pub(super) fn write_both_sides(
+        &mut self,
+        marks: &[Mark],
+        now: Mono,
+    ) -> Result<(), StorageError> {
+        for _ in 0..2 {
+            for mark in marks {
+                let known = self.slots.get(&mark.partition).map(|slot| slot.mark);
+                let newest = known.filter(|known| known.end > mark.end).unwrap_or(*mark);
+                self.note(newest, now);
+            }
+            self.write(now)?;
+        }
+        Ok(())
+    }
+
     fn free_place(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             self.next_place += 1;

@@ -4,6 +4,7 @@
 //! write that failed is undone before the next, or the partition goes offline.
 
 mod append;
+pub(super) mod compaction;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,18 @@ pub(super) struct SyncWork {
 }
 
 impl SyncWork {
+    /// The mark once this is done.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            round: 0,
+            partition: self.log.partition,
+            log_start: self.log.log_start().min(self.end),
+            end: self.end,
+            segment_base: self.segment_base,
+            segment_bytes: self.segment_bytes,
+        }
+    }
+
     /// Leaves out what is beside the log, because the whole file system was synced.
     pub(super) fn keep_log_alone(&mut self) {
         let is_log = |dirty: &Dirty| dirty.path.extension().is_some_and(|kind| kind == "log");
@@ -82,6 +95,7 @@ pub(super) struct Partition {
     active_since: Option<WallMs>,
     /// Whether the active segment's file was found to be as long as it should be.
     size_checked: bool,
+    compaction: compaction::Compaction,
 }
 
 impl Partition {
@@ -123,6 +137,7 @@ impl Partition {
             names_dirty: false,
             active_since: None,
             size_checked: false,
+            compaction: compaction::Compaction::default(),
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) enum SyncCommand {
     /// A partition's files do not reach as far as its mark said. The mark is right before anything that is appended
     /// counts; if it cannot be written, nothing ever does.
     Lower(Arc<Log>, Mark),
+    /// Syncs, and brings both sides of the durable mark up to date at once.
+    Mark(SyncWork),
     /// A partition is gone.
     Forget(PartitionId),
     /// Nothing follows.
@@ -93,10 +95,15 @@ impl Syncer {
     fn work(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> bool {
         let mut works = Waiting::default();
         let mut forgotten = Vec::new();
+        let mut to_mark = Vec::new();
         let mut stop = false;
         for command in commands {
             match command {
                 SyncCommand::Work(work) => works.add(work),
+                SyncCommand::Mark(work) => {
+                    to_mark.push((Arc::clone(&work.log), work.mark()));
+                    works.add(work);
+                }
                 SyncCommand::Lower(log, mark) => {
                     self.marks.note(mark, now);
                     if let Err(error) = self.marks.write(now) {
@@ -111,10 +118,25 @@ impl Syncer {
             let outcome = self.sync(work, now);
             self.outcomes.report(vec![outcome], false);
         }
+        if !to_mark.is_empty() {
+            self.mark(to_mark, now);
+        }
         for partition in forgotten {
             self.marks.forget(partition);
         }
         stop
+    }
+
+    /// Brings durable marks up to date, all with one write.
+    fn mark(&mut self, to_mark: Vec<(Arc<Log>, Mark)>, now: Mono) {
+        let is_synced =
+            |(log, mark): &(Arc<Log>, Mark)| log.failure().is_none() && log.synced() >= mark.end;
+        let synced: Vec<(Arc<Log>, Mark)> = to_mark.into_iter().filter(is_synced).collect();
+        let marks: Vec<Mark> = synced.iter().map(|(_, mark)| *mark).collect();
+        match self.marks.write_both_sides(&marks, now) {
+            Ok(()) => synced.iter().for_each(|(log, mark)| log.publish_marked(mark.segment_base)),
+            Err(error) => log::warn!("{error}"),
+        }
     }
 
     fn sync(&mut self, work: SyncWork, now: Mono) -> Outcome {

@@ -125,11 +125,28 @@ pub(in crate::storage) struct Round {
     /// The base offsets of damaged segments.
     damaged: BTreeSet<Offset>,
     work: Work,
+    home: Home,
     _permit: Permit,
 }
 
+/// Where a round comes from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Home {
+    /// The writer, by number.
+    pub(in crate::storage) writer: usize,
+    /// The wall time when the round, or this part of it, began.
+    pub(in crate::storage) begun: WallMs,
+    /// Bytes that were read and written before that.
+    pub(in crate::storage) moved: u64,
+}
+
 impl Round {
-    pub(in crate::storage) fn new(plan: Plan, limits: &Limits, permit: Permit) -> Round {
+    pub(in crate::storage) fn new(
+        plan: Plan,
+        limits: &Limits,
+        home: Home,
+        permit: Permit,
+    ) -> Round {
         let bound = plan.segments.last().map_or(plan.dirty_from, |(_, end)| *end);
         let dirty = bound.saturating_sub(plan.dirty_from);
         let keys = usize::try_from(dirty).unwrap_or(0);
@@ -154,6 +171,7 @@ impl Round {
             stage: Stage::Map(Walk::at(first)),
             damaged: BTreeSet::new(),
             work: Work::default(),
+            home,
             _permit: permit,
         }
     }
@@ -163,6 +181,35 @@ impl Round {
         self.filter.covered
     }
 
+    /// The writer that it belongs to.
+    pub(in crate::storage) fn writer(&self) -> usize {
+        self.home.writer
+    }
+
+    /// The wall time, if it could be trusted when the round began.
+    pub(in crate::storage) fn clock(&self) -> Option<WallMs> {
+        self.filter.clock
+    }
+
+    /// Until when it has to rest so that no more bytes are moved in a second than is allowed.
+    pub(in crate::storage) fn rests_until(&self, limits: &Limits) -> Option<WallMs> {
+        let moved = self.moved().saturating_sub(self.home.moved);
+        if moved < limits.bytes_per_second {
+            return None;
+        }
+        let ms = moved.saturating_mul(1000) / limits.bytes_per_second.max(1);
+        Some(self.home.begun.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    /// It has rested.
+    pub(in crate::storage) fn resume(&mut self, now: WallMs) {
+        (self.home.begun, self.home.moved) = (now, self.moved());
+    }
+
+    fn moved(&self) -> u64 {
+        self.work.bytes_read.saturating_add(self.work.bytes_written)
+    }
+
     /// What it has done so far.
     pub(in crate::storage) fn work(&self) -> Work {
         Work { damaged: as_u64(self.damaged.len()), ..self.work }
@@ -170,8 +217,7 @@ impl Round {
 
     /// Goes on until about so many bytes were read and written.
     pub(in crate::storage) fn go_on(&mut self, files: &Files, bytes: u64) -> Progress {
-        let moved = |work: &Work| work.bytes_read.saturating_add(work.bytes_written);
-        let until = moved(&self.work).saturating_add(bytes);
+        let until = self.moved().saturating_add(bytes);
         loop {
             if self.log.is_removed() {
                 self.give_up(&*files.fs);
@@ -184,7 +230,7 @@ impl Round {
                 Stage::Over => Ok(Progress::Done),
             };
             match progress {
-                Ok(Progress::Again) if moved(&self.work) < until => {}
+                Ok(Progress::Again) if self.moved() < until => {}
                 Ok(progress) => return progress,
                 Err(error) => {
                     self.give_up(&*files.fs);

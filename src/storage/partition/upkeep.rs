@@ -11,14 +11,19 @@ impl Partition {
     }
 
     /// Closes and removes what is due.
-    pub(in crate::storage) fn upkeep(&mut self, upkeep: &Upkeep) -> Upkept {
+    pub(in crate::storage) fn upkeep(&mut self, _upkeep: &Upkeep) -> Upkept {
+        self.upkept()
+    }
+
+    /// How upkeep left the partition.
+    pub(in crate::storage) fn upkept(&self) -> Upkept {
         let bytes = self.log.view().segments.iter().map(|segment| segment.size()).sum();
         Upkept {
-            partition: upkeep.partition,
+            partition: self.log.partition,
             log_start: self.log_start,
             bytes,
             oldest: None,
-            due: None,
+            due: self.compaction_due(),
         }
     }
 }
