@@ -55,20 +55,25 @@ impl Cleaned {
         lock(&self.offsets).contains_key(&(topic.to_owned(), partition))
     }
 
-    /// A log is about to have gaps.
+    /// A log is about to have gaps. `true`: the file says so for the first time, and its directory is to be synced.
     ///
     /// # Errors
-    /// What the disk refused; the directory is for the caller to sync.
-    pub(in crate::storage) fn begin(&self, topic: &str, partition: i32) -> Result<(), StorageError> {
+    /// What the disk refused.
+    pub(in crate::storage) fn begin(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<bool, StorageError> {
         let mut offsets = lock(&self.offsets);
         let key = (topic.to_owned(), partition);
         if offsets.contains_key(&key) {
-            return Ok(());
+            return Ok(false);
         }
         offsets.insert(key.clone(), 0);
-        self.write(&offsets).inspect_err(|_| {
+        let written = self.write(&offsets).inspect_err(|_| {
             offsets.remove(&key);
-        })
+        });
+        written.map(|()| true)
     }
 
     /// A round is over.

@@ -1,11 +1,11 @@
 //! One round of compaction: the way through a log, first for the keys, then for the records.
 //!
 //! ```text
-//!  Map ──► (a transaction is met) ──► Survey ──► Map ──► Clean ──► Ready ──► swap ──► Clean … ──► Done
+//!  Map ──► (a transaction is met) ──► Survey ──► Map ──► Clean ──► Ready ──► swap ──► Clean … ──► merge ──► Done
 //! ```
 //!
-//! A group of segments becomes one. How many fit is seen on the way, as what comes out counts and not what goes in. The
-//! last batch of a group stays, if need be without records: so the new file says where it ends, and a swap that a crash
+//! A group of segments becomes one, which is no larger than a segment may be. What comes out is often much smaller than what
+//! went in: so the new segments are put together once more at the end, without a look at their records. The last batch of a group stays, if need be without records: so the new file says where it ends, and a swap that a crash
 //! has interrupted can be completed by it. A segment alone that loses nothing is not written anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,6 +122,10 @@ pub(in crate::storage) struct Round {
     surveyed: bool,
     filter: Filter,
     stage: Stage,
+    /// What became of the segments so far.
+    done: Vec<Closed>,
+    /// Whether all are cleaned, and small ones are put together.
+    merging: bool,
     /// The base offsets of damaged segments.
     damaged: BTreeSet<Offset>,
     work: Work,
@@ -169,6 +173,8 @@ impl Round {
             surveyed: false,
             filter,
             stage: Stage::Map(Walk::at(first)),
+            done: Vec::new(),
+            merging: false,
             damaged: BTreeSet::new(),
             work: Work::default(),
             home,
@@ -343,6 +349,7 @@ impl Round {
         Ok(Progress::Again)
     }
 
+    /// The keys are known.
     fn begin_cleaning(&mut self, files: &Files) -> Result<Progress, StorageError> {
         let dirty_from = self.dirty_from;
         self.filter.covered = self.bound.max(dirty_from);
@@ -354,22 +361,40 @@ impl Round {
 
     /// Damaged segments are left out, and those that begin behind what the map covers.
     fn begin_group(&mut self, files: &Files, mut first: usize) -> Result<(), StorageError> {
-        while self.segments.get(first).is_some_and(|(s, _)| self.damaged.contains(&s.base())) {
-            self.filter.keep_tombstones = true;
+        while let Some(closed) = self.segments.get(first) {
+            let is_damaged = self.damaged.contains(&closed.0.base());
+            if !is_damaged && !(self.merging && !self.merges(first)) {
+                break;
+            }
+            self.filter.keep_tombstones |= is_damaged;
+            self.done.push(closed.clone());
             first += 1;
         }
         let transactions = self.filter.transactions.on_the_way();
         let mut group =
             Group { first, walk: Walk::at(first), output: None, next: None, transactions };
-        let merges = self.segments.get(first).is_some_and(|(segment, _)| {
-            let next = self.next_with_records(first);
-            next.is_some_and(|next| self.fits(first, next, segment.size()))
-        });
-        if merges {
+        if self.merges(first) {
             group.output = self.create_output(files, first)?;
         }
         self.stage = Stage::Clean(group);
         Ok(())
+    }
+
+    /// Whether a segment and the next are small enough to become one.
+    fn merges(&self, first: usize) -> bool {
+        self.segments.get(first).is_some_and(|(segment, _)| {
+            let next = self.next_with_records(first);
+            next.is_some_and(|next| self.fits(first, next, segment.size()))
+        })
+    }
+
+    /// All is cleaned; what came out small is put together.
+    fn begin_merging(&mut self, files: &Files) -> Result<Progress, StorageError> {
+        if std::mem::replace(&mut self.merging, true) {
+            return Ok(Progress::Done);
+        }
+        self.segments = std::mem::take(&mut self.done);
+        self.begin_group(files, 0).map(|()| Progress::Again)
     }
 
     fn create_output(&self, files: &Files, first: usize) -> Result<Option<Output>, StorageError> {
@@ -387,7 +412,7 @@ impl Round {
                 self.stage = Stage::Clean(group);
                 Ok(Progress::Again)
             }
-            Ok(Turn::Over) => Ok(Progress::Done),
+            Ok(Turn::Over) => self.begin_merging(files),
             Ok(Turn::Write) => {
                 self.go_back(&mut group);
                 group.output = self.create_output(files, group.first)?;
@@ -445,7 +470,11 @@ impl Round {
         }
         let is_last = at_end && group.next.is_none();
         let batch = group.walk.whole(&closed.0, &met)?;
-        let fate = self.filter.judge(&header, batch, is_last)?;
+        let fate = if self.merging {
+            Fate::Stays
+        } else {
+            self.filter.judge(&header, batch, is_last)?
+        };
         let Some(output) = &mut group.output else {
             return Ok(if fate == Fate::Stays { Turn::GoOn } else { Turn::Write });
         };
@@ -461,13 +490,16 @@ impl Round {
 
     fn finish_group(&mut self, files: &Files, mut group: Group) -> Result<Progress, StorageError> {
         let next = group.walk.number + 1;
+        let members = self.segments.get(group.first..next).unwrap_or_default();
+        let end = members.last().map_or(0, |(_, end)| *end);
         let Some(mut output) = group.output.take() else {
+            self.done.extend_from_slice(members);
             return self.begin_group(files, next).map(|()| Progress::Again);
         };
-        let members = self.segments.get(group.first..next).unwrap_or_default();
         let old: Vec<Arc<Segment>> = members.iter().map(|(s, _)| Arc::clone(s)).collect();
         let finished = output.finish(files, &old);
         let new = finished.inspect_err(|_| discard(&*files.fs, output.segment()))?;
+        self.done.push((Arc::clone(&new), end));
         if let Err(error) = self.begin_group(files, next) {
             discard(&*files.fs, &new);
             return Err(error);

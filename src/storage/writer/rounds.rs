@@ -104,9 +104,9 @@ impl Writer {
     fn swap(&mut self, mut round: Box<Round>, ready: &Ready) -> bool {
         let Some(partition) = self.partitions.get_mut(&round.log.partition) else { return true };
         let log = &round.log;
-        let known = self.compaction.cleaned.begin(&log.topic, log.partition.index);
-        let swapped = known
-            .and_then(|()| self.files.fs.sync_dir(&self.data_dir))
+        let begun = self.compaction.cleaned.begin(&log.topic, log.partition.index);
+        let swapped = begun
+            .and_then(|new| if new { self.files.fs.sync_dir(&self.data_dir) } else { Ok(()) })
             .and_then(|()| partition.swap(ready));
         let (old, new) = (ready.old.iter().map(|old| old.size()).sum::<u64>(), ready.new.size());
         match swapped {
