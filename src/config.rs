@@ -150,6 +150,8 @@ pub struct BrokerConfig {
     pub commits_kept_ms: i64,
     /// Most bytes of a commit's note.
     pub commit_note_bytes_max: usize,
+    /// Most bytes of all logs together; `None`: no bound.
+    pub log_bytes_max: Option<u64>,
     /// Bounds of the state that clients can make.
     pub limits: Limits,
 }
@@ -341,6 +343,7 @@ fn broker(figures: Figures<'_>) -> Result<BrokerConfig, String> {
         group_members_max: figures.size("group.max.size"),
         commits_kept_ms: figures.int("offsets.retention.minutes") * 60_000,
         commit_note_bytes_max: figures.size("offset.metadata.max.bytes"),
+        log_bytes_max: u64::try_from(figures.int("chronik.log.total.bytes")).ok(),
         limits: Limits {
             topics: figures.size("chronik.max.topics"),
             partitions: figures.size("chronik.max.partitions"),

@@ -1,10 +1,6 @@
 //! Compaction, through the jobs that the broker uses: what stays, what goes, and what nobody notices of it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests are their own masters"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests are their own masters")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -69,11 +65,8 @@ impl World {
     }
 
     fn start(fs: &Arc<SimFs>, limits: CompactionLimits) -> Stepped {
-        let options = Options {
-            fs: Arc::clone(fs) as Arc<_>,
-            compaction: limits,
-            ..options(Path::new(DIR))
-        };
+        let options =
+            Options { fs: Arc::clone(fs) as Arc<_>, compaction: limits, ..options(Path::new(DIR)) };
         Stepped::start(&options).unwrap().0
     }
 
@@ -173,7 +166,14 @@ impl World {
         let ticket = self.ticket();
         let part = ReadPart { partition: partition(P), offset, end: i64::MAX, bytes_max };
         let (parts, whole_first_batch) = (vec![part], true);
-        self.submit(Job::Read(Read { ticket, bytes_max, whole_first_batch, parts, magic_max: 2 }));
+        self.submit(Job::Read(Read {
+            ticket,
+            bytes_max,
+            whole_first_batch,
+            parts,
+            magic_max: 2,
+            committed: false,
+        }));
         self.take(|outcome| match outcome {
             Outcome::Read { parts, .. } => Some(flatten(parts[0].as_ref().unwrap())),
             _ => None,
@@ -406,7 +406,11 @@ fn codecs_timestamps_and_producers_survive_in_batches_that_lose_records() {
             };
             let text = "text ".repeat(50);
             let three = |first: &str| {
-                [(first.to_owned(), text.clone()), ("b".into(), text.clone()), ("c".into(), text.clone())]
+                [
+                    (first.to_owned(), text.clone()),
+                    ("b".into(), text.clone()),
+                    ("c".into(), text.clone()),
+                ]
             };
             for (number, first) in ["stays", "x", "x"].iter().enumerate() {
                 let pairs = three(first);

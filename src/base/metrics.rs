@@ -176,6 +176,10 @@ pub struct StorageCounters {
     pub damaged_bytes: Gauge,
     /// Appends that the disk refused.
     pub writes_failed: Counter,
+    /// Segments that were removed, for their age, for space or below a log's first offset.
+    pub segments_removed: Counter,
+    /// Bytes of records in them.
+    pub segment_bytes_removed: Counter,
     /// Appends of clients that were refused because little room was left.
     pub refused_for_space: Counter,
     /// Rounds of compaction that were finished.

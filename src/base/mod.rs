@@ -2,6 +2,7 @@
 
 pub mod config_table;
 pub mod deadlines;
+pub mod epochs;
 pub mod ids;
 pub mod memory;
 pub mod metrics;

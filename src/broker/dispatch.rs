@@ -38,7 +38,9 @@ impl Broker {
                 let leaving = state.topics.delete(ctx, table, id, &body);
                 let position = state.groups.topics_deleted(ctx, &leaving);
                 state.topics.commits_forgotten(id, position);
+                leaving.iter().for_each(|topic| state.upkeep.forget_topic(*topic));
             }
+            Request::DeleteRecords(body) => state.delete_records.handle(ctx, table, id, &body),
             Request::DescribeConfigs(body) => configs::describe(ctx, table, id, &body),
             Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),
             Request::JoinGroup(body) => state.groups.join(ctx, id, &client, &body),

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use crate::wire::api::Request;
 use crate::wire::messages::{
-    ListOffsetsRequestPartition, ListOffsetsRequestTopic, OffsetFetchRequestGroup,
+    DeleteRecordsRequestTopic, ListOffsetsRequestPartition, ListOffsetsRequestTopic,
+    OffsetFetchRequestGroup,
 };
 
 /// Leaves the first of what is the same.
@@ -23,6 +24,7 @@ pub(super) fn ask_once(request: &mut Request) {
         }
         Request::FindCoordinator(body) => keep_first(&mut body.coordinator_keys, String::clone),
         Request::ListOffsets(body) => name_partitions_once(&mut body.topics),
+        Request::DeleteRecords(body) => delete_from_once(&mut body.topics),
         Request::DescribeGroups(body) => keep_first(&mut body.groups, String::clone),
         Request::OffsetFetch(body) => {
             keep_first(&mut body.groups, |group| group.group_id.clone());
@@ -49,6 +51,16 @@ fn name_partitions_once(topics: &mut [ListOffsetsRequestTopic]) {
         let named: Vec<(String, i32)> = topic.partitions.iter().map(name).collect();
         topic.partitions.retain(|part| !seen.contains(&(topic.name.clone(), part.partition_index)));
         seen.extend(named);
+    }
+}
+
+/// Like Kafka, the last offset that is named for a partition is the one that is meant.
+fn delete_from_once(topics: &mut [DeleteRecordsRequestTopic]) {
+    let mut seen = BTreeSet::<(String, i32)>::new();
+    for topic in topics.iter_mut().rev() {
+        topic.partitions.reverse();
+        topic.partitions.retain(|part| seen.insert((topic.name.clone(), part.partition_index)));
+        topic.partitions.reverse();
     }
 }
 

@@ -212,6 +212,19 @@ impl Fetch {
         }
     }
 
+    /// A log begins later: those who wait for what is gone need not wait any longer.
+    pub fn log_start_rose(
+        &mut self,
+        ctx: &mut Context<'_>,
+        topics: &TopicTable,
+        partition: PartitionId,
+    ) {
+        let waiting: Vec<Ticket> = self.waiters.waiting_for(partition).collect();
+        for ticket in waiting {
+            self.attempt(ctx, topics, ticket);
+        }
+    }
+
     /// Answers those who have waited long enough.
     pub fn tick(&mut self, ctx: &mut Context<'_>, topics: &TopicTable) {
         while let Some(ticket) = self.waiters.pop_due(ctx.now.mono) {

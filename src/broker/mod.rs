@@ -10,6 +10,7 @@ pub mod commit_gate;
 pub mod configs;
 pub mod context;
 pub mod coordinator;
+pub mod delete_records;
 pub mod disk;
 mod dispatch;
 mod distinct;
@@ -31,13 +32,16 @@ pub mod topic_configs;
 pub mod topic_plan;
 pub mod topic_table;
 pub mod topics;
+pub mod upkeep;
 pub mod versions;
 pub mod waiters;
+pub mod wall_clock;
 
 use std::time::Duration;
 
 use commit_gate::CommitGate;
 use context::Context;
+use delete_records::DeleteRecords;
 use disk::DiskWatch;
 use event::{Effect, Event};
 use fetch::Fetch;
@@ -53,6 +57,7 @@ use producer_ids::ProducerIds;
 use random::Random;
 use topic_table::TopicTable;
 use topics::Topics;
+use upkeep::Upkeep;
 
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::time::{Mono, Now};
@@ -80,6 +85,8 @@ struct State {
     groups: Groups,
     commit_gate: CommitGate,
     flusher: Flusher,
+    upkeep: Upkeep,
+    delete_records: DeleteRecords,
     disk: DiskWatch,
 }
 
@@ -107,10 +114,15 @@ impl Broker {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.state.upkeep.observe(now) {
+            // It may jump without being set: a machine that was asleep.
+            self.clock_was_set(now);
+        }
         let (state, mut ctx) = self.split(now, out);
         state.fetch.tick(&mut ctx, &state.table);
         state.groups.tick(&mut ctx);
         state.flusher.tick(&mut ctx);
+        state.upkeep.tick(&mut ctx, &state.table);
         state.disk.tick(&mut ctx);
     }
 
@@ -121,7 +133,10 @@ impl Broker {
 
     /// Somebody set the wall clock.
     pub fn clock_was_set(&mut self, now: Now) {
-        self.state.groups.clock_stepped(now, self.options.groups.offsets_retention_ms);
+        let retention_ms = self.options.groups.offsets_retention_ms;
+        let State { upkeep, groups, .. } = &mut self.state;
+        upkeep.clock_was_set(now);
+        groups.clock_stepped(now, upkeep.clock().jumped_to(), retention_ms);
     }
 
     /// Hands what the turn recorded to storage, as one batch per log.
@@ -132,11 +147,12 @@ impl Broker {
     /// When something is due next. `None`: not before something happens.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        let State { fetch, groups, flusher, disk, .. } = &self.state;
+        let State { fetch, groups, flusher, upkeep, disk, .. } = &self.state;
         let deadlines = [
             fetch.next_deadline(),
             groups.next_deadline(),
             flusher.next_deadline(),
+            upkeep.next_deadline(),
             disk.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -190,6 +206,7 @@ impl Broker {
         state.offsets.disconnected(conn);
         state.groups.disconnected(conn);
         state.commit_gate.disconnected(conn);
+        state.delete_records.disconnected(conn);
     }
 
     fn outcome(&mut self, outcome: Outcome, now: Now, out: &mut Vec<Effect>) {
@@ -214,6 +231,10 @@ impl Broker {
             }
             Outcome::Opened { partition, result, .. } => {
                 let (state, mut ctx) = self.split(now, out);
+                if let (Ok(opened), Some(_)) = (&result, state.table.partition(partition)) {
+                    state.table.grew(opened.bytes);
+                    state.upkeep.opened(now, partition, opened.due);
+                }
                 let ready = state.topics.opened(&mut ctx, &mut state.table, partition, result);
                 if let Some(topic) = ready {
                     state.metadata.topic_ready(&mut ctx, &state.table, topic);
@@ -224,7 +245,24 @@ impl Broker {
                 state.topics.removed(&mut ctx, &mut state.table, partition, &result);
                 self.progress(partition, now, out);
             }
-            Outcome::Trimmed { .. } | Outcome::Upkept(_) => {}
+            Outcome::Trimmed { ticket, partition, result } => {
+                let (state, mut ctx) = self.split(now, out);
+                let begins_later = match (state.table.partition_mut(partition), &result) {
+                    (Some(partition), Ok(log_start)) => partition.raise_log_start(*log_start),
+                    _ => false,
+                };
+                state.delete_records.trimmed(&mut ctx, ticket, &result);
+                if begins_later {
+                    state.upkeep.trimmed(now, partition);
+                    self.log_start_rose(partition, now, out);
+                }
+            }
+            Outcome::Upkept(upkept) => {
+                let (state, mut ctx) = self.split(now, out);
+                if state.upkeep.upkept(&mut ctx, &mut state.table, &upkept) {
+                    self.log_start_rose(upkept.partition, now, out);
+                }
+            }
             Outcome::Disk(disk) => {
                 let (state, mut ctx) = self.split(now, out);
                 state.disk.told(&mut ctx, &disk);
@@ -252,8 +290,17 @@ impl Broker {
         let mut moved = false;
         let log_start = partition.as_ref().map_or(-1, |partition| partition.log_start);
         if let (Some(partition), Ok(appended)) = (partition, &result) {
+            let due = partition.due;
             moved = partition.written(appended, ctx.journal.leader_epoch(), needs_sync);
+            if due != partition.due {
+                state.upkeep.want(now, id, partition.due);
+            }
+            state.table.grew(appended.bytes);
+        } else if let Ok(appended) = &result {
+            state.upkeep.appended(now, id, appended.due);
         }
+        state.upkeep.wrote(now.wall);
+        state.upkeep.free(&mut ctx, &state.table);
         if let Err(AppendError::Offline(error)) = &result {
             fail(&mut state.table, id, error);
         }
@@ -295,6 +342,13 @@ impl Broker {
             (_, Err(error)) => fail(table, id, error),
             (None, Ok(())) => {}
         }
+        self.progress(id, now, out);
+    }
+
+    /// A log begins later: whoever waits for what was below hears of it.
+    fn log_start_rose(&mut self, id: PartitionId, now: Now, out: &mut Vec<Effect>) {
+        let (state, mut ctx) = self.split(now, out);
+        state.fetch.log_start_rose(&mut ctx, &state.table, id);
         self.progress(id, now, out);
     }
 

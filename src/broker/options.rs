@@ -38,6 +38,8 @@ pub struct Options {
     pub groups: GroupOptions,
     /// Limits on what is kept.
     pub limits: Limits,
+    /// Most bytes of all logs together; beyond it the oldest segments go (`chronik.log.total.bytes`).
+    pub log_bytes_max: Option<u64>,
 }
 
 /// How consumer groups behave.
@@ -123,6 +125,7 @@ impl Default for Options {
             settings: Settings::default(),
             groups: GroupOptions::default(),
             limits: Limits::default(),
+            log_bytes_max: None,
         }
     }
 }

@@ -9,7 +9,9 @@
 
 use std::collections::VecDeque;
 
+use crate::base::epochs;
 use crate::base::ids::Offset;
+use crate::base::time::WallMs;
 use crate::storage::job::{Appended, Opened, StorageError};
 
 /// Whether a partition can be used.
@@ -46,6 +48,12 @@ pub struct Partition {
     pub high_watermark: Offset,
     /// Bytes below the high watermark, counted since the log began to grow here; only differences mean anything.
     pub visible_bytes: u64,
+    /// Bytes in all segments.
+    pub bytes: u64,
+    /// From when the oldest closed segment ages. `None`: no segment is closed.
+    pub oldest: Option<WallMs>,
+    /// When the log wants to be looked after, as storage said last.
+    pub due: Option<WallMs>,
     /// Leader epochs and the first offset of each.
     pub epochs: Vec<(i32, Offset)>,
     unsettled: VecDeque<Unsettled>,
@@ -60,6 +68,9 @@ impl Default for Partition {
             synced: 0,
             high_watermark: 0,
             visible_bytes: 0,
+            bytes: 0,
+            oldest: None,
+            due: None,
             epochs: Vec::new(),
             unsettled: VecDeque::new(),
         }
@@ -81,6 +92,8 @@ impl Partition {
         self.synced = opened.log_end;
         self.high_watermark = opened.log_end;
         self.visible_bytes = opened.bytes;
+        self.bytes = opened.bytes;
+        (self.oldest, self.due) = (opened.oldest, opened.due);
         self.epochs = opened.epochs;
     }
 
@@ -89,9 +102,10 @@ impl Partition {
         if appended.duplicate {
             return false;
         }
-        self.log_start = self.log_start.max(appended.log_start);
+        self.bytes += appended.bytes;
+        (self.oldest, self.due) = (appended.oldest, appended.due);
         if self.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
-            self.epochs.push((leader_epoch, appended.base_offset));
+            epochs::begin(&mut self.epochs, leader_epoch, appended.base_offset);
         }
         let end = appended.end_offset;
         self.end = self.end.max(end);
@@ -103,6 +117,17 @@ impl Partition {
     pub fn synced_to(&mut self, end: Offset) -> bool {
         self.synced = self.synced.max(end);
         self.settle()
+    }
+
+    /// The log begins later, and everything below is on the disk. Answers whether it had begun earlier.
+    pub fn raise_log_start(&mut self, log_start: Offset) -> bool {
+        if log_start <= self.log_start {
+            return false;
+        }
+        self.log_start = log_start;
+        epochs::cut_below(&mut self.epochs, log_start);
+        self.synced_to(log_start);
+        true
     }
 
     fn settle(&mut self) -> bool {

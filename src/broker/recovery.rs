@@ -15,11 +15,16 @@ use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
-use crate::base::time::Now;
+use crate::base::time::{Now, WallMs};
 use crate::storage::job::LogConfig;
 use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
 
 impl Broker {
+    /// The last clean stop was at this time: the newest that this broker wrote down.
+    pub fn stopped_at(&mut self, wall: WallMs) {
+        self.state.upkeep.wrote(wall);
+    }
+
     /// Replays one record of the journal.
     ///
     /// # Errors
@@ -84,6 +89,7 @@ impl Broker {
         if let (Some(topic), Some(end)) = (offsets_topic, offsets_end) {
             self.journal.open(Log::Offsets, topic, end);
         }
+        self.state.upkeep.clock_was_set(now);
         let (state, mut ctx) = self.split(now, out);
         state.table.names_are_free();
         state.groups.loaded(&mut ctx, &state.table);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::journal::Position;
 use super::partition::Partition;
 use crate::base::ids::{PartitionId, TopicId};
-use crate::storage::job::LogConfig;
+use crate::storage::job::{LogConfig, Upkept};
 
 /// Kafka's topic of groups and commits.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -77,6 +77,7 @@ pub struct TopicTable {
     /// Topics that the journal says were deleted, and whose directories may still be there.
     removed: BTreeSet<TopicId>,
     partition_count: usize,
+    bytes: u64,
 }
 
 impl TopicTable {
@@ -104,6 +105,8 @@ impl TopicTable {
         let topic = self.topics.remove(&name)?;
         self.plain_names.remove(&plain(&name));
         self.partition_count -= topic.partitions.len();
+        let bytes: u64 = topic.partitions.iter().map(|partition| partition.bytes).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
         self.leaving_names.insert(Arc::clone(&name));
         self.leaving.insert(id, name);
         Some(topic)
@@ -196,6 +199,27 @@ impl TopicTable {
     #[must_use]
     pub fn partition_count(&self) -> usize {
         self.partition_count
+    }
+
+    /// Bytes in the logs of all topics.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A log was opened, or has grown, by so many bytes.
+    pub fn grew(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// A log was looked after. Answers whether it begins later now.
+    pub fn upkept(&mut self, upkept: &Upkept) -> bool {
+        let Some(partition) = self.partition_mut(upkept.partition) else { return false };
+        let before = std::mem::replace(&mut partition.bytes, upkept.bytes);
+        (partition.oldest, partition.due) = (upkept.oldest, upkept.due);
+        let begins_later = partition.raise_log_start(upkept.log_start);
+        self.bytes = self.bytes.saturating_sub(before) + upkept.bytes;
+        begins_later
     }
 
     /// A topic whose name differs from this one only in `.` and `_`, which metrics cannot tell apart.

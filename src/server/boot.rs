@@ -56,6 +56,9 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
     let metrics = Metrics::new(setup(&pools, &storage, &clock));
     metrics.unclean_start.set(i64::from(!started.clean));
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
+    if let Some(stopped_at) = started.stopped_at {
+        broker.stopped_at(stopped_at);
+    }
     open_everything(&mut AtStart(&storage), &mut broker, started.clean, &|| clock.now())
         .map_err(Fatal)?;
     let (listeners, http) = match listen_everywhere(&mut net, config) {
@@ -306,5 +309,6 @@ fn broker_options(config: &Config, started: &Started) -> Options {
             converted_fetch_bytes: config.net.memory_bytes / 16,
             waiting_fetch_bytes: config.net.memory_bytes / 8,
         },
+        log_bytes_max: broker.log_bytes_max,
     }
 }

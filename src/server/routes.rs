@@ -232,7 +232,7 @@ impl Server {
                 partition: index,
                 log_start: partition.log_start,
                 log_end: partition.high_watermark,
-                bytes: Some(partition.visible_bytes),
+                bytes: Some(partition.bytes),
             })
         }));
         snapshot.add_groups(

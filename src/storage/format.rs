@@ -73,12 +73,13 @@ pub(crate) struct FormatReader<'a> {
     file: &'static str,
     bytes: &'a [u8],
     position: usize,
+    version: u32,
 }
 
 impl<'a> FormatReader<'a> {
     /// A reader at the first of `bytes`, which belong to a file of the kind `file`.
     pub(crate) fn new(file: &'static str, bytes: &'a [u8]) -> FormatReader<'a> {
-        FormatReader { file, bytes, position: 0 }
+        FormatReader { file, bytes, position: 0, version: 0 }
     }
 
     /// A reader behind the eight bytes of magic and the version of a file of ours, whose last four bytes are the
@@ -95,17 +96,23 @@ impl<'a> FormatReader<'a> {
         }
         let here = reader.position;
         let found = reader.u32()?;
-        if found != newest {
+        if found == 0 || found > newest {
             return Err(FormatError::new(file, here, FormatProblem::Version { found, newest }));
         }
         let last = bytes.len().saturating_sub(4).max(reader.position);
-        let stored = FormatReader { file, bytes, position: last }.u32()?;
+        let stored = FormatReader { file, bytes, position: last, version: found }.u32()?;
+        reader.version = found;
         reader.bytes = bytes.get(..last).unwrap_or_default();
         let computed = crc32fast::hash(reader.bytes);
         if stored != computed {
             return Err(FormatError::new(file, last, FormatProblem::Checksum { stored, computed }));
         }
         Ok(reader)
+    }
+
+    /// The version of a file of ours.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
     }
 
     pub(crate) fn position(&self) -> usize {

@@ -49,6 +49,8 @@ pub(super) struct Log {
     replaced: AtomicU64,
     failed: OnceLock<StorageError>,
     removed: AtomicBool,
+    /// Held by who changes names in the directory beside the writer, and by who gives the directory another name.
+    names: Mutex<()>,
 }
 
 impl Log {
@@ -71,6 +73,7 @@ impl Log {
             replaced: AtomicU64::new(0),
             failed: OnceLock::new(),
             removed: AtomicBool::new(false),
+            names: Mutex::new(()),
         })
     }
 
@@ -157,9 +160,31 @@ impl Log {
         view.end_bytes = 0;
     }
 
+    /// The log begins later from now on.
+    pub(super) fn publish_log_start(&self, log_start: Offset) {
+        let mut view = lock(&self.view);
+        view.log_start = view.log_start.max(log_start);
+    }
+
+    /// Takes the first so many segments out. The last one always stays.
+    pub(super) fn drop_first(&self, count: usize) -> Vec<Arc<Segment>> {
+        let mut view = lock(&self.view);
+        let count = count.min(view.segments.len().saturating_sub(1));
+        Arc::make_mut(&mut view.segments).drain(..count).collect()
+    }
+
     /// The directory is about to go.
     pub(super) fn remove(&self) {
+        let _names = lock(&self.names);
         self.removed.store(true, Ordering::Release);
+    }
+
+    /// Changes names in the directory, unless it is another topic's by now.
+    pub(super) fn while_there(&self, change: impl FnOnce()) {
+        let _names = lock(&self.names);
+        if !self.is_removed() {
+            change();
+        }
     }
 
     pub(super) fn is_removed(&self) -> bool {

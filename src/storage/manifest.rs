@@ -7,7 +7,7 @@
 //! ```text
 //!  byte  size
 //!     0     8  magic, "CHRKMANI"
-//!     8     4  version, 1
+//!     8     4  version, 2
 //!    12     8  wall time of the stop, milliseconds since 1970
 //!    20     4  number of partitions p, then p times:
 //!           16    topic id
@@ -20,6 +20,7 @@
 //!            8      bytes of its .log
 //!            8      timestamp of its first batch, -1: it is empty
 //!            8      largest timestamp, -1: there is none
+//!            8      wall time of its last write, -1: not known (absent in version 1)
 //!            4    number of producer snapshots, then for each, rising:
 //!            8      offset
 //!            4    number of leader epochs, then for each, rising:
@@ -36,9 +37,10 @@ use crate::storage::format::{FormatError, FormatProblem, FormatReader, push_crc3
 
 const FILE: &str = "manifest";
 const MAGIC: &[u8; 8] = b"CHRKMANI";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PARTITION_BYTES_MIN: usize = 16 + 4 + 2 + 8 + 8 + 4 + 4 + 4;
-const SEGMENT_BYTES: usize = 32;
+/// As version 1 has it.
+const SEGMENT_BYTES_MIN: usize = 32;
 const SNAPSHOT_BYTES: usize = 8;
 const EPOCH_BYTES: usize = 12;
 
@@ -84,6 +86,8 @@ pub struct ManifestSegment {
     pub first_timestamp: i64,
     /// The largest timestamp, from which its age counts when it is closed; -1: there is none.
     pub max_timestamp: i64,
+    /// The wall time of its last write, beyond which no timestamp counts; -1: not known.
+    pub written: WallMs,
 }
 
 impl Manifest {
@@ -130,6 +134,7 @@ impl ManifestPartition {
             bytes.extend_from_slice(&segment.bytes.to_be_bytes());
             bytes.extend_from_slice(&segment.first_timestamp.to_be_bytes());
             bytes.extend_from_slice(&segment.max_timestamp.to_be_bytes());
+            bytes.extend_from_slice(&segment.written.to_be_bytes());
         }
         bytes.extend_from_slice(&stored_count(self.snapshots.len()));
         for offset in &self.snapshots {
@@ -149,7 +154,7 @@ impl ManifestPartition {
         let name = std::str::from_utf8(reader.bytes(name_bytes)?);
         let topic = name.map_err(|_| reader.error(FormatProblem::Value("topic name")))?.to_owned();
         let (log_start, log_end) = (reader.i64()?, reader.i64()?);
-        let count = reader.count(SEGMENT_BYTES)?;
+        let count = reader.count(SEGMENT_BYTES_MIN)?;
         let segments =
             (0..count).map(|_| ManifestSegment::decode(reader)).collect::<Result<_, _>>()?;
         let count = reader.count(SNAPSHOT_BYTES)?;
@@ -168,6 +173,7 @@ impl ManifestSegment {
             bytes: reader.u64()?,
             first_timestamp: reader.i64()?,
             max_timestamp: reader.i64()?,
+            written: if reader.version() < 2 { -1 } else { reader.i64()? },
         })
     }
 }
@@ -182,6 +188,7 @@ mod tests {
             bytes,
             first_timestamp: 1_700_000_000_000,
             max_timestamp: 1_700_000_009_000,
+            written: 1_700_000_009_500,
         };
         let partition = |index| ManifestPartition {
             partition: PartitionId { topic: TopicId([9; 16]), index },
@@ -205,7 +212,7 @@ mod tests {
     #[test]
     fn the_empty_manifest_is_laid_out_as_drawn() {
         let bytes = Manifest { stopped_at: 1, partitions: vec![] }.encode();
-        assert_eq!(bytes[..24], *b"CHRKMANI\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0");
+        assert_eq!(bytes[..24], *b"CHRKMANI\0\0\0\x02\0\0\0\0\0\0\0\x01\0\0\0\0");
         assert_eq!(bytes[24..], crc32fast::hash(&bytes[..24]).to_be_bytes());
     }
 
@@ -235,8 +242,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_before_its_checksum_is_looked_at() {
         let mut bytes = sample().encode();
-        bytes[11] = 2;
-        let problem = FormatProblem::Version { found: 2, newest: 1 };
+        bytes[11] = 3;
+        let problem = FormatProblem::Version { found: 3, newest: 2 };
         assert_eq!(Manifest::decode(&bytes).unwrap_err().problem, problem);
     }
 }

@@ -128,6 +128,13 @@ impl Marks {
         Ok(())
     }
 
+    /// Takes note of a log that begins later. What is known of its end already may be more than this mark says of it.
+    pub(super) fn note_start(&mut self, mark: Mark, now: Mono) {
+        let known = self.slots.get(&mark.partition).map(|slot| slot.mark);
+        let further = known.filter(|known| known.end > mark.end);
+        self.note(further.map_or(mark, |known| Mark { log_start: mark.log_start, ..known }), now);
+    }
+
     fn free_place(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             self.next_place += 1;

@@ -21,6 +21,7 @@ use super::marks::Mark;
 use super::producers::Producers;
 use super::segment::{Dirty, Segment};
 use super::snapshot::ProducerSnapshot;
+use crate::base::epochs::cut_below;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::time::WallMs;
 
@@ -87,12 +88,20 @@ pub(super) struct Partition {
     /// `None`: not read yet.
     producers: Option<Producers>,
     snapshots: Vec<Offset>,
+    /// The newest of them that is known to be whole.
+    whole: Option<Offset>,
+    /// The one that tells what the segments removed so far told.
+    anchor: Option<Offset>,
     /// Bytes that were appended since the newest of them.
     since_snapshot: u64,
     dirty: Vec<Dirty>,
     names_dirty: bool,
-    /// When the active segment was made, for records that have no timestamp.
+    /// When the active segment got its first record here, by the wall clock.
     active_since: Option<WallMs>,
+    /// Bytes of all segments but the active one.
+    closed_bytes: u64,
+    /// What is known of when upkeep is wanted.
+    due: upkeep::Due,
     /// Whether the active segment's file was found to be as long as it should be.
     size_checked: bool,
     compaction: compaction::Compaction,
@@ -121,35 +130,45 @@ impl Partition {
                 found.segments
             }),
         };
+        let closed = view.segments.iter().rev().skip(1);
+        let closed_bytes = closed.map(|segment| segment.size()).sum();
         let log = Log::new(partition, topic, dir, view);
-        Partition {
+        let mut epochs = found.epochs;
+        cut_below(&mut epochs, found.log_start);
+        let mut opened = Partition {
             log,
             config,
             files,
             active,
             log_start: found.log_start,
             end: found.end,
-            epochs: found.epochs,
+            epochs,
             producers: None,
+            whole: None,
+            anchor: None,
             snapshots: found.snapshots,
             since_snapshot: 0,
             dirty: Vec::new(),
             names_dirty: false,
             active_since: None,
+            closed_bytes,
+            due: upkeep::Due::default(),
             size_checked: false,
             compaction: compaction::Compaction::default(),
-        }
+        };
+        opened.note_due_at_open();
+        opened
     }
 
     pub(super) fn opened(&self) -> Opened {
-        let bytes = self.log.view().segments.iter().map(|segment| segment.size()).sum();
-        let epochs = self.epochs.clone();
-        let (oldest, due) = (None, None);
+        let (bytes, epochs) = (self.bytes(), self.epochs.clone());
+        let (oldest, due) = (self.due.oldest, self.wanted_at());
         Opened { log_start: self.log_start, log_end: self.end, bytes, epochs, oldest, due }
     }
 
     pub(super) fn configure(&mut self, config: Arc<LogConfig>) {
         self.config = config;
+        self.note_due();
     }
 
     /// Whether something was written that no sync was asked for yet.
@@ -190,6 +209,7 @@ impl Partition {
     fn begin_segment(&mut self) {
         let interval = self.config.index_interval_bytes;
         let next = Segment::new(&self.log.dir, self.end, interval);
+        self.closed_bytes = self.closed_bytes.saturating_add(self.active.size());
         self.active = Arc::clone(&next);
         self.active_since = None;
         self.size_checked = false;
@@ -215,7 +235,7 @@ impl Partition {
     /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay, and
     /// the newest of those that are on the disk for sure.
     pub(super) fn write_snapshot(&mut self) -> Result<(), StorageError> {
-        if self.snapshots.last() == Some(&self.end) {
+        if self.whole == Some(self.end) {
             return Ok(());
         }
         self.since_snapshot = 0;
@@ -226,17 +246,33 @@ impl Partition {
         }
         self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
         self.names_dirty = true;
+        self.whole = Some(self.end);
+        self.snapshots.retain(|offset| *offset != self.end);
         self.snapshots.push(self.end);
+        self.forget_snapshots();
+        Ok(())
+    }
+
+    /// Beside the anchor the newest two stay, or more, until all but one of them are on the disk.
+    fn forget_snapshots(&mut self) {
         let synced = self.log.synced();
-        while self.snapshots.get(1).is_some_and(|second| *second < synced)
-            && self.snapshots.len() > 2
-        {
-            let old = self.snapshots.remove(0);
-            for name in [ProducerSnapshot::file_name(old), EarlierBatches::file_name(old)] {
-                let _ = self.files.fs.remove_file(&self.log.dir.join(name));
+        let mut others: Vec<Offset> = self.snapshots.clone();
+        others.retain(|offset| Some(*offset) != self.anchor);
+        while let [old, second, _, ..] = others[..] {
+            if second >= synced {
+                break;
+            }
+            others.remove(0);
+            self.snapshots.retain(|offset| *offset != old);
+            for path in self.snapshot_paths(old) {
+                let _ = self.files.fs.remove_file(&path);
             }
         }
-        Ok(())
+    }
+
+    fn snapshot_paths(&self, offset: Offset) -> [PathBuf; 2] {
+        let names = [ProducerSnapshot::file_name(offset), EarlierBatches::file_name(offset)];
+        names.map(|name| self.log.dir.join(name))
     }
 
     /// Writes a snapshot if much was appended since the last one and there are producers to remember.
@@ -270,13 +306,12 @@ impl Partition {
         let producers = match self.producers.take() {
             Some(producers) => producers,
             None => {
-                let view = self.log.view();
-                super::recovery::load_producers(
-                    &self.files,
-                    &self.log.dir,
-                    &view,
-                    &mut self.snapshots,
-                )?
+                let (view, snapshots) = (self.log.view(), &mut self.snapshots);
+                let (files, dir) = (&self.files, &self.log.dir);
+                let (producers, whole) =
+                    super::recovery::load_producers(files, dir, &view, snapshots)?;
+                (self.whole, self.anchor) = (whole, whole);
+                producers
             }
         };
         Ok(self.producers.insert(producers))

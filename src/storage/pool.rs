@@ -156,6 +156,7 @@ impl Hub {
             Arc::clone(&self.files),
             Arc::clone(&self.outcomes),
             Arc::clone(&self.stats),
+            self.to_readers.clone(),
             marks,
         )
     }

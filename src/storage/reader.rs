@@ -192,6 +192,7 @@ impl Reader {
         for part in &read.parts {
             let mut touching = Vec::new();
             let result = self.read_part(read, part, &budget, &mut touching);
+            let result = result.map_err(|error| self.as_of_now(part, error));
             aborted.push(touching);
             if let Ok(payloads) = &result {
                 let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
@@ -201,6 +202,13 @@ impl Reader {
             parts.push(result);
         }
         Outcome::Read { ticket: read.ticket, parts, aborted }
+    }
+
+    /// Files that were removed while they were looked for held what is out of range by now.
+    fn as_of_now(&self, part: &ReadPart, error: ReadError) -> ReadError {
+        let log_start = self.registry.get(part.partition).map(|log| log.log_start());
+        let is_gone = log_start.is_some_and(|log_start| part.offset < log_start);
+        if is_gone { ReadError::OutOfRange } else { error }
     }
 
     fn read_part(
@@ -408,10 +416,20 @@ impl Reader {
 
     fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
         let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
-        let found = log.read(|view| match query.target {
-            TimeTarget::AtOrAfter(timestamp) => self.first_at_or_after(view, timestamp, query.end),
-            TimeTarget::Largest => self.first_largest(view, query.end),
-        });
+        let search = || {
+            log.read(|view| match query.target {
+                TimeTarget::AtOrAfter(timestamp) => {
+                    self.first_at_or_after(view, timestamp, query.end)
+                }
+                TimeTarget::Largest => self.first_largest(view, query.end),
+            })
+        };
+        let log_start = log.log_start();
+        let mut found = search();
+        if found.is_err() && log.log_start() > log_start {
+            // Files were removed while they were searched.
+            found = search();
+        }
         if log.is_removed() { Err(ReadError::UnknownPartition) } else { found }
     }
 

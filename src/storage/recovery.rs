@@ -14,7 +14,7 @@ use std::path::Path;
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::format::FormatError;
-use super::fs::{Fs, is_absent, read_file, replace_file};
+use super::fs::{DirEntry, Fs, OpenMode, is_absent, read_file, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
 use super::manifest::ManifestPartition;
@@ -22,7 +22,9 @@ use super::marks::Mark;
 use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
 use super::producers::Producers;
-use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
+use super::segment::{
+    BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, Segment, Shape, Step, parse_file_name,
+};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use tail::Tail;
@@ -110,6 +112,13 @@ pub(super) struct Known<'a> {
     pub(super) synced: bool,
 }
 
+impl Known<'_> {
+    /// Whether nothing in it was ever known to be on the disk.
+    fn is_new(&self) -> bool {
+        self.mark.is_none() && self.marks_whole
+    }
+}
+
 /// Finds out what a directory holds after an unclean stop. `None`: there is no such directory.
 pub(super) fn examine(
     files: &Files,
@@ -141,6 +150,7 @@ pub(super) fn examine(
     let mark = known.mark;
     let end = tail.recover(known)?;
     let log_start = tail.first_offset(mark, end);
+    remove_leftovers(&*files.fs, dir, &entries, log_start);
     tail.stand_in(log_start, end);
     let Tail { segments, mut epochs, .. } = tail;
     if known_epochs.is_none() {
@@ -152,10 +162,13 @@ pub(super) fn examine(
         changed = true;
     }
     let mut snapshots = of(snapshot::SUFFIX);
-    let trusted = trusted_snapshots(&snapshots, known, end);
-    for doubted in snapshots.split_off(trusted) {
-        remove_snapshot(&*files.fs, dir, doubted);
+    let below = snapshots.partition_point(|offset| *offset <= end);
+    for beyond in snapshots.split_off(below) {
+        remove_snapshot(&*files.fs, dir, beyond);
         changed = true;
+    }
+    if !known.synced {
+        sync_snapshots(&*files.fs, dir, &snapshots)?;
     }
     if changed {
         files.fs.sync_dir(dir)?;
@@ -163,18 +176,36 @@ pub(super) fn examine(
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
 }
 
-/// How many of the snapshots are on the disk as a whole: those below the mark were synced with it. One just at the mark
-/// may have been written after that, and is needed only if there is no other.
-fn trusted_snapshots(snapshots: &[Offset], known: &Known<'_>, end: Offset) -> usize {
-    let below = |limit: Offset| snapshots.partition_point(|offset| *offset < limit);
-    match known.mark {
-        Some(mark) if mark.end <= end => match below(mark.end) {
-            0 => below(mark.end.saturating_add(1)),
-            some => some,
-        },
-        None if known.marks_whole => 0,
-        _ => below(end.saturating_add(1)),
+/// Unlinks what a crash left of segments on their way out.
+fn remove_leftovers(fs: &dyn Fs, dir: &Path, entries: &[DirEntry], log_start: Offset) {
+    let has_log = |base| entries.iter().any(|e| parse_file_name(&e.name, LOG_SUFFIX) == Some(base));
+    let is_orphan = |name: &str| {
+        let base = BESIDE_SUFFIXES.iter().find_map(|suffix| parse_file_name(name, suffix));
+        base.is_some_and(|base| base < log_start && !has_log(base))
+    };
+    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+        if entry.name.ends_with(DELETED_SUFFIX) || is_orphan(&entry.name) {
+            fs.remove_file(&dir.join(&entry.name)).unwrap_or_else(|error| log::warn!("{error}"));
+        }
     }
+}
+
+/// Has what stands on the disk what a dead process may have left in memory. Whoever reads a snapshot sees whether it is
+/// whole; but one that is read now may be needed later, when what it tells has left the log.
+fn sync_snapshots(fs: &dyn Fs, dir: &Path, snapshots: &[Offset]) -> Result<(), StorageError> {
+    for offset in snapshots {
+        for name in [ProducerSnapshot::file_name(*offset), EarlierBatches::file_name(*offset)] {
+            let path = dir.join(name);
+            match fs.open(&path, OpenMode::Write) {
+                Ok(file) => {
+                    file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
@@ -186,20 +217,22 @@ fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {
     }
 }
 
-/// Who wrote what, from the newest whole snapshot and the batches behind it.
+/// Who wrote what, from the newest whole snapshot, whose offset is given, too, and the batches behind it.
 pub(super) fn load_producers(
     files: &Files,
     dir: &Path,
     view: &View,
     snapshots: &mut Vec<Offset>,
-) -> Result<Producers, StorageError> {
+) -> Result<(Producers, Option<Offset>), StorageError> {
     let mut from = view.log_start;
+    let mut whole = None;
     let mut producers = Producers::default();
     let mut partial = None;
     for offset in snapshots.clone().into_iter().rev() {
         match read_snapshot(&*files.fs, dir, offset)? {
             Snapshot::Whole(found) => {
                 (from, producers) = (offset, found);
+                whole = Some(offset);
                 break;
             }
             Snapshot::Partial(found) => drop(partial.get_or_insert(found)),
@@ -228,7 +261,7 @@ pub(super) fn load_producers(
     if let Some(partial) = partial {
         producers.add_unknown(partial);
     }
-    Ok(producers)
+    Ok((producers, whole))
 }
 
 /// What a snapshot and the file that goes with it tell.

@@ -3,6 +3,7 @@
 //! The partition's writer appends to the last segment; readers look up positions in all of them. A segment holds
 //! sizes and the newest index entries, so what lies behind stays on the disk and costs neither memory nor a descriptor.
 
+mod age;
 mod seek;
 mod walk;
 
@@ -18,6 +19,7 @@ use super::job::{ReadError, StorageError};
 use super::manifest::ManifestSegment;
 use super::scan::Met;
 use crate::base::ids::Offset;
+use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 pub(super) use seek::Place;
 use walk::Anchor;
@@ -28,6 +30,10 @@ pub(super) const LOG_SUFFIX: &str = ".log";
 
 /// How the name of Kafka's transaction index ends.
 pub(super) const TRANSACTIONS_SUFFIX: &str = ".txnindex";
+/// What the name of a file ends with that is about to be unlinked.
+pub(super) const DELETED_SUFFIX: &str = ".deleted";
+/// How the names of a segment's other files end.
+pub(super) const BESIDE_SUFFIXES: [&str; 3] = [".index", ".timeindex", TRANSACTIONS_SUFFIX];
 
 /// The name of a segment's file of one kind.
 pub(super) fn file_name(base: Offset, suffix: &str) -> String {
@@ -88,6 +94,10 @@ struct State {
     last_time: Option<i64>,
     /// The largest timestamp as the manifest had it.
     told_largest: Option<i64>,
+    /// When it was last written, by the wall clock. `None`: the file may tell.
+    written: Option<WallMs>,
+    /// Whether this process wrote to it.
+    is_own: bool,
 }
 
 /// How a segment was found on the disk.
@@ -153,6 +163,8 @@ impl Segment {
             largest: None,
             last_time: None,
             told_largest: None,
+            written: None,
+            is_own: false,
         };
         Segment::with_state(dir, base, interval, state)
     }
@@ -179,6 +191,7 @@ impl Segment {
             let known = |timestamp: i64| Some(timestamp).filter(|time| *time > NO_TIMESTAMP);
             state.first_timestamp = known(told.first_timestamp);
             state.told_largest = known(told.max_timestamp);
+            state.written = known(told.written);
         }
         segment
     }
@@ -202,6 +215,8 @@ impl Segment {
             largest: None,
             last_time: None,
             told_largest: None,
+            written: None,
+            is_own: false,
         };
         Segment::with_state(dir, base, shape.interval, state)
     }
@@ -226,6 +241,12 @@ impl Segment {
         if extent.own_from == extent.size {
             extent.own_offset = offset;
         }
+    }
+
+    /// Every file that it may have. The log comes last: what is beside it means nothing without it.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let kinds = BESIDE_SUFFIXES.into_iter().chain([LOG_SUFFIX]);
+        kinds.map(|suffix| self.log.path().with_extension(suffix.trim_start_matches('.')))
     }
 
     pub(super) fn index_path(&self) -> PathBuf {
@@ -259,12 +280,13 @@ impl Segment {
     /// What the manifest of a clean stop says of this segment.
     pub(super) fn manifest(&self) -> ManifestSegment {
         let state = lock(&self.state);
-        let largest = state.largest.map(|largest| largest.timestamp);
+        let largest = state.largest.map(|largest| largest.timestamp).max(state.told_largest);
         ManifestSegment {
             base: self.base,
             bytes: state.extent.size,
             first_timestamp: state.first_timestamp.unwrap_or(NO_TIMESTAMP),
-            max_timestamp: largest.or(state.told_largest).unwrap_or(NO_TIMESTAMP),
+            max_timestamp: largest.unwrap_or(NO_TIMESTAMP),
+            written: state.written.unwrap_or(-1),
         }
     }
 

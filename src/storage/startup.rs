@@ -323,7 +323,7 @@ fn remember(
                 damaged += file.damaged.len();
                 for (partition, mark) in file.marks {
                     // The same twice, if a start broke off while it wrote the files anew.
-                    if found.get(&partition).is_none_or(|kept| kept.end < mark.end) {
+                    if found.get(&partition).is_none_or(|kept| is_newer(kept, &mark)) {
                         found.insert(partition, mark);
                         told_by.insert(partition, as_usize(file.writer));
                     }
@@ -340,6 +340,11 @@ fn remember(
     }
     let marks_whole = read > 0 && damaged == 0;
     Ok((Remembered { marks: found, marks_whole, ..Remembered::default() }, told_by))
+}
+
+/// Whether the second of two marks of one partition says more. Neither its end nor its first offset goes back.
+fn is_newer(kept: &Mark, mark: &Mark) -> bool {
+    (kept.end, kept.log_start) < (mark.end, mark.log_start)
 }
 
 pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {

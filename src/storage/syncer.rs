@@ -1,18 +1,22 @@
 //! Beside each writer, the thread that waits for the disk: one sync serves all who wait for the same file.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
 use super::files::Files;
+use super::fs::is_absent;
 use super::job::{Outcome, StorageError};
 use super::log::Log;
 use super::mark_file::Marks;
 use super::marks::Mark;
 use super::outcomes::Outcomes;
 use super::partition::SyncWork;
-use crate::base::ids::PartitionId;
+use super::reader::ReadCommand;
+use super::segment::DELETED_SUFFIX;
+use crate::base::ids::{PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
 use crate::base::time::Mono;
 
@@ -21,6 +25,8 @@ use crate::base::time::Mono;
 pub(super) enum SyncCommand {
     /// Syncs, and reports unless nobody waits.
     Work(SyncWork),
+    /// Syncs, has the log's first offset in its durable mark, and only then goes on.
+    Trim(SyncWork, Afterwards),
     /// A partition's files do not reach as far as its mark said. The mark is right before anything that is appended
     /// counts; if it cannot be written, nothing ever does.
     Lower(Arc<Log>, Mark),
@@ -32,12 +38,39 @@ pub(super) enum SyncCommand {
     Stop,
 }
 
+/// What comes after a log's first offset is durable.
+#[derive(Debug)]
+pub(super) enum Afterwards {
+    /// Somebody waits for it.
+    Report(Ticket),
+    /// These files hold nothing that is needed any more.
+    Remove(Leaving),
+}
+
+/// Files of segments that are no longer part of a log.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    pub(super) paths: Vec<PathBuf>,
+    /// How many segments they are.
+    pub(super) segments: u64,
+    /// How many bytes of records those had.
+    pub(super) bytes: u64,
+}
+
+/// A log whose first offset is to be durable.
+struct Trim {
+    log: Arc<Log>,
+    mark: Mark,
+    afterwards: Afterwards,
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Syncer {
     files: Arc<Files>,
     outcomes: Arc<Outcomes>,
     stats: Arc<StorageCounters>,
+    readers: Sender<ReadCommand>,
     marks: Marks,
 }
 
@@ -46,9 +79,10 @@ impl Syncer {
         files: Arc<Files>,
         outcomes: Arc<Outcomes>,
         stats: Arc<StorageCounters>,
+        readers: Sender<ReadCommand>,
         marks: Marks,
     ) -> Syncer {
-        Syncer { files, outcomes, stats, marks }
+        Syncer { files, outcomes, stats, readers, marks }
     }
 
     /// Works until it is told to stop.
@@ -94,7 +128,7 @@ impl Syncer {
     /// Does what is asked, one sync per file. `true`: it was told to stop.
     fn work(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> bool {
         let mut works = Waiting::default();
-        let mut forgotten = Vec::new();
+        let (mut trims, mut forgotten) = (Vec::new(), Vec::new());
         let mut to_mark = Vec::new();
         let mut stop = false;
         for command in commands {
@@ -102,6 +136,11 @@ impl Syncer {
                 SyncCommand::Work(work) => works.add(work),
                 SyncCommand::Mark(work) => {
                     to_mark.push((Arc::clone(&work.log), work.mark()));
+                    works.add(work);
+                }
+                SyncCommand::Trim(work, afterwards) => {
+                    let (log, mark) = (Arc::clone(&work.log), work.mark());
+                    trims.push(Trim { log, mark, afterwards });
                     works.add(work);
                 }
                 SyncCommand::Lower(log, mark) => {
@@ -121,6 +160,9 @@ impl Syncer {
         if !to_mark.is_empty() {
             self.mark(to_mark, now);
         }
+        if !trims.is_empty() {
+            self.trim(trims, now);
+        }
         for partition in forgotten {
             self.marks.forget(partition);
         }
@@ -137,6 +179,50 @@ impl Syncer {
             Ok(()) => synced.iter().for_each(|(log, mark)| log.publish_marked(mark.segment_base)),
             Err(error) => log::warn!("{error}"),
         }
+    }
+
+    /// One round of marks for all; what is in the way afterwards goes only if it could be written.
+    fn trim(&mut self, trims: Vec<Trim>, now: Mono) {
+        for trim in &trims {
+            // A mark must not be ahead of the disk.
+            if trim.log.failure().is_none() && trim.log.synced() >= trim.mark.end {
+                self.marks.note_start(trim.mark, now);
+            }
+        }
+        let written = self.marks.write(now);
+        for Trim { log, mark, afterwards } in trims {
+            let gone = || StorageError::content("trim", &log.dir, "the partition was removed");
+            let failure = log.failure().cloned().or_else(|| log.is_removed().then(gone));
+            let result = failure.map_or_else(|| written.clone(), Err);
+            match (afterwards, result) {
+                (Afterwards::Report(ticket), result) => {
+                    let (partition, result) = (log.partition, result.map(|()| mark.log_start));
+                    self.outcomes
+                        .report(vec![Outcome::Trimmed { ticket, partition, result }], false);
+                }
+                (Afterwards::Remove(leaving), Ok(())) => self.remove(&log, leaving),
+                (Afterwards::Remove(_), Err(error)) => log::warn!("nothing is removed: {error}"),
+            }
+        }
+    }
+
+    /// Renames what leaves, as Kafka does, and leaves the unlinking, which may take its time, to the readers.
+    fn remove(&self, log: &Log, leaving: Leaving) {
+        let mut renamed = Vec::with_capacity(leaving.paths.len());
+        log.while_there(|| {
+            for path in leaving.paths {
+                let mut name = path.clone().into_os_string();
+                name.push(DELETED_SUFFIX);
+                match self.files.fs.rename(&path, Path::new(&name)) {
+                    Ok(()) => renamed.push(PathBuf::from(name)),
+                    Err(error) if is_absent(&error) => {}
+                    Err(error) => log::warn!("{error}"),
+                }
+            }
+        });
+        self.stats.segments_removed.add(leaving.segments);
+        self.stats.segment_bytes_removed.add(leaving.bytes);
+        let _ = self.readers.send(ReadCommand::Unlink(renamed));
     }
 
     fn sync(&mut self, work: SyncWork, now: Mono) -> Outcome {
@@ -167,7 +253,7 @@ impl Syncer {
             return outcome(end, Err(error));
         }
         work.log.publish_synced(end);
-        let log_start = work.log.log_start();
+        let log_start = work.log.log_start().min(end);
         let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
         self.marks.note(mark, now);
         outcome(end, Ok(()))

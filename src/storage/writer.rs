@@ -14,6 +14,7 @@ use super::compaction::{self, Progress, Round};
 use super::files::Files;
 use super::job::{
     Append, AppendError, Appended, Job, LogConfig, Open, Opened, Origin, Outcome, StorageError,
+    Upkeep,
 };
 use super::log::Log;
 use super::manifest::ManifestPartition;
@@ -208,17 +209,13 @@ impl Writer {
             Job::Sync { partition } => self.sync(partition, report),
             Job::Configure { partition, config } => self.configure(partition, config),
             Job::Trim { ticket, partition, offset } => {
-                let result = self.trim(partition, offset);
-                report.loud = true;
-                report.outcomes.push(Outcome::Trimmed { ticket, partition, result });
-            }
-            Job::Upkeep(upkeep) => {
-                self.compact(&upkeep);
-                if let Some(partition) = self.partitions.get_mut(&upkeep.partition) {
+                if let Err(error) = self.trim(ticket, partition, offset) {
+                    let result = Err(error);
                     report.loud = true;
-                    report.outcomes.push(Outcome::Upkept(partition.upkeep(&upkeep)));
+                    report.outcomes.push(Outcome::Trimmed { ticket, partition, result });
                 }
             }
+            Job::Upkeep(upkeep) => self.upkeep(&upkeep, report),
             Job::Remove { ticket, partition } => {
                 let result = self.remove(partition);
                 report.loud = true;
@@ -240,11 +237,29 @@ impl Writer {
         }
     }
 
-    fn trim(&mut self, id: PartitionId, offset: Offset) -> Result<Offset, StorageError> {
-        match self.partitions.get_mut(&id) {
-            Some(partition) => partition.trim(offset),
-            None => Err(StorageError::content("trim", &self.data_dir, "no such partition")),
+    /// The syncer says when it is done.
+    fn trim(
+        &mut self,
+        ticket: Ticket,
+        id: PartitionId,
+        offset: Offset,
+    ) -> Result<(), StorageError> {
+        let none = || StorageError::content("trim", &self.data_dir, "no such partition");
+        let partition = self.partitions.get_mut(&id).ok_or_else(none)?;
+        let _ = self.syncer.send(partition.trim(ticket, offset)?);
+        Ok(())
+    }
+
+    fn upkeep(&mut self, upkeep: &Upkeep, report: &mut Report) {
+        let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
+        if let Some(command) = partition.upkeep(upkeep) {
+            let _ = self.syncer.send(command);
         }
+        self.compact(upkeep);
+        let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
+        partition.note_compaction_due();
+        report.loud = true;
+        report.outcomes.push(Outcome::Upkept(partition.upkept()));
     }
 
     /// Writes all groups, reports, and has synced what somebody waits for.

@@ -163,6 +163,7 @@ apis! {
     ApiVersions = 18, 0..=5, flexible 3, ApiVersionsRequest => ApiVersionsResponse;
     CreateTopics = 19, 0..=7, flexible 5, CreateTopicsRequest => CreateTopicsResponse;
     DeleteTopics = 20, 0..=6, flexible 4, DeleteTopicsRequest => DeleteTopicsResponse;
+    DeleteRecords = 21, 0..=2, flexible 2, DeleteRecordsRequest => DeleteRecordsResponse;
     InitProducerId = 22, 0..=5, flexible 2, InitProducerIdRequest => InitProducerIdResponse;
     OffsetForLeaderEpoch = 23, 0..=4, flexible 4, OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
     DescribeConfigs = 32, 0..=4, flexible 4, DescribeConfigsRequest => DescribeConfigsResponse;

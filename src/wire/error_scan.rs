@@ -54,6 +54,9 @@ impl Response {
             Response::DeleteTopics(body) => {
                 body.responses.iter().for_each(|topic| seen(topic.error_code));
             }
+            Response::DeleteRecords(body) => {
+                body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));
+            }
             Response::InitProducerId(body) => seen(body.error_code),
             Response::OffsetForLeaderEpoch(body) => {
                 body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));

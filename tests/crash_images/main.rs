@@ -229,6 +229,8 @@ scripts! {
     group_commit
     idempotent
     create_delete_create
+    retention
+    delete_records
     failed_write
     failed_sync
     recovery

@@ -230,11 +230,28 @@ impl Log {
         Ok(())
     }
 
-    /// A consumer has read all of it: it stays.
+    /// A consumer has read all of it: it stays. Who sent what has left the log is remembered, too.
     pub(crate) fn seen(&mut self, opened: &Opened, found: &[Found]) {
         self.pending.clear();
-        self.kept = found.iter().map(|found| (found.base, found.clone())).collect();
+        self.kept.retain(|_, kept| kept.next <= opened.log_start);
+        self.kept.extend(found.iter().map(|found| (found.base, found.clone())));
         self.kept_end = opened.log_end;
+        (self.start_least, self.start_most) = (opened.log_start, opened.log_start);
+    }
+
+    /// Somebody asked for records up to an offset to go.
+    pub(crate) fn may_begin_at(&mut self, offset: Offset) {
+        self.start_most = self.start_most.max(offset);
+    }
+
+    /// That was acknowledged.
+    pub(crate) fn begins_at(&mut self, offset: Offset) -> Result<(), String> {
+        let (least, most) = (self.start_least, self.start_most);
+        if !(least..=most).contains(&offset) {
+            return Err(format!("the log begins at {offset}, not from {least} to {most}"));
+        }
+        self.start_least = offset;
+        Ok(())
     }
 
     /// The newest batches of each producer's newest epoch that were acknowledged, at most five each.
@@ -274,7 +291,8 @@ impl Log {
 /// Each batch's epoch is the one that the log tells for its offset.
 fn judge_epochs(opened: &Opened, found: &[Found]) -> Result<(), String> {
     for batch in found {
-        let told = opened.epochs.iter().rev().find(|(_, from)| *from <= batch.base);
+        let base = batch.base.max(opened.log_start);
+        let told = opened.epochs.iter().rev().find(|(_, from)| *from <= base);
         if told.is_none_or(|(epoch, _)| *epoch != batch.epoch) {
             return Err(format!("{batch:?}, but the epochs are {:?}", opened.epochs));
         }

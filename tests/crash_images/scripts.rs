@@ -22,6 +22,8 @@ pub(crate) const SCRIPTS: &[Script] = &[
     Script { name: "group_commit", run: group_commit, has_earlier_life: false },
     Script { name: "idempotent", run: idempotent, has_earlier_life: false },
     Script { name: "create_delete_create", run: create_delete_create, has_earlier_life: false },
+    Script { name: "retention", run: retention, has_earlier_life: false },
+    Script { name: "delete_records", run: delete_records, has_earlier_life: false },
     Script { name: "failed_write", run: failed_write, has_earlier_life: false },
     Script { name: "failed_sync", run: failed_sync, has_earlier_life: false },
     Script { name: "recovery", run: recovery, has_earlier_life: true },
@@ -206,6 +208,64 @@ fn create_delete_create(world: &mut World) -> Run {
         world.create(partition, "same", config(2200))?;
     }
     sends(world, &[new[0], new[1], other], 6)?;
+    world.settle()?;
+    world.tick()
+}
+
+/// Segments go for space, and in the end for their age, until the log is empty; it goes on at its next offset.
+fn retention(world: &mut World) -> Run {
+    const LONG: i64 = 1_000_000_000;
+    let partition = id(4, 0);
+    let segment_bytes = 900 + world.below(1000);
+    let kept = LogConfig { retention_bytes: 2500, retention_ms: 1000, ..config(segment_bytes) };
+    world.create(partition, "fleeting", kept)?;
+    let mut producers = [Producer::new(partition, 1000), Producer::new(partition, 1001)];
+    for round in 0..5 {
+        for _ in 0..=world.below(4) {
+            let chosen = usize::try_from(world.below(2)).unwrap();
+            producers[chosen].send(world);
+            world.steps(2)?;
+        }
+        if world.below(3) == 0 {
+            world.send(partition, 300, false);
+        }
+        if world.below(3) == 0 {
+            world.tick()?;
+        }
+        let free = world.below(4) == 0;
+        world.upkeep(partition, if round == 3 { LONG } else { 0 }, free)?;
+    }
+    world.upkeep(partition, LONG, false)?;
+    producers[0].send(world);
+    world.settle()?;
+    world.upkeep(partition, LONG, false)?;
+    world.settle()?;
+    world.tick()?;
+    producers[1].send(world);
+    world.settle()
+}
+
+/// Records are deleted up to any offset, up to the last one, and the log goes on.
+fn delete_records(world: &mut World) -> Run {
+    let partition = id(5, 0);
+    let segment_bytes = 1500 + world.below(2000);
+    world.create(partition, "cleared", config(segment_bytes))?;
+    for _ in 0..4 {
+        sends(world, &[partition], 3)?;
+        let log = world.log(partition);
+        let (start, end) = (log.start_least, log.end());
+        let room = u64::try_from(end - start + 1).unwrap();
+        let offset = start + i64::try_from(world.below(room)).unwrap();
+        world.trim(partition, offset)?;
+        if world.below(2) == 0 {
+            world.upkeep(partition, 0, false)?;
+        }
+    }
+    world.settle()?;
+    let end = world.log(partition).end();
+    world.trim(partition, end)?;
+    world.upkeep(partition, 0, false)?;
+    sends(world, &[partition], 2)?;
     world.settle()?;
     world.tick()
 }

@@ -15,7 +15,7 @@ use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::Fs;
 use chronik::storage::job::{
     Append, AppendError, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart,
-    StorageError, TimeQuery, TimeTarget,
+    StorageError, TimeQuery, TimeTarget, Upkeep,
 };
 use chronik::storage::pool::{Options, SpaceOptions};
 use chronik::storage::stepped::{Stepped, Worker};
@@ -163,6 +163,7 @@ impl World {
     /// Starts a process: everything opens, and what is there is judged and read.
     pub(crate) fn boot(&mut self) -> Run<Contents> {
         let options = Options {
+            compaction: chronik::storage::pool::CompactionLimits::default(),
             data_dir: PathBuf::from("/var/data"),
             fs: Arc::<SimFs>::clone(&self.fs),
             writers: self.writers,
@@ -337,6 +338,25 @@ impl World {
         Ok(self.answers.remove(&ticket.0).ok_or("a job is not answered".to_owned())?)
     }
 
+    /// Has records deleted.
+    pub(crate) fn trim(&mut self, partition: PartitionId, offset: Offset) -> Run {
+        self.log(partition).may_begin_at(offset);
+        match self.ask(|ticket| Job::Trim { ticket, partition, offset })? {
+            Outcome::Trimmed { result: Ok(start), .. } if start >= offset => Ok(()),
+            other => Err(End::Wrong(format!("trim to {offset}: {other:?}"))),
+        }
+    }
+
+    /// Has a partition looked after, of which everything that was heard of may go.
+    pub(crate) fn upkeep(&mut self, partition: PartitionId, after_ms: i64, free: bool) -> Run {
+        self.settle()?;
+        let log = self.log(partition);
+        log.may_begin_at(log.kept_end);
+        let (now, expire, stepped) = (NOW + after_ms, true, 0);
+        self.storage().submit(Job::Upkeep(Upkeep { partition, now, expire, stepped, free }));
+        self.steps(6)
+    }
+
     /// One worker, chosen by chance, goes on. `false`: nobody has anything to do.
     pub(crate) fn step(&mut self) -> Run<bool> {
         let runnable = self.storage().runnable();
@@ -429,9 +449,20 @@ impl World {
                     return if excused { Ok(()) } else { Err(self.failed("remove", &error)) };
                 }
             }
-            Outcome::Read { ticket, .. }
-            | Outcome::Times { ticket, .. }
-            | Outcome::Trimmed { ticket, .. } => {
+            Outcome::Trimmed { ticket, partition, ref result } => {
+                if let Ok(offset) = result {
+                    self.log(partition).begins_at(*offset)?;
+                }
+                self.answers.insert(ticket.0, outcome);
+            }
+            Outcome::Upkept(upkept) => {
+                let log = self.log(upkept.partition);
+                let (least, most) = (log.start_least, log.start_most);
+                if !(least..=most).contains(&upkept.log_start) {
+                    return Err(End::Wrong(format!("{upkept:?}, not from {least} to {most}")));
+                }
+            }
+            Outcome::Read { ticket, .. } | Outcome::Times { ticket, .. } => {
                 self.answers.insert(ticket.0, outcome);
             }
             _ => {}

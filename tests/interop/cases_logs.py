@@ -465,3 +465,49 @@ def deleted_topics(side):
             side.topic("gone")
     log.offsets("made anew", LATEST)
     log.fetch("by name, made anew", log.part(0), version=12)
+
+
+@case
+def deleted_records(side):
+    log = Log(side, "cleared", 2)
+    Log(side, "cleared.compacted", **{"cleanup.policy": "compact"})
+    Log(side, "cleared.both", **{"cleanup.policy": "compact,delete"})
+    side.write("cleared.both", keyed([(b"k", b"v")]))
+
+    def delete(step, version, *parts, topic="cleared"):
+        parts = [dict(PartitionIndex=partition, Offset=offset) for partition, offset in parts]
+        body = dict(TimeoutMs=5000, Topics=[dict(Name=topic, Partitions=parts)])
+        side.call("DeleteRecords", version, step, **body)
+
+    for version in side.versions("DeleteRecords"):
+        step = f"v{version}"
+        if version == 0:
+            delete(f"{step} of an empty log", version, (0, 0), (1, -1))
+        side.write("cleared", batch([b"a", b"b", b"c"]), batch([b"d", b"e"]))
+        start = 5 * version
+        delete(f"{step} within a batch", version, (0, start + 1))
+        log.offsets(f"{step} within a batch: earliest", EARLIEST)
+        log.offsets(f"{step} within a batch: by time", 0)
+        log.fetch(f"{step} below", log.part(start))
+        log.fetch(f"{step} there", log.part(start + 1))
+        delete(f"{step} below the first offset", version, (0, start))
+        delete(f"{step} to the end of a batch", version, (0, start + 3))
+        log.epoch(f"{step} epoch", 0)
+        for offset in (start + 6, 1 << 62, -2, -(1 << 63)):
+            delete(f"{step} to {offset}", version, (0, offset))
+        delete(f"{step} unknown partition", version, (2, 0))
+        delete(f"{step} negative partition", version, (-1, 0))
+        delete(f"{step} unknown topic", version, (0, 0), topic="cleared.unknown")
+        delete(f"{step} no name", version, (0, 0), topic="")
+        delete(f"{step} compacted", version, (0, 0), topic="cleared.compacted")
+        delete(f"{step} both", version, (0, 0), topic="cleared.both")
+        delete(f"{step} internal", version, (0, 0), topic="__consumer_offsets")
+        delete(f"{step} twice a partition", version, (1, 0), (1, -1))
+        delete(f"{step} no partitions", version)
+        side.call("DeleteRecords", version, f"{step} no topics", TimeoutMs=5000, Topics=[])
+        delete(f"{step} everything", version, (0, -1))
+        log.offsets(f"{step} everything: earliest", EARLIEST)
+        log.offsets(f"{step} everything: latest", LATEST)
+        log.offsets(f"{step} everything: by time", 0)
+        log.fetch(f"{step} everything: at the end", log.part(start + 5))
+        log.epoch(f"{step} everything: epoch", 0)

@@ -165,6 +165,10 @@ impl File for FaultyFile {
         self.real.size()
     }
 
+    fn modified(&self) -> io::Result<i64> {
+        self.real.modified()
+    }
+
     fn drop_cache(&self) {
         self.real.drop_cache();
     }

@@ -30,6 +30,16 @@ struct Log {
     batches: Vec<(Offset, Offset, Bytes)>,
     start: Offset,
     end: Offset,
+    /// When storage wants to look after it, as it will say next.
+    due: Option<i64>,
+    /// From when its oldest segment ages: the fake has one for each batch.
+    oldest: Option<i64>,
+}
+
+impl Log {
+    fn bytes(&self) -> u64 {
+        self.batches.iter().map(|(_, _, bytes)| bytes.len() as u64).sum()
+    }
 }
 
 /// What became of a request.
@@ -51,6 +61,8 @@ pub(crate) struct Harness {
     pub(crate) replies: BTreeMap<RequestId, Reply>,
     /// Every job so far, by name.
     pub(crate) jobs: Vec<String>,
+    /// How partitions were looked after.
+    pub(crate) upkeeps: Vec<Upkeep>,
     next_sequence: u64,
 }
 
@@ -74,6 +86,7 @@ impl Harness {
             held: VecDeque::new(),
             replies: BTreeMap::new(),
             jobs: Vec::new(),
+            upkeeps: Vec::new(),
             next_sequence: 0,
         };
         assert_eq!(harness.broker.metadata_recovered(0, false), None);
@@ -314,19 +327,51 @@ impl Harness {
             end_offset: log.end,
             log_append_time: -1,
             bytes,
+            oldest: log.oldest,
+            due: log.due,
             ..Appended::default()
         })
     }
 
+    /// The fake removes nothing but what is below the log's start, or the first batch if space is short.
     fn upkeep(&mut self, upkeep: &Upkeep) {
-        let log_start = self.logs.get(&upkeep.partition).map_or(0, |log| log.start);
+        self.upkeeps.push(*upkeep);
+        let Some(log) = self.logs.get_mut(&upkeep.partition) else { return };
+        if upkeep.free && !log.batches.is_empty() {
+            log.start = log.start.max(log.batches.remove(0).1);
+        }
+        let start = log.start;
+        log.batches.retain(|(_, end, _)| *end > start);
         self.outcomes.push_back(Outcome::Upkept(Upkept {
             partition: upkeep.partition,
-            log_start,
-            bytes: 0,
-            oldest: None,
-            due: None,
+            log_start: log.start,
+            bytes: log.bytes(),
+            oldest: log.oldest,
+            due: log.due,
         }));
+    }
+
+    /// A log begins later, as the broker will hear when it looks after it.
+    pub(crate) fn trim(&mut self, id: PartitionId, offset: Offset) {
+        self.logs.get_mut(&id).unwrap().start = offset;
+    }
+
+    /// What storage says from now on of when it wants to look after a partition, and how old its oldest segment is.
+    pub(crate) fn wants(&mut self, id: PartitionId, due: Option<i64>, oldest: Option<i64>) {
+        let log = self.logs.get_mut(&id).unwrap();
+        (log.due, log.oldest) = (due, oldest);
+    }
+
+    /// A partition by name.
+    pub(crate) fn id_of(&self, topic: &str, index: i32) -> PartitionId {
+        PartitionId { topic: self.broker.topics().get(topic).unwrap().id, index }
+    }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn set_clock(&mut self, wall: i64) {
+        self.now.wall = wall;
+        self.broker.clock_was_set(self.now);
+        self.advance_ms(0);
     }
 
     fn synced(&mut self, partition: PartitionId, end: Offset) {

@@ -20,7 +20,7 @@ use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::{Fs, RealFs};
 use chronik::storage::job::{
     Append, AppendError, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read,
-    ReadError, ReadPart, StorageError, TimeQuery, TimeTarget, TimedOffset,
+    ReadError, ReadPart, StorageError, TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
 };
 use chronik::storage::pool::{
     CompactionLimits, Options, SpaceOptions, StartError, Started, Storage,
@@ -203,6 +203,23 @@ impl Bench {
         ticket
     }
 
+    /// Appends what came at a moment of one's choice, and waits for the sync.
+    pub(crate) fn append_at(&self, partition: PartitionId, records: Vec<u8>, now: i64) -> Appended {
+        let ticket = self.ticket();
+        self.storage.submit(Job::Append(Append {
+            ticket,
+            partition,
+            records: Bytes::from_vec(records),
+            sync: true,
+            leader_epoch: 3,
+            now,
+            origin: Origin::Client,
+        }));
+        let appended = self.appended(ticket).unwrap();
+        self.synced(partition, appended.end_offset).unwrap();
+        appended
+    }
+
     pub(crate) fn appended(&self, ticket: Ticket) -> Result<Appended, AppendError> {
         self.wait(|outcome| match outcome {
             Outcome::Appended { ticket: t, result, .. } if *t == ticket => Some(result.clone()),
@@ -229,6 +246,29 @@ impl Bench {
             Outcome::Synced { partition: p, end, result } if *p == partition && *end >= least => {
                 Some(result.clone())
             }
+            _ => None,
+        })
+    }
+
+    /// Looks after a partition as a broker does whose clock is right.
+    pub(crate) fn upkeep(&self, partition: PartitionId, now: i64) -> Upkept {
+        let (expire, stepped, free) = (true, 0, false);
+        self.run_upkeep(Upkeep { partition, now, expire, stepped, free })
+    }
+
+    pub(crate) fn run_upkeep(&self, upkeep: Upkeep) -> Upkept {
+        self.storage.submit(Job::Upkeep(upkeep));
+        self.wait(|outcome| match outcome {
+            Outcome::Upkept(upkept) if upkept.partition == upkeep.partition => Some(upkept.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn trim(&self, partition: PartitionId, offset: i64) -> Result<i64, StorageError> {
+        let ticket = self.ticket();
+        self.storage.submit(Job::Trim { ticket, partition, offset });
+        self.wait(|outcome| match outcome {
+            Outcome::Trimmed { ticket: t, result, .. } if *t == ticket => Some(result.clone()),
             _ => None,
         })
     }

@@ -18,7 +18,7 @@ for release in 4.4.0 3.9.1; do
 done
 
 requests="Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup
-SyncGroup DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics InitProducerId:5 OffsetForLeaderEpoch
+SyncGroup DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId:5 OffsetForLeaderEpoch
 DescribeConfigs DescribeCluster ConsumerProtocolSubscription ConsumerProtocolAssignment"
 coordinator=org.apache.kafka.coordinator.group.generated
 metadata=org.apache.kafka.common.metadata

@@ -52,6 +52,14 @@ rows! { TOPICS, Acts;
     "log.message.timestamp.before.max.ms": Long = "9223372036854775807", Check::AtLeast(0);
     /// Default of `message.timestamp.type`.
     "log.message.timestamp.type": Text = "CreateTime", TIMESTAMP_TYPES;
+    /// Default of `retention.bytes`.
+    "log.retention.bytes": Long = "-1", Check::AtLeast(-1);
+    /// Default of `retention.ms`, in hours; -1: never.
+    "log.retention.hours": Int = "168", Check::AtLeast(-1);
+    /// Default of `retention.ms`, in minutes; -1: never.
+    "log.retention.minutes": Int = null, Check::AtLeast(-1);
+    /// Default of `retention.ms`; -1: never.
+    "log.retention.ms": Long = null, Check::AtLeast(-1);
     /// Default of `segment.ms`, in hours; `log.roll.ms` is stronger.
     "log.roll.hours": Int = "168", Check::AtLeast(1);
     /// Default of `segment.ms`.
@@ -71,6 +79,8 @@ rows! { STORAGE, Acts;
     "log.dirs": List = null, Check::NotEmpty;
     /// What no client waits for is synced at most this many milliseconds after it was written.
     "log.flush.interval.ms": Long = "1000", Check::AtLeast(1);
+    /// How long a segment stays at least after it was last written, in milliseconds, however old its records say they are.
+    "log.retention.check.interval.ms": Long = "300000", Check::AtLeast(1);
 }
 
 rows! { CLASSIC_GROUPS, Acts;
@@ -109,6 +119,10 @@ rows! { CHRONIK, Acts;
     "chronik.metadata.lost": Text = "refuse", Check::OneOf(&["refuse", "adopt"]);
     /// Where health, readiness and metrics are served over HTTP: HOST:PORT, or `none`.
     "chronik.http": Text = "127.0.0.1:9644", Check::NotEmpty;
+    /// Most bytes of the logs of all topics together, indexes not counted; beyond it the oldest segment of all goes, and
+    /// where no segment is closed what the largest partition has. Topics without `delete` in `cleanup.policy` count and are
+    /// spared. -1: no bound.
+    "chronik.log.total.bytes": Long = "-1", Check::AtLeast(-1);
     /// Most groups.
     "chronik.max.groups": Int = "10000", Check::AtLeast(0);
     /// Most members of all groups together.
@@ -136,14 +150,6 @@ rows! { WITHOUT_EFFECT, Ignored;
     "socket.send.buffer.bytes": Int = "-1", Check::AtLeast(-1);
     /// Copies that a partition gets where its topic's creator leaves the number open. Ignored: there is one.
     "default.replication.factor": Int = "1", Check::AtLeast(1);
-    /// Default of `retention.bytes`. Not acted on yet: nothing is removed.
-    "log.retention.bytes": Long = "-1", Check::AtLeast(-1);
-    /// Default of `retention.ms`, in hours; -1: never. Not acted on yet: nothing is removed.
-    "log.retention.hours": Int = "168", Check::AtLeast(-1);
-    /// Default of `retention.ms`, in minutes; -1: never. Not acted on yet: nothing is removed.
-    "log.retention.minutes": Int = null, Check::AtLeast(-1);
-    /// Default of `retention.ms`; -1: never. Not acted on yet: nothing is removed.
-    "log.retention.ms": Long = null, Check::AtLeast(-1);
 }
 
 /// Every group of this file.

@@ -74,7 +74,6 @@ rows! { LOG_LAYER, Ignored,
     "log.flush.scheduler.interval.ms": Long = "9223372036854775807";
     "log.flush.start.offset.checkpoint.interval.ms": Int = "60000", Check::AtLeast(0);
     "log.preallocate": Boolean = "false";
-    "log.retention.check.interval.ms": Long = "300000", Check::AtLeast(1);
     "log.roll.jitter.hours": Int = "0", Check::AtLeast(0);
     "log.roll.jitter.ms": Long = null;
     "log.segment.delete.delay.ms": Long = "60000", Check::AtLeast(0);

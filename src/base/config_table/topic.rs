@@ -20,11 +20,18 @@ rows! { ACTING, Acts;
         from "log.message.timestamp.before.max.ms" * 1;
     /// Whose time a record carries: the producer's (CreateTime) or the broker's (LogAppendTime).
     "message.timestamp.type": Text = "CreateTime", TIMESTAMP_TYPES; from "log.message.timestamp.type" * 1;
+    /// Bytes of a partition without which its oldest segment goes; -1: no bound. A segment goes as a whole, so a partition
+    /// takes up to `segment.bytes` more.
+    "retention.bytes": Long = "-1"; from "log.retention.bytes" * 1;
+    /// Milliseconds after which records go; -1: never. A segment goes as a whole when its newest record is so old, counted
+    /// at most from when it was last written; none while the clock is not known to be right.
+    "retention.ms": Long = "604800000", Check::AtLeast(-1);
+        from "log.retention.ms" * 1, "log.retention.minutes" * 60_000, "log.retention.hours" * 3_600_000;
     /// A segment that would grow beyond this many bytes is closed and a new one begun.
     "segment.bytes": Int = "67108864", SEGMENT_BYTES; from "log.segment.bytes" * 1;
     /// Most bytes of an index file; a segment whose index is full is closed.
     "segment.index.bytes": Int = "10485760", Check::AtLeast(4); from "log.index.size.max.bytes" * 1;
-    /// A segment older than this many milliseconds is closed, however small.
+    /// A segment older than this many milliseconds is closed, however small, also if nothing more comes.
     "segment.ms": Long = "604800000", Check::AtLeast(1);
         from "log.roll.ms" * 1, "log.roll.hours" * 3_600_000;
     /// How long a removed key's marker is kept in a compacted topic, in milliseconds from the first round of compaction
@@ -88,11 +95,6 @@ rows! { IGNORED, Ignored;
     "remote.log.delete.on.disable": Boolean = "false";
     /// Whether the topic is tiered. Ignored: there is no tiered storage.
     "remote.storage.enable": Boolean = "false";
-    /// Bytes per partition beyond which old segments go; -1: no bound. Not acted on yet: nothing is removed.
-    "retention.bytes": Long = "-1"; from "log.retention.bytes" * 1;
-    /// Milliseconds after which records go; -1: never. Not acted on yet: nothing is removed.
-    "retention.ms": Long = "604800000", Check::AtLeast(-1);
-        from "log.retention.ms" * 1, "log.retention.minutes" * 60_000, "log.retention.hours" * 3_600_000;
     /// The most by which closing a segment is moved at random, in milliseconds. Ignored.
     "segment.jitter.ms": Long = "0", Check::AtLeast(0);
         from "log.roll.jitter.ms" * 1, "log.roll.jitter.hours" * 3_600_000;

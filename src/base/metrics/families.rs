@@ -129,6 +129,12 @@ families! {
     counter chronik_storage_writes_failed_total
         "Appends that the disk refused."
         one |from| from.metrics.storage.writes_failed.get();
+    counter chronik_retention_segments_removed_total
+        "Segments removed for their age, for space or because their records were deleted."
+        one |from| from.metrics.storage.segments_removed.get();
+    counter chronik_retention_bytes_removed_total
+        "Bytes of records in the segments removed."
+        one |from| from.metrics.storage.segment_bytes_removed.get();
     counter chronik_storage_refused_for_space_total
         "Appends of clients refused because little room is left on the disk."
         one |from| from.metrics.storage.refused_for_space.get();

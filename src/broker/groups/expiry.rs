@@ -2,7 +2,8 @@
 //! without commits soon after.
 //!
 //! Each empty group has one deadline, which is looked at again when it passes. Ages are measured with the wall clock,
-//! and only while it is known to be right: a machine that starts in 1970 forgets nothing.
+//! and only while it is known to be right: a machine that starts in 1970 forgets nothing. What was committed before the
+//! clock jumped is as old as the jump, at most.
 
 use super::Groups;
 use super::commits::Commit;
@@ -16,8 +17,10 @@ use crate::broker::groups::records::GroupRecord;
 const EMPTY_GROUP_KEPT_MS: i64 = 600_000;
 
 impl Groups {
-    /// The wall clock was set, or is seen for the first time: when things expire is computed anew.
-    pub fn clock_stepped(&mut self, now: Now, retention_ms: i64) {
+    /// The wall clock was set, or is seen for the first time: when things expire is computed anew. `jumped_to`: where it
+    /// jumped to last, 0 if it did not.
+    pub fn clock_stepped(&mut self, now: Now, jumped_to: WallMs, retention_ms: i64) {
+        self.shared.clock_jumped_to = jumped_to;
         if is_sane(now.wall) {
             self.shared.clock_sane_since.get_or_insert(now.wall);
         }
@@ -30,8 +33,7 @@ impl Groups {
     /// An empty group's deadline has passed: what has expired is forgotten, and with its last commit the group.
     pub(super) fn expire(&mut self, ctx: &mut Context<'_>, name: &str) {
         let Some(group) = self.groups.get_mut(name) else { return };
-        let Some(sane_since) = self.shared.clock_sane_since.filter(|_| is_sane(ctx.now.wall))
-        else {
+        let Some(era) = self.shared.era(ctx.now) else {
             return self.shared.timers.remove(Timer::Expiry(group.number));
         };
         if group.state != State::Empty || !group.pending.is_empty() {
@@ -39,8 +41,7 @@ impl Groups {
         }
         let (now, retention_ms) = (ctx.now.wall, ctx.options.groups.offsets_retention_ms);
         let since = group.empty_since();
-        let is_due =
-            |_: &str, commit: &Commit| expires_at(commit, since, sane_since, retention_ms) <= now;
+        let is_due = |_: &str, commit: &Commit| era.expires_at(commit, since, retention_ms) <= now;
         self.shared.timers.remove(Timer::Expiry(group.number));
         let had_commits = !group.commits.is_empty();
         let mut call = Call { ctx, shared: &mut self.shared };
@@ -80,31 +81,54 @@ impl Shared {
     }
 
     fn first_expiry(&self, group: &Group, now: Now, retention_ms: i64) -> Option<Mono> {
-        let sane_since = self.clock_sane_since.filter(|_| is_sane(now.wall))?;
+        let era = self.era(now)?;
         if group.commits.is_empty() {
             return Some(now.mono.plus_ms(EMPTY_GROUP_KEPT_MS));
         }
         let since = group.empty_since();
-        let at = |commit: &Commit| expires_at(commit, since, sane_since, retention_ms);
+        let at = |commit: &Commit| era.expires_at(commit, since, retention_ms);
         let first = group.commits.iter().map(|(_, _, commit)| at(commit)).min()?;
         Some(now.mono.plus_ms(first.saturating_sub(now.wall).max(0)))
     }
 }
 
-/// When a commit expires. It is never younger than its group is empty; what a wrong clock wrote down counts from when
-/// a right one was first seen.
-fn expires_at(
-    commit: &Commit,
-    empty_since: Option<WallMs>,
+/// What is known of the wall clock at a moment.
+#[derive(Clone, Copy)]
+struct Era {
+    now: WallMs,
     sane_since: WallMs,
-    retention_ms: i64,
-) -> WallMs {
-    if let Some(at) = commit.expires_at.filter(|at| is_sane(*at)) {
-        return at;
+    jumped_to: WallMs,
+}
+
+impl Shared {
+    /// `None`: the clock is not right.
+    fn era(&self, now: Now) -> Option<Era> {
+        let sane_since = self.clock_sane_since.filter(|_| is_sane(now.wall))?;
+        Some(Era { now: now.wall, sane_since, jumped_to: self.clock_jumped_to })
     }
-    let known = |at: WallMs| if is_sane(at) { at } else { sane_since };
-    let since = empty_since.map_or(known(commit.committed_at), |empty_since| {
-        known(empty_since).max(known(commit.committed_at))
-    });
-    since.saturating_add(retention_ms)
+}
+
+impl Era {
+    /// From when something ages that was written down with this time. What a wrong clock wrote counts from when a right
+    /// one was first seen.
+    fn known(self, at: WallMs) -> WallMs {
+        if !is_sane(at) {
+            return self.sane_since.max(self.jumped_to);
+        }
+        if at > self.now && self.jumped_to > 0 {
+            return self.jumped_to;
+        }
+        at.max(self.jumped_to)
+    }
+
+    /// When a commit expires. It is never younger than its group is empty.
+    fn expires_at(self, commit: &Commit, empty_since: Option<WallMs>, retention_ms: i64) -> WallMs {
+        let committed = self.known(commit.committed_at);
+        if let Some(at) = commit.expires_at.filter(|at| is_sane(*at)) {
+            let kept = at.saturating_sub(commit.committed_at).max(0);
+            return committed.saturating_add(kept);
+        }
+        let since = empty_since.map_or(committed, |since| self.known(since).max(committed));
+        since.saturating_add(retention_ms)
+    }
 }

@@ -91,7 +91,7 @@ impl Groups {
                 group.heard(&mut Call { ctx, shared }, number);
             }
         }
-        self.clock_stepped(ctx.now, ctx.options.groups.offsets_retention_ms);
+        self.clock_stepped(ctx.now, 0, ctx.options.groups.offsets_retention_ms);
     }
 
     /// Changes what a record says: at the start, and where the change is no single group's.
@@ -116,7 +116,8 @@ impl Groups {
     /// Does what is due.
     pub fn tick(&mut self, ctx: &mut Context<'_>) {
         if self.shared.clock_sane_since.is_none() && is_sane(ctx.now.wall) {
-            self.clock_stepped(ctx.now, ctx.options.groups.offsets_retention_ms);
+            let jumped_to = self.shared.clock_jumped_to;
+            self.clock_stepped(ctx.now, jumped_to, ctx.options.groups.offsets_retention_ms);
         }
         while let Some(timer) = self.shared.timers.pop_due(ctx.now.mono) {
             let (Timer::Session(number, _)

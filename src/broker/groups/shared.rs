@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) bytes: usize,
     /// When the wall clock was first seen to be right.
     pub(super) clock_sane_since: Option<WallMs>,
+    /// Where it jumped to last; 0: it did not.
+    pub(super) clock_jumped_to: WallMs,
     last_number: u64,
 }
 

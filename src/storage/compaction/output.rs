@@ -106,6 +106,7 @@ impl Output {
     ) -> Result<Arc<Segment>, StorageError> {
         self.write()?;
         self.copy_transactions(&*files.fs, old)?;
+        self.segment.take_age(files, old);
         let indexes = self.segment.close_indexes_as(files, CLEANED).map_err(|error| {
             let ReadError::Storage(error) = error else {
                 return StorageError::content("write", &self.path, "its indexes cannot be made");

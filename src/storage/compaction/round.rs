@@ -470,11 +470,8 @@ impl Round {
         }
         let is_last = at_end && group.next.is_none();
         let batch = group.walk.whole(&closed.0, &met)?;
-        let fate = if self.merging {
-            Fate::Stays
-        } else {
-            self.filter.judge(&header, batch, is_last)?
-        };
+        let fate =
+            if self.merging { Fate::Stays } else { self.filter.judge(&header, batch, is_last)? };
         let Some(output) = &mut group.output else {
             return Ok(if fate == Fate::Stays { Turn::GoOn } else { Turn::Write });
         };

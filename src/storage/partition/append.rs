@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use std::io::IoSlice;
 
 use super::Partition;
+use crate::base::epochs;
 use crate::base::ids::Offset;
+use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
@@ -25,6 +27,8 @@ struct Staged {
     bytes: u64,
     undo: Undo,
     epochs: Vec<(i32, Offset)>,
+    /// The newest of the appends' times.
+    now: WallMs,
     /// Which of the results rest on this write.
     results: Vec<usize>,
 }
@@ -81,7 +85,10 @@ impl Partition {
             self.write(std::mem::take(staged), results)?;
             self.roll()?;
         }
-        self.active_since.get_or_insert(append.now);
+        if self.active.size() == 0 {
+            self.active_since.get_or_insert(append.now);
+        }
+        staged.now = staged.now.max(append.now);
         let appended = self.add(append, candidates, staged)?;
         staged.results.push(results.len());
         Ok(appended)
@@ -222,7 +229,14 @@ impl Partition {
         }
         let written = self.try_write(&staged);
         match &written {
-            Ok(()) => self.publish(&staged),
+            Ok(()) => {
+                self.publish(&staged);
+                for number in staged.results {
+                    if let Some(Ok(appended)) = results.get_mut(number) {
+                        (appended.oldest, appended.due) = (self.due.oldest, self.wanted_at());
+                    }
+                }
+            }
             Err(error) => {
                 if let Some(producers) = &mut self.producers {
                     producers.take_back(staged.undo);
@@ -241,8 +255,7 @@ impl Partition {
 
     fn try_write(&mut self, staged: &Staged) -> Result<(), StorageError> {
         if !staged.epochs.is_empty() {
-            let epochs = [&self.epochs[..], &staged.epochs[..]].concat();
-            self.write_epochs(&epochs)?;
+            self.write_epochs(&self.epochs_with(&staged.epochs))?;
         }
         let size = self.active.size();
         if size == 0 {
@@ -291,11 +304,22 @@ impl Partition {
         Ok(())
     }
 
+    fn epochs_with(&self, new: &[(i32, Offset)]) -> Vec<(i32, Offset)> {
+        let mut all = self.epochs.clone();
+        new.iter().for_each(|(epoch, from)| epochs::begin(&mut all, *epoch, *from));
+        all
+    }
+
     fn publish(&mut self, staged: &Staged) {
+        let was_empty = self.active.size() == 0;
         self.active.note_written(&staged.written);
+        self.active.written_at(staged.now);
         self.end = self.next_offset(staged);
-        self.epochs.extend(&staged.epochs);
+        if !staged.epochs.is_empty() {
+            self.epochs = self.epochs_with(&staged.epochs);
+        }
         self.log.publish_end(self.end, self.active.size());
+        self.note_growth(was_empty);
         if self.active.wants_index_flush() {
             self.flush_indexes();
         }

@@ -14,22 +14,19 @@
 use std::path::PathBuf;
 
 use super::Partition;
+use super::upkeep::{AT_ONCE, ONCE_TRUSTED};
 use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 use crate::storage::compaction::output::{CLEANED, discard, files_of, with_suffix};
 use crate::storage::compaction::{Closed, Dirt, Limits, Plan, Ready, Round};
 use crate::storage::fs::{Fs, is_absent};
 use crate::storage::job::{StorageError, Upkeep};
-use crate::storage::segment::Segment;
+use crate::storage::segment::{DELETED_SUFFIX, Segment};
 
 /// How the names of files end that are about to get their place; Kafka's.
 pub(in crate::storage) const SWAP: &str = ".swap";
-/// How the names of files end that are about to go; Kafka's.
-pub(in crate::storage) const DELETED: &str = ".deleted";
 /// When somebody else's round may be over, in milliseconds.
 const WAIT_MS: i64 = 1_000;
-/// Due whatever the clock says.
-const AT_ONCE: WallMs = 0;
 
 /// When a log is looked at again after a round could not be run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +51,8 @@ pub(super) struct Compaction {
     failures: u32,
     /// A round that waits for its turn to read and write more.
     held: Option<Box<Round>>,
+    /// When the next round may be due, as of the last change.
+    due: Option<WallMs>,
 }
 
 /// What is to be done about a log.
@@ -71,10 +70,30 @@ impl Partition {
     /// What lies below is clean.
     pub(in crate::storage) fn set_cleaned(&mut self, cleaned_to: Offset) {
         self.compaction.cleaned_to = cleaned_to;
+        let config = &self.config;
+        let lags = config.min_compaction_lag_ms > 0 || config.max_compaction_lag_ms < i64::MAX;
+        if lags {
+            // No file is opened for that yet.
+            let is_dirty = Dirt::of(&self.closed_segments(), cleaned_to).is_any();
+            self.compaction.due = (config.compact && is_dirty).then_some(ONCE_TRUSTED);
+        } else {
+            self.note_compaction_due();
+        }
+    }
+
+    /// When upkeep is wanted, for whatever reason.
+    pub(super) fn wanted_at(&self) -> Option<WallMs> {
+        let wanted = self.due.at.into_iter().chain(self.compaction.due).min();
+        wanted.filter(|_| self.log.failure().is_none())
+    }
+
+    /// Finds out anew when a round may be due.
+    pub(in crate::storage) fn note_compaction_due(&mut self) {
+        self.compaction.due = self.compaction_due();
     }
 
     /// When a round may be due. `None`: not before another segment is closed.
-    pub(super) fn compaction_due(&self) -> Option<WallMs> {
+    fn compaction_due(&self) -> Option<WallMs> {
         let state = &self.compaction;
         if !self.config.compact || (state.is_running && state.held.is_none()) {
             return None;
@@ -252,10 +271,13 @@ impl Partition {
                 fs.sync_dir(&log.dir)
             })
         });
+        let bytes = |segments: &[std::sync::Arc<Segment>]| segments.iter().map(|s| s.size()).sum();
+        let old: u64 = bytes(&ready.old);
+        self.closed_bytes = self.closed_bytes.saturating_sub(old).saturating_add(ready.new.size());
         // The next start completes it.
         swapped.inspect_err(|error| log.fail(error.clone()))?;
         let left = ready.old.iter().flat_map(|old| files_of(old));
-        Ok(Some(left.map(|path| with_suffix(&path, DELETED)).collect()))
+        Ok(Some(left.map(|path| with_suffix(&path, DELETED_SUFFIX)).collect()))
     }
 
     /// Removes files that were about to be swapped in. If even that fails the partition cannot go on: the next start
@@ -285,7 +307,7 @@ fn rename_new(fs: &dyn Fs, segment: &Segment, from: &str, to: &str) -> Result<()
 
 /// Gives the files of an old segment another ending, the log last.
 fn rename_old(fs: &dyn Fs, segment: &Segment) -> Result<(), StorageError> {
-    rename_those(fs, &files_of(segment), "", DELETED)
+    rename_those(fs, &files_of(segment), "", DELETED_SUFFIX)
 }
 
 /// Those that are not there are no error: an empty segment has none, and few have a transaction index.

@@ -18,12 +18,11 @@ use crate::base::ids::Offset;
 use crate::storage::compaction::output::CLEANED;
 use crate::storage::fs::{Fs, OpenMode};
 use crate::storage::job::StorageError;
-use crate::storage::partition::compaction::{DELETED, SWAP};
+use crate::storage::partition::compaction::SWAP;
 use crate::storage::scan::{Scan, WHOLE};
-use crate::storage::segment::{LOG_SUFFIX, TRANSACTIONS_SUFFIX, file_name, parse_file_name};
-
-/// What is beside a log, in the order in which it goes.
-const BESIDE: [&str; 3] = [".index", ".timeindex", TRANSACTIONS_SUFFIX];
+use crate::storage::segment::{
+    BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, file_name, parse_file_name,
+};
 
 /// How a swap's log ends.
 struct Swapped {
@@ -48,7 +47,8 @@ pub(super) fn settle(fs: &dyn Fs, dir: &Path) -> Result<bool, StorageError> {
         changed = true;
     }
     // What is left belongs to nobody.
-    let is_left = |name: &&String| [CLEANED, SWAP, DELETED].iter().any(|end| name.ends_with(end));
+    let is_left =
+        |name: &&String| [CLEANED, SWAP, DELETED_SUFFIX].iter().any(|end| name.ends_with(end));
     for name in self::names(fs, dir)?.iter().filter(is_left) {
         fs.remove_file(&dir.join(name))?;
         changed = true;
@@ -90,14 +90,14 @@ fn complete(fs: &dyn Fs, dir: &Path, swapped: &Swapped) -> Result<(), StorageErr
     let has = |name: &String| names.contains(name);
     let first = swapped.base;
     let is_old = |base: Offset| base == first || (first < base && base < swapped.end);
-    for suffix in BESIDE.into_iter().chain([LOG_SUFFIX]) {
+    for suffix in BESIDE_SUFFIXES.into_iter().chain([LOG_SUFFIX]) {
         for name in names.iter().filter(|name| parse_file_name(name, suffix).is_some_and(is_old)) {
             fs.remove_file(&dir.join(name))?;
         }
     }
     // No old index may stand beside the new log, whatever becomes of names that are not on the disk yet.
     fs.sync_dir(dir)?;
-    for suffix in BESIDE.into_iter().chain([LOG_SUFFIX]) {
+    for suffix in BESIDE_SUFFIXES.into_iter().chain([LOG_SUFFIX]) {
         let name = file_name(first, suffix);
         let from = format!("{name}{SWAP}");
         if has(&from) {

@@ -56,7 +56,7 @@ impl Tail<'_> {
         self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows = number == 0
+            let follows = (number == 0 && !known.is_new())
                 || *base == next
                 || (*base > next && self.may_have_holes(&start, known));
             if !follows {
@@ -155,9 +155,10 @@ impl Tail<'_> {
                 return Ok(Some(self.start_behind(mark)));
             }
         }
-        let new = known.mark.is_none() && known.marks_whole;
+        let new = known.is_new();
         let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
-        let offset = self.bases.get(segment).copied();
+        // A log begins at 0 until something was removed from it, and by then it has a mark.
+        let offset = self.bases.get(segment).map(|base| if new { 0 } else { *base });
         let (position, marked, is_lost) = (0, false, false);
         Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost }))
     }

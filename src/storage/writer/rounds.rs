@@ -80,7 +80,9 @@ impl Writer {
             }
         };
         if is_over {
-            if let Some(partition) = self.partitions.get(&id) {
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                // The oldest segment may be another by now.
+                partition.note_due();
                 report.loud = true;
                 report.outcomes.push(Outcome::Upkept(partition.upkept()));
             }
