@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::config_table::{Settings, parse_bool, parse_int, parse_list};
+use crate::base::config_table::{Settings, parse_bool, parse_double, parse_int, parse_list};
 pub use listeners::{Advertised, HostPort, Listener};
 pub use sources::{Origin, Sources};
 
@@ -72,6 +72,23 @@ pub struct StorageConfig {
     pub writers: usize,
     /// Threads that read what is cold, search and convert.
     pub readers: usize,
+    /// What compaction may take.
+    pub compaction: CompactionConfig,
+}
+
+/// What compaction may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// Whether there is any.
+    pub enabled: bool,
+    /// Most bytes of the table of keys.
+    pub map_bytes: usize,
+    /// The part of it, in thousandths, that is filled.
+    pub map_load_permille: usize,
+    /// Most bytes read and written in a second.
+    pub bytes_per_second: u64,
+    /// How long a round that failed waits before it is tried again, in milliseconds.
+    pub backoff_ms: i64,
 }
 
 /// When produced records are synced (`chronik.durability`).
@@ -202,6 +219,17 @@ impl<'a> Figures<'a> {
         usize::try_from(self.int(name).max(0)).unwrap_or(usize::MAX)
     }
 
+    /// A fraction, in thousandths.
+    fn permille(self, name: &str) -> usize {
+        usize::try_from(self.rounded(name, 1000.0)).unwrap_or(usize::MAX)
+    }
+
+    /// So many times a number, as a whole one. One that is too large is the largest.
+    fn rounded(self, name: &str, factor: f64) -> u64 {
+        let number = self.text(name).and_then(|text| parse_double(text).ok()).unwrap_or(0.0);
+        format!("{:.0}", (number * factor).max(0.0)).parse().unwrap_or(u64::MAX)
+    }
+
     fn flag(self, name: &str) -> bool {
         self.text(name).is_some_and(|text| parse_bool(text) == Ok(true))
     }
@@ -283,6 +311,13 @@ fn storage(figures: Figures<'_>) -> Result<StorageConfig, String> {
         disk_ballast_bytes: figures.bytes("chronik.disk.ballast.bytes").unwrap_or(0),
         writers: figures.size("chronik.writers"),
         readers: figures.size("chronik.readers"),
+        compaction: CompactionConfig {
+            enabled: figures.flag("log.cleaner.enable"),
+            map_bytes: figures.size("log.cleaner.dedupe.buffer.size"),
+            map_load_permille: figures.permille("log.cleaner.io.buffer.load.factor"),
+            bytes_per_second: figures.rounded("log.cleaner.io.max.bytes.per.second", 1.0),
+            backoff_ms: figures.int("log.cleaner.backoff.ms"),
+        },
     })
 }
 

@@ -182,6 +182,18 @@ pub struct StorageCounters {
     pub segment_bytes_removed: Counter,
     /// Appends of clients that were refused because little room was left.
     pub refused_for_space: Counter,
+    /// Rounds of compaction that were finished.
+    pub compaction_rounds: Counter,
+    /// Rounds of compaction that had to be given up.
+    pub compactions_failed: Counter,
+    /// Bytes of batches that compaction has read.
+    pub compaction_read_bytes: Counter,
+    /// Bytes of batches that compaction has written.
+    pub compaction_written_bytes: Counter,
+    /// Bytes by which compaction has made logs smaller.
+    pub compaction_reclaimed_bytes: Counter,
+    /// Segments that compaction has left alone because they are damaged, in each round anew.
+    pub compaction_damaged_segments: Counter,
 }
 
 /// The disk, as of the last look. Storage is asked for another at every scrape.

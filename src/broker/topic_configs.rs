@@ -71,7 +71,12 @@ pub fn log_config(configs: &TopicConfigs, settings: &Settings) -> LogConfig {
     let has_policy = |wanted| parse_list(&policy).contains(&wanted);
     LogConfig {
         segment_bytes: size("segment.bytes"),
-        segment_ms: number("segment.ms"),
+        segment_ms: if has_policy("compact") {
+            // As in Kafka: what is not closed cannot be compacted.
+            number("segment.ms").min(number("max.compaction.lag.ms"))
+        } else {
+            number("segment.ms")
+        },
         index_bytes_max: size("segment.index.bytes"),
         index_interval_bytes: size("index.interval.bytes"),
         batch_bytes_max: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),

@@ -27,7 +27,7 @@ use crate::start::{Disk, open_everything};
 use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
 use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
-use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
+use crate::storage::pool::{self as storage, CompactionLimits, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
@@ -245,6 +245,7 @@ fn storage_options(
     let [_, _, conversions] = pools;
     let directory_id = random.topic_id();
     let cluster_id = config.broker.cluster_id.clone();
+    let compaction = config.storage.compaction;
     storage::Options {
         data_dir: config.storage.directory.clone(),
         fs: Arc::new(RealFs),
@@ -259,6 +260,13 @@ fn storage_options(
         space: SpaceOptions {
             reserve_bytes: config.storage.disk_reserve_bytes,
             ballast_bytes: config.storage.disk_ballast_bytes,
+        },
+        compaction: CompactionLimits {
+            enabled: compaction.enabled,
+            map_bytes: compaction.map_bytes,
+            map_load_permille: compaction.map_load_permille,
+            bytes_per_second: compaction.bytes_per_second,
+            backoff_ms: compaction.backoff_ms,
         },
         new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
         new_directory_id: directory_id,

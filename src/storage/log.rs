@@ -3,7 +3,7 @@
 //! The writer publishes; the others look. `log_start <= synced <= end` holds at every moment.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::files::lock;
@@ -41,6 +41,12 @@ pub(super) struct Log {
     pub(super) dir: PathBuf,
     view: Mutex<View>,
     synced: AtomicI64,
+    /// The base offset of the segment in which the durable mark lies, or -1.
+    marked: AtomicI64,
+    /// Held while compaction changes what is behind the names of files.
+    replacing: Mutex<()>,
+    /// How often that was begun.
+    replaced: AtomicU64,
     failed: OnceLock<StorageError>,
     removed: AtomicBool,
     /// Held by who changes names in the directory beside the writer, and by who gives the directory another name.
@@ -62,6 +68,9 @@ impl Log {
             dir,
             view: Mutex::new(view),
             synced,
+            marked: AtomicI64::new(-1),
+            replacing: Mutex::new(()),
+            replaced: AtomicU64::new(0),
             failed: OnceLock::new(),
             removed: AtomicBool::new(false),
             names: Mutex::new(()),
@@ -70,6 +79,56 @@ impl Log {
 
     pub(super) fn view(&self) -> View {
         lock(&self.view).clone()
+    }
+
+    /// Reads from the log: again, if compaction has changed what is behind the names of files meanwhile. What is open by
+    /// then stays as it was.
+    pub(super) fn read<T>(&self, mut read: impl FnMut(&View) -> T) -> T {
+        loop {
+            let (view, before) = {
+                let _between = lock(&self.replacing);
+                (self.view(), self.replaced.load(Ordering::Acquire))
+            };
+            let found = read(&view);
+            if self.replaced.load(Ordering::Acquire) == before {
+                return found;
+            }
+        }
+    }
+
+    /// Whether these segments are part of the log, one after the other, and none of them is its last.
+    pub(super) fn has_run(&self, run: &[Arc<Segment>]) -> bool {
+        let view = lock(&self.view);
+        let [closed @ .., _] = view.segments.as_slice() else { return false };
+        first_of(closed, run).is_some()
+    }
+
+    /// Puts a segment in the place of a run of others, once `change` has done that with their files.
+    pub(super) fn replace(
+        &self,
+        run: &[Arc<Segment>],
+        new: &Arc<Segment>,
+        change: impl FnOnce() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let _during = lock(&self.replacing);
+        self.replaced.fetch_add(1, Ordering::AcqRel);
+        change()?;
+        let mut view = lock(&self.view);
+        let segments = Arc::make_mut(&mut view.segments);
+        if let Some(first) = first_of(segments, run) {
+            segments.splice(first..first.saturating_add(run.len()), [Arc::clone(new)]);
+        }
+        Ok(())
+    }
+
+    /// The base offset of the segment in which the durable mark lies, or -1: what lies below is on the disk, and no
+    /// start looks for a place in it.
+    pub(super) fn marked(&self) -> Offset {
+        self.marked.load(Ordering::Acquire)
+    }
+
+    pub(super) fn publish_marked(&self, base: Offset) {
+        self.marked.store(base, Ordering::Release);
     }
 
     /// The end, the base offset of the segment that it lies in, and the bytes of that segment.
@@ -151,4 +210,12 @@ impl Log {
         log::error!("{} goes offline until restart: {error}", self.dir.display());
         let _ = self.failed.set(error);
     }
+}
+
+/// Where a run of segments begins among others.
+fn first_of(segments: &[Arc<Segment>], run: &[Arc<Segment>]) -> Option<usize> {
+    let first = run.first()?;
+    let start = segments.iter().position(|segment| Arc::ptr_eq(segment, first))?;
+    let found = segments.get(start..start.checked_add(run.len())?)?;
+    found.iter().zip(run).all(|(found, wanted)| Arc::ptr_eq(found, wanted)).then_some(start)
 }

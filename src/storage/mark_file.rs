@@ -110,6 +110,24 @@ impl Marks {
         self.slots.insert(mark.partition, Slot { place, mark, dirty: true });
     }
 
+    /// Writes these marks, or newer ones of the same partitions, to both sides of their slots: whatever is damaged
+    /// later, no older mark comes back.
+    pub(super) fn write_both_sides(
+        &mut self,
+        marks: &[Mark],
+        now: Mono,
+    ) -> Result<(), StorageError> {
+        for _ in 0..2 {
+            for mark in marks {
+                let known = self.slots.get(&mark.partition).map(|slot| slot.mark);
+                let newest = known.filter(|known| known.end > mark.end).unwrap_or(*mark);
+                self.note(newest, now);
+            }
+            self.write(now)?;
+        }
+        Ok(())
+    }
+
     /// Takes note of a log that begins later. What is known of its end already may be more than this mark says of it.
     pub(super) fn note_start(&mut self, mark: Mark, now: Mono) {
         let known = self.slots.get(&mark.partition).map(|slot| slot.mark);

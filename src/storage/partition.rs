@@ -4,6 +4,7 @@
 //! write that failed is undone before the next, or the partition goes offline.
 
 mod append;
+pub(super) mod compaction;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -103,6 +104,7 @@ pub(super) struct Partition {
     due: upkeep::Due,
     /// Whether the active segment's file was found to be as long as it should be.
     size_checked: bool,
+    compaction: compaction::Compaction,
 }
 
 impl Partition {
@@ -152,6 +154,7 @@ impl Partition {
             closed_bytes,
             due: upkeep::Due::default(),
             size_checked: false,
+            compaction: compaction::Compaction::default(),
         };
         opened.note_due_at_open();
         opened
@@ -159,7 +162,7 @@ impl Partition {
 
     pub(super) fn opened(&self) -> Opened {
         let (bytes, epochs) = (self.bytes(), self.epochs.clone());
-        let (oldest, due) = (self.due.oldest, self.due.at);
+        let (oldest, due) = (self.due.oldest, self.wanted_at());
         Opened { log_start: self.log_start, log_end: self.end, bytes, epochs, oldest, due }
     }
 

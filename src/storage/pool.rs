@@ -17,6 +17,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use super::compaction::Limits as CompactionLimits;
+use super::compaction::cleaned::Cleaned;
+use super::compaction::{self, Turnstile};
 use super::damage::DamagePolicy;
 use super::directories;
 use super::files::{Files, lock};
@@ -64,6 +66,8 @@ pub struct Options {
     pub new_cluster_id: String,
     /// The directory's id, if it is new.
     pub new_directory_id: TopicId,
+    /// What compaction may take.
+    pub compaction: CompactionLimits,
     /// This node; a directory of another node is refused.
     pub node_id: i32,
 }
@@ -77,7 +81,8 @@ pub(super) struct Hub {
     remembered: Arc<Remembered>,
     outcomes: Arc<Outcomes>,
     pub(super) stats: Arc<StorageCounters>,
-    to_writers: Vec<Sender<WriteCommand>>,
+    to_writers: Arc<Vec<Sender<WriteCommand>>>,
+    compaction: Arc<compaction::Shared>,
     to_readers: Sender<ReadCommand>,
     journal: Mutex<HashSet<PartitionId>>,
     /// Partitions that were opened or removed: the manifest of the last stop says nothing about them any more.
@@ -107,6 +112,11 @@ pub(super) fn assemble(
     let writer_count = options.writers.max(1).saturating_add(1);
     let opened = startup::open(options, &files, writer_count)?;
     let (to_readers, reads) = channel();
+    let compaction = compaction::Shared {
+        limits: options.compaction,
+        turnstile: Turnstile::default(),
+        cleaned: Cleaned::load(Arc::clone(&options.fs), &options.data_dir),
+    };
     let mut hub = Hub {
         data_dir: options.data_dir.clone(),
         files,
@@ -114,25 +124,28 @@ pub(super) fn assemble(
         remembered: Arc::new(opened.remembered),
         outcomes,
         stats,
-        to_writers: Vec::new(),
+        to_writers: Arc::new(Vec::new()),
+        compaction: Arc::new(compaction),
         to_readers,
         journal: Mutex::new(opened.journal),
         touched: Mutex::new(BTreeSet::new()),
         _lock: opened.lock,
     };
-    let (mut writers, mut syncers) = (Vec::new(), Vec::new());
-    for marks in opened.marks {
+    let (mut writers, mut syncers, mut to_writers) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, marks) in opened.marks.into_iter().enumerate() {
         let (to_syncer, syncs) = channel();
         syncers.push((hub.syncer(marks), syncs));
         let (to_writer, jobs) = channel();
-        writers.push((hub.writer(to_syncer), jobs));
-        hub.to_writers.push(to_writer);
+        writers.push((hub.writer(number, to_syncer), jobs));
+        to_writers.push(to_writer);
     }
+    hub.to_writers = Arc::new(to_writers);
     let reader = Reader {
         files: Arc::clone(&hub.files),
         registry: Arc::clone(&hub.registry),
         outcomes: Arc::clone(&hub.outcomes),
         conversions: Arc::clone(&options.conversions),
+        writers: Arc::downgrade(&hub.to_writers),
     };
     Ok((hub, Workers { writers, syncers, reader, reads }, opened.started))
 }
@@ -148,8 +161,10 @@ impl Hub {
         )
     }
 
-    fn writer(&self, syncer: Sender<SyncCommand>) -> Writer {
+    fn writer(&self, number: usize, syncer: Sender<SyncCommand>) -> Writer {
         Writer {
+            number,
+            compaction: Arc::clone(&self.compaction),
             data_dir: self.data_dir.clone(),
             files: Arc::clone(&self.files),
             registry: Arc::clone(&self.registry),
@@ -326,7 +341,7 @@ impl Hub {
 
     /// Tells all writers that nothing follows.
     pub(super) fn stop_writers(&self) {
-        for writer in &self.to_writers {
+        for writer in self.to_writers.iter() {
             let _ = writer.send(WriteCommand::Stop);
         }
     }

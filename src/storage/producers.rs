@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::compaction::LastBatch;
 use super::earlier_batches::{EarlierBatch, EarlierBatches};
 use super::job::AppendError;
 use super::snapshot::{ProducerEntry, ProducerSnapshot};
@@ -156,6 +157,15 @@ impl Producers {
                 None => self.by_id.remove(&id),
             };
         }
+    }
+
+    /// What compaction must not lose of them.
+    pub(super) fn last_batches(&self) -> BTreeMap<ProducerId, LastBatch> {
+        let last = |(id, producer): (&ProducerId, &Producer)| {
+            let last_offset = producer.batches.back().map(|batch| batch.last_offset);
+            (*id, LastBatch { last_offset, epoch: producer.epoch })
+        };
+        self.by_id.iter().map(last).collect()
     }
 
     /// As the files keep it.

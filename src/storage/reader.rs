@@ -5,9 +5,10 @@
 mod aborted;
 
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, Weak};
 
+use super::compaction::Round;
 use super::damage::DamagePolicy;
 use super::directories;
 use super::files::{Files, lock};
@@ -21,7 +22,7 @@ use super::outcomes::Outcomes;
 use super::scan::{HEADERS, Met, Scan};
 use super::segment::{Place, Segment, Step};
 use super::validate::{DECOMPRESSED_BYTES_MAX, refuse};
-use super::writer::Registry;
+use super::writer::{Registry, WriteCommand};
 use crate::base::ids::{ConnId, Offset};
 use crate::base::memory::Pool;
 use crate::base::payload::{Bytes, FileRange, Payload};
@@ -34,6 +35,9 @@ use crate::record::records::RecordReader;
 /// Most bytes that are read at once for a connection.
 const WARM_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes that a round of compaction reads and writes before others have their turn.
+const COMPACTION_BYTES: u64 = 1 << 20;
+
 /// What readers are asked to do.
 #[derive(Debug)]
 pub(super) enum ReadCommand {
@@ -43,6 +47,8 @@ pub(super) enum ReadCommand {
     RemoveTree(PathBuf),
     /// Unlinks files that were renamed before.
     Unlink(Vec<PathBuf>),
+    /// Does the next piece of a round of compaction.
+    Compact(Box<Round>),
     /// Nothing follows for one of the readers.
     Stop,
 }
@@ -55,6 +61,8 @@ pub(super) struct Reader {
     pub(super) outcomes: Arc<Outcomes>,
     /// Memory of records that were converted for old clients, until they are sent.
     pub(super) conversions: Arc<Pool>,
+    /// The way back to the writers, by number.
+    pub(super) writers: Weak<Vec<Sender<WriteCommand>>>,
 }
 
 /// Bytes that a read may still give.
@@ -138,6 +146,10 @@ impl Reader {
                 self.unlink(&paths);
                 None
             }
+            ReadCommand::Compact(round) => {
+                self.compact(round);
+                None
+            }
             ReadCommand::Stop => None,
         };
         self.outcomes.report(outcome.into_iter().collect(), false);
@@ -149,6 +161,16 @@ impl Reader {
                 Err(error) if !is_absent(&error) => log::warn!("{error}"),
                 _ => {}
             }
+        }
+    }
+
+    /// One piece, so that reads are not held up; the writer sends the round back for the next.
+    fn compact(&self, mut round: Box<Round>) {
+        let progress = round.go_on(&self.files, COMPACTION_BYTES);
+        // Without writers nobody wants it any more.
+        let Some(writers) = self.writers.upgrade() else { return };
+        if let Some(writer) = writers.get(round.writer()) {
+            let _ = writer.send(WriteCommand::Compacted(round, progress));
         }
     }
 
@@ -169,7 +191,7 @@ impl Reader {
         let mut aborted = Vec::new();
         for part in &read.parts {
             let mut touching = Vec::new();
-            let result = self.read_part(read, part, &mut budget, &mut touching);
+            let result = self.read_part(read, part, &budget, &mut touching);
             let result = result.map_err(|error| self.as_of_now(part, error));
             aborted.push(touching);
             if let Ok(payloads) = &result {
@@ -193,31 +215,45 @@ impl Reader {
         &self,
         read: &Read,
         part: &ReadPart,
-        budget: &mut Budget,
+        budget: &Budget,
         aborted: &mut Vec<AbortedTransaction>,
     ) -> Result<Vec<Payload>, ReadError> {
         let log = self.registry.get(part.partition).ok_or(ReadError::UnknownPartition)?;
-        let view = log.view();
+        let found = log.read(|view| self.read_view(read, part, (&log, view), budget));
+        // The paths may be those of a new topic of the same name by now.
+        if log.is_removed() {
+            return Err(ReadError::UnknownPartition);
+        }
+        let (payloads, touching) = found?;
+        *aborted = touching;
+        Ok(payloads)
+    }
+
+    fn read_view(
+        &self,
+        read: &Read,
+        part: &ReadPart,
+        (log, view): (&Log, &View),
+        budget: &Budget,
+    ) -> Result<(Vec<Payload>, Vec<AbortedTransaction>), ReadError> {
         if part.offset < view.log_start || part.offset > view.end {
             return Err(ReadError::OutOfRange);
         }
-        let found = self.read_log(read, part, &view, budget);
-        // The paths may be those of a new topic of the same name by now.
+        let found = self.read_log(read, part, view, budget);
         if log.is_removed() {
             return Err(ReadError::UnknownPartition);
         }
         let found = match found {
             Err(Failed::Missing(segment)) if log.has_segment(&segment) => {
                 segment.note_missing(&self.files);
-                self.read_log(read, part, &view, budget)
+                self.read_log(read, part, view, budget)
             }
             found => found,
         };
         let (payloads, next) = found.map_err(Failed::why)?;
-        if read.committed {
-            *aborted = self.aborted_in(&view, part.offset, next)?;
-        }
-        Ok(payloads)
+        let aborted =
+            if read.committed { self.aborted_in(view, part.offset, next)? } else { Vec::new() };
+        Ok((payloads, aborted))
     }
 
     /// What a part wants, and the offset behind it.
@@ -380,9 +416,13 @@ impl Reader {
 
     fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
         let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
-        let search = || match query.target {
-            TimeTarget::AtOrAfter(timestamp) => self.first_at_or_after(&log, timestamp, query.end),
-            TimeTarget::Largest => self.first_largest(&log, query.end),
+        let search = || {
+            log.read(|view| match query.target {
+                TimeTarget::AtOrAfter(timestamp) => {
+                    self.first_at_or_after(view, timestamp, query.end)
+                }
+                TimeTarget::Largest => self.first_largest(view, query.end),
+            })
         };
         let log_start = log.log_start();
         let mut found = search();
@@ -395,11 +435,10 @@ impl Reader {
 
     fn first_at_or_after(
         &self,
-        log: &Log,
+        view: &View,
         timestamp: i64,
         end: Offset,
     ) -> Result<Option<TimedOffset>, ReadError> {
-        let view = log.view();
         let end = end.min(view.end);
         for (segment, _) in view.from(view.log_start) {
             let largest = segment.largest(&self.files)?;
@@ -428,8 +467,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn first_largest(&self, log: &Log, end: Offset) -> Result<Option<TimedOffset>, ReadError> {
-        let view = log.view();
+    fn first_largest(&self, view: &View, end: Offset) -> Result<Option<TimedOffset>, ReadError> {
         let end = end.min(view.end);
         let mut best: Option<(i64, &Arc<Segment>, Offset)> = None;
         for (segment, next) in view.from(view.log_start) {

@@ -6,6 +6,7 @@
 
 mod aside;
 mod epochs;
+mod swap;
 mod tail;
 
 use std::path::Path;
@@ -132,6 +133,7 @@ pub(super) fn examine(
         Err(error) => return Err(error),
     };
     claim(&*files.fs, dir, topic_id)?;
+    let entries = if swap::settle(&*files.fs, dir)? { files.fs.read_dir(dir)? } else { entries };
     let of = |suffix: &str| -> Vec<Offset> {
         entries.iter().filter_map(|entry| parse_file_name(&entry.name, suffix)).collect()
     };

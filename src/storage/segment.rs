@@ -169,6 +169,13 @@ impl Segment {
         Segment::with_state(dir, base, interval, state)
     }
 
+    /// A new segment, which compaction writes and which may have gaps.
+    pub(super) fn compacted(dir: &Path, base: Offset, interval: u64) -> Arc<Segment> {
+        let segment = Segment::new(dir, base, interval);
+        lock(&segment.state).extent.gaps = true;
+        segment
+    }
+
     /// A segment as the manifest has it, up to the offset `end`.
     pub(super) fn told(
         dir: &Path,

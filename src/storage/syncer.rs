@@ -30,6 +30,8 @@ pub(super) enum SyncCommand {
     /// A partition's files do not reach as far as its mark said. The mark is right before anything that is appended
     /// counts; if it cannot be written, nothing ever does.
     Lower(Arc<Log>, Mark),
+    /// Syncs, and brings both sides of the durable mark up to date at once.
+    Mark(SyncWork),
     /// A partition is gone.
     Forget(PartitionId),
     /// Nothing follows.
@@ -127,10 +129,15 @@ impl Syncer {
     fn work(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> bool {
         let mut works = Waiting::default();
         let (mut trims, mut forgotten) = (Vec::new(), Vec::new());
+        let mut to_mark = Vec::new();
         let mut stop = false;
         for command in commands {
             match command {
                 SyncCommand::Work(work) => works.add(work),
+                SyncCommand::Mark(work) => {
+                    to_mark.push((Arc::clone(&work.log), work.mark()));
+                    works.add(work);
+                }
                 SyncCommand::Trim(work, afterwards) => {
                     let (log, mark) = (Arc::clone(&work.log), work.mark());
                     trims.push(Trim { log, mark, afterwards });
@@ -150,6 +157,9 @@ impl Syncer {
             let outcome = self.sync(work, now);
             self.outcomes.report(vec![outcome], false);
         }
+        if !to_mark.is_empty() {
+            self.mark(to_mark, now);
+        }
         if !trims.is_empty() {
             self.trim(trims, now);
         }
@@ -157,6 +167,18 @@ impl Syncer {
             self.marks.forget(partition);
         }
         stop
+    }
+
+    /// Brings durable marks up to date, all with one write.
+    fn mark(&mut self, to_mark: Vec<(Arc<Log>, Mark)>, now: Mono) {
+        let is_synced =
+            |(log, mark): &(Arc<Log>, Mark)| log.failure().is_none() && log.synced() >= mark.end;
+        let synced: Vec<(Arc<Log>, Mark)> = to_mark.into_iter().filter(is_synced).collect();
+        let marks: Vec<Mark> = synced.iter().map(|(_, mark)| *mark).collect();
+        match self.marks.write_both_sides(&marks, now) {
+            Ok(()) => synced.iter().for_each(|(log, mark)| log.publish_marked(mark.segment_base)),
+            Err(error) => log::warn!("{error}"),
+        }
     }
 
     /// One round of marks for all; what is in the way afterwards goes only if it could be written.

@@ -3,11 +3,14 @@
 //! It takes all jobs that wait, puts the appends of each partition together for one write, hands what is to be synced to
 //! its syncer, and reports all outcomes at once.
 
+mod rounds;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, RwLock};
 
+use super::compaction::{self, Progress, Round};
 use super::files::Files;
 use super::job::{
     Append, AppendError, Appended, Job, LogConfig, Open, Opened, Origin, Outcome, StorageError,
@@ -59,6 +62,8 @@ pub(super) enum WriteCommand {
     Job(Job),
     /// Opens a partition for somebody who waits.
     Open(Open, Sender<Result<Opened, StorageError>>),
+    /// A piece of a round of compaction is done.
+    Compacted(Box<Round>, Progress),
     /// Tries again what found no room on the disk.
     RetryHeld,
     /// Closes everything; nothing follows.
@@ -80,6 +85,8 @@ pub(super) struct Remembered {
 
 /// The thread's state.
 pub(super) struct Writer {
+    pub(super) number: usize,
+    pub(super) compaction: Arc<compaction::Shared>,
     pub(super) data_dir: PathBuf,
     pub(super) files: Arc<Files>,
     pub(super) registry: Arc<Registry>,
@@ -174,6 +181,9 @@ impl Writer {
                     self.append_groups(&mut groups, &mut report);
                     self.do_job(job, &mut report);
                 }
+                WriteCommand::Compacted(round, progress) => {
+                    self.compacted(round, progress, &mut report);
+                }
                 WriteCommand::Open(open, reply) => {
                     let _ = reply.send(self.open(&open));
                 }
@@ -245,6 +255,9 @@ impl Writer {
         if let Some(command) = partition.upkeep(upkeep) {
             let _ = self.syncer.send(command);
         }
+        self.compact(upkeep);
+        let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
+        partition.note_compaction_due();
         report.loud = true;
         report.outcomes.push(Outcome::Upkept(partition.upkept()));
     }
@@ -386,10 +399,14 @@ impl Writer {
         })?;
         self.unopened.remove(&id);
         let (topic, config) = (Arc::clone(&open.topic), Arc::clone(&open.config));
-        let partition = Partition::new(id, topic, dir, config, Arc::clone(&self.files), found);
+        let cleaned_to = self.compaction.cleaned.of(&topic, id.index, found.end);
+        let mut partition = Partition::new(id, topic, dir, config, Arc::clone(&self.files), found);
+        partition.set_cleaned(cleaned_to);
         if let Some(mark) = self.remembered.marks.get(&id) {
             let end = partition.mark();
-            if end.end < mark.end {
+            if end.end >= mark.end {
+                partition.log.publish_marked(mark.segment_base);
+            } else {
                 let log = Arc::clone(&partition.log);
                 let _ = self.syncer.send(SyncCommand::Lower(log, end));
             }
@@ -402,7 +419,10 @@ impl Writer {
 
     /// What the partition's directory holds; makes the directory if there is none.
     fn find(&self, open: &Open, dir: &Path) -> Result<Found, StorageError> {
-        let (id, config) = (open.partition, &*open.config);
+        let id = open.partition;
+        // Gaps stay where they are when the configuration changes.
+        let compact = open.config.compact || self.compaction.cleaned.knows(&open.topic, id.index);
+        let config = &LogConfig { compact, ..LogConfig::clone(&open.config) };
         if let Some(manifest) = self.remembered.manifest.get(&id) {
             if *manifest.topic == *open.topic {
                 return Ok(recovery::from_manifest(dir, manifest, config));
@@ -417,7 +437,11 @@ impl Writer {
         let found = recovery::examine(&self.files, dir, id.topic, &known, config)?;
         match found {
             Some(found) => Ok(found),
-            None => recovery::create(&*self.files.fs, &self.data_dir, dir, id.topic),
+            None => {
+                // What an earlier topic of this name has left.
+                self.compaction.cleaned.forget(&open.topic, id.index)?;
+                recovery::create(&*self.files.fs, &self.data_dir, dir, id.topic)
+            }
         }
     }
 

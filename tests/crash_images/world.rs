@@ -169,6 +169,7 @@ impl World {
     /// Starts a process: everything opens, and what is there is judged and read.
     pub(crate) fn boot(&mut self) -> Run<Contents> {
         let options = Options {
+            compaction: chronik::storage::pool::CompactionLimits::default(),
             data_dir: PathBuf::from("/var/data"),
             fs: Arc::<SimFs>::clone(&self.fs),
             writers: self.writers,

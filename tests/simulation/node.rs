@@ -83,6 +83,7 @@ impl Node {
         random: &mut Random,
     ) -> Result<(Node, bool), String> {
         let options = pool::Options {
+            compaction: pool::CompactionLimits::default(),
             data_dir: PathBuf::from("/data"),
             fs: Arc::clone(disk) as _,
             writers: 1 + random.next_u64() as usize % 2,

@@ -22,7 +22,9 @@ use chronik::storage::job::{
     Append, AppendError, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read,
     ReadError, ReadPart, StorageError, TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
 };
-use chronik::storage::pool::{Options, SpaceOptions, StartError, Started, Storage};
+use chronik::storage::pool::{
+    CompactionLimits, Options, SpaceOptions, StartError, Started, Storage,
+};
 
 /// A directory that is gone when the test is over.
 pub(crate) struct TempDir(pub(crate) PathBuf);
@@ -122,6 +124,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         damage: DamagePolicy::Fence,
         conversions: Pool::new("conversions", 16 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+        compaction: CompactionLimits::default(),
         new_cluster_id: "test-cluster".to_owned(),
         new_directory_id: topic(200),
         node_id: 0,

@@ -7,6 +7,7 @@ rows! { THREADS, Ignored,
     "background.threads": Int = "10", Check::AtLeast(1);
     "delete.records.purgatory.purge.interval.requests": Int = "1";
     "fetch.purgatory.purge.interval.requests": Int = "1000";
+    "log.cleaner.io.buffer.size": Int = "524288", Check::AtLeast(0);
     "log.cleaner.threads": Int = "1", Check::AtLeast(0);
     "max.incremental.fetch.session.cache.slots": Int = "1000", Check::AtLeast(0);
     "max.request.partition.size.limit": Int = "2000", Check::AtLeast(1);
@@ -40,17 +41,26 @@ rows! { PLUGINS, Ignored,
     "telemetry.max.bytes": Int = "1048576", Check::AtLeast(1);
 }
 
-rows! { COMPACTION, Ignored,
-    "Compaction of logs, which does not run yet.";
+rows! { COMPACTION, Acts;
+    /// How long a round of compaction that failed waits before it is tried again, in milliseconds; after each further
+    /// failure twice as long.
     "log.cleaner.backoff.ms": Long = "15000", Check::AtLeast(0);
-    "log.cleaner.dedupe.buffer.size": Long = "134217728";
+    /// Bytes of memory for the keys of the log that is being compacted, 24 for each; taken while that runs. A log with
+    /// more new keys takes several rounds.
+    "log.cleaner.dedupe.buffer.size": Long = "4194304", Check::AtLeast(1024);
+    /// Default of `delete.retention.ms`.
     "log.cleaner.delete.retention.ms": Long = "86400000", Check::AtLeast(0);
+    /// Whether logs are compacted, those of groups and commits among them.
     "log.cleaner.enable": Boolean = "true";
-    "log.cleaner.io.buffer.load.factor": Double = "0.9";
-    "log.cleaner.io.buffer.size": Int = "524288", Check::AtLeast(0);
+    /// The part of the memory for keys that is filled.
+    "log.cleaner.io.buffer.load.factor": Double = "0.9", Check::Fraction(0.0, 1.0);
+    /// Most bytes that compaction reads and writes in a second.
     "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308";
+    /// Default of `max.compaction.lag.ms`.
     "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", Check::AtLeast(1);
+    /// Default of `min.cleanable.dirty.ratio`.
     "log.cleaner.min.cleanable.ratio": Double = "0.5", Check::Fraction(0.0, 1.0);
+    /// Default of `min.compaction.lag.ms`.
     "log.cleaner.min.compaction.lag.ms": Long = "0", Check::AtLeast(0);
 }
 

@@ -34,6 +34,19 @@ rows! { ACTING, Acts;
     /// A segment older than this many milliseconds is closed, however small, also if nothing more comes.
     "segment.ms": Long = "604800000", Check::AtLeast(1);
         from "log.roll.ms" * 1, "log.roll.hours" * 3_600_000;
+    /// How long a removed key's marker is kept in a compacted topic, in milliseconds from the first round of compaction
+    /// that met it. It stays while the clock is wrong.
+    "delete.retention.ms": Long = "86400000", Check::AtLeast(0);
+        from "log.cleaner.delete.retention.ms" * 1;
+    /// The longest that a record may escape compaction, in milliseconds. Segments are closed as early as that needs.
+    "max.compaction.lag.ms": Long = "9223372036854775807", Check::AtLeast(1);
+        from "log.cleaner.max.compaction.lag.ms" * 1;
+    /// A log is compacted when more than this part of its closed segments is uncompacted.
+    "min.cleanable.dirty.ratio": Double = "0.5", Check::Fraction(0.0, 1.0);
+        from "log.cleaner.min.cleanable.ratio" * 1;
+    /// The shortest time for which a record escapes compaction, in milliseconds.
+    "min.compaction.lag.ms": Long = "0", Check::AtLeast(0);
+        from "log.cleaner.min.compaction.lag.ms" * 1;
 }
 
 /// Kafka asks for a mebibyte since 4.0; the releases before took any size, and a flash card may want less.
@@ -47,9 +60,6 @@ rows! { IGNORED, Ignored;
     /// Level of zstd when the topic's own compression is used. Ignored: the codec's own level is used.
     "compression.zstd.level": Int = "3", Check::Between(-131_072, 22);
         from "compression.zstd.level" * 1;
-    /// How long a removed key's marker is kept in a compacted topic, in milliseconds. Compaction does not run yet.
-    "delete.retention.ms": Long = "86400000", Check::AtLeast(0);
-        from "log.cleaner.delete.retention.ms" * 1;
     /// Whether the topic may take records that share groups gave up. Ignored: there are no share groups.
     "errors.deadletterqueue.group.enable": Boolean = "false";
     /// How long a removed segment's file stays, in milliseconds. Ignored: it goes when its last reader has.
@@ -68,18 +78,9 @@ rows! { IGNORED, Ignored;
     "local.retention.bytes": Long = "-2", Check::AtLeast(-2); from "log.local.retention.bytes" * 1;
     /// Milliseconds for which a tiered topic's records stay here. Ignored: there is no tiered storage.
     "local.retention.ms": Long = "-2", Check::AtLeast(-2); from "log.local.retention.ms" * 1;
-    /// The longest that a record may escape compaction, in milliseconds. Compaction does not run yet.
-    "max.compaction.lag.ms": Long = "9223372036854775807", Check::AtLeast(1);
-        from "log.cleaner.max.compaction.lag.ms" * 1;
     /// The largest batch after decompression. Ignored: records are decompressed through a bounded window.
     "max.decompressed.message.bytes": Int = "2147483639", Check::Between(1, 2_147_483_639);
         from "max.decompressed.message.bytes" * 1;
-    /// The part of a log that must be uncompacted before it is compacted. Compaction does not run yet.
-    "min.cleanable.dirty.ratio": Double = "0.5", Check::Fraction(0.0, 1.0);
-        from "log.cleaner.min.cleanable.ratio" * 1;
-    /// The shortest time for which a record escapes compaction, in milliseconds. Compaction does not run yet.
-    "min.compaction.lag.ms": Long = "0", Check::AtLeast(0);
-        from "log.cleaner.min.compaction.lag.ms" * 1;
     /// Copies that must have a record before it is acknowledged. Ignored: there is one, and it counts as enough.
     "min.insync.replicas": Int = "1", Check::AtLeast(1); from "min.insync.replicas" * 1;
     /// Whether a segment's space is taken in advance. Ignored.

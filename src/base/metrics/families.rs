@@ -162,6 +162,24 @@ families! {
     gauge chronik_storage_damaged_bytes
         "Bytes in those ranges."
         one |from| from.metrics.storage.damaged_bytes.get();
+    counter chronik_storage_compaction_rounds_total
+        "Rounds of compaction that were finished."
+        one |from| from.metrics.storage.compaction_rounds.get();
+    counter chronik_storage_compactions_failed_total
+        "Rounds of compaction that had to be given up."
+        one |from| from.metrics.storage.compactions_failed.get();
+    counter chronik_storage_compaction_read_bytes_total
+        "Bytes of batches that compaction has read."
+        one |from| from.metrics.storage.compaction_read_bytes.get();
+    counter chronik_storage_compaction_written_bytes_total
+        "Bytes of batches that compaction has written."
+        one |from| from.metrics.storage.compaction_written_bytes.get();
+    counter chronik_storage_compaction_reclaimed_bytes_total
+        "Bytes by which compaction has made logs smaller."
+        one |from| from.metrics.storage.compaction_reclaimed_bytes.get();
+    counter chronik_storage_compaction_damaged_segments_total
+        "Segments that compaction has left alone because they are damaged, in each round anew."
+        one |from| from.metrics.storage.compaction_damaged_segments.get();
     gauge chronik_storage_unclean_start
         "1 if this start found no mark of a clean stop."
         one |from| from.metrics.unclean_start.get();

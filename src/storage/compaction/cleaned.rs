@@ -1,7 +1,7 @@
 //! Up to where logs are clean: Kafka's `cleaner-offset-checkpoint` in the data directory.
 //!
-//! Written after a round, which is rare. Without it a log is compacted again as a whole, which costs work and no more; so
-//! a file that cannot be written or read is no failure. What must not happen is that a log takes over the figure of an
+//! Written before the first round of a log and after each, which is rare. Without it a log is compacted again as a whole,
+//! which costs work and no more; so a file that cannot be read is no failure. What must not happen is that a log takes over the figure of an
 //! earlier one of the same name: its old records would hide from compaction, and a tombstone would go before them.
 
 use std::collections::BTreeMap;
@@ -40,20 +40,40 @@ impl Cleaned {
     }
 
     /// The offset below which a log that ends at `end` is clean.
+    pub(in crate::storage) fn of(&self, topic: &str, partition: i32, end: Offset) -> Offset {
+        let known = lock(&self.offsets).get(&(topic.to_owned(), partition)).copied().unwrap_or(0);
+        if known <= end {
+            return known;
+        }
+        // The log has lost its end.
+        self.forget(topic, partition).unwrap_or_else(|error| log::warn!("{error}"));
+        0
+    }
+
+    /// Whether a log was ever compacted: offsets may have gaps, whatever its configuration is now.
+    pub(in crate::storage) fn knows(&self, topic: &str, partition: i32) -> bool {
+        lock(&self.offsets).contains_key(&(topic.to_owned(), partition))
+    }
+
+    /// A log is about to have gaps. `true`: the file says so for the first time, and its directory is to be synced.
     ///
     /// # Errors
-    /// If the log has lost its end and the file cannot be corrected.
-    pub(in crate::storage) fn of(
+    /// What the disk refused.
+    pub(in crate::storage) fn begin(
         &self,
         topic: &str,
         partition: i32,
-        end: Offset,
-    ) -> Result<Offset, StorageError> {
-        let known = lock(&self.offsets).get(&(topic.to_owned(), partition)).copied();
-        match known {
-            Some(offset) if offset > end => self.forget(topic, partition).map(|()| 0),
-            known => Ok(known.unwrap_or(0)),
+    ) -> Result<bool, StorageError> {
+        let mut offsets = lock(&self.offsets);
+        let key = (topic.to_owned(), partition);
+        if offsets.contains_key(&key) {
+            return Ok(false);
         }
+        offsets.insert(key.clone(), 0);
+        let written = self.write(&offsets).inspect_err(|_| {
+            offsets.remove(&key);
+        });
+        written.map(|()| true)
     }
 
     /// A round is over.

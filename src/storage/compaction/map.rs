@@ -41,11 +41,6 @@ impl OffsetMap {
         OffsetMap { slots: vec![FREE; slots], used: 0, used_max, hashers }
     }
 
-    /// How many keys there are.
-    pub(super) fn len(&self) -> usize {
-        self.used
-    }
-
     /// Remembers a record that is newer than all before. `false`: it has a new key, and there is no room for that.
     #[must_use]
     pub(super) fn put(&mut self, key: &[u8], offset: Offset) -> bool {
@@ -95,7 +90,7 @@ mod tests {
         for offset in 0..3000i64 {
             assert!(map.put(format!("key {}", offset % 1000).as_bytes(), offset));
         }
-        assert_eq!(map.len(), 1000);
+        assert_eq!(map.used, 1000);
         for key in 0..1000i64 {
             assert_eq!(map.get(format!("key {key}").as_bytes()), Some(2000 + key));
         }

@@ -37,8 +37,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::job::LogConfig;
 use super::segment::Segment;
 use crate::base::ids::Offset;
+use cleaned::Cleaned;
 pub(super) use filter::LastBatch;
-pub(super) use round::{Plan, Progress, Ready, Round, Work};
+pub(super) use round::{Home, Plan, Progress, Ready, Round};
 pub(super) use walk::Closed;
 
 /// What the operator allows compaction to take (`log.cleaner.*`).
@@ -66,6 +67,14 @@ impl Default for Limits {
             backoff_ms: 15_000,
         }
     }
+}
+
+/// What all writers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) turnstile: Turnstile,
+    pub(super) cleaned: Cleaned,
 }
 
 /// The leave to run a round, of which there is one.

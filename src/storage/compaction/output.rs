@@ -17,7 +17,7 @@ pub(in crate::storage) const CLEANED: &str = ".cleaned";
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 256 * 1024;
 /// Most bytes of a transaction index.
-const TRANSACTIONS_BYTES_MAX: usize = 16 << 20;
+const TRANSACTIONS_BYTES_MAX: usize = 64 << 20;
 
 /// A path with one more ending.
 pub(in crate::storage) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -51,7 +51,7 @@ impl Output {
         base: Offset,
         interval: u64,
     ) -> Result<Output, StorageError> {
-        let segment = Segment::new(dir, base, interval);
+        let segment = Segment::compacted(dir, base, interval);
         let path = with_suffix(segment.log().path(), CLEANED);
         let file = files.fs.open(&path, OpenMode::Truncate)?;
         Ok(Output { segment, path, file, buffer: Vec::new(), written: 0 })
@@ -106,6 +106,7 @@ impl Output {
     ) -> Result<Arc<Segment>, StorageError> {
         self.write()?;
         self.copy_transactions(&*files.fs, old)?;
+        self.segment.take_age(files, old);
         let indexes = self.segment.close_indexes_as(files, CLEANED).map_err(|error| {
             let ReadError::Storage(error) = error else {
                 return StorageError::content("write", &self.path, "its indexes cannot be made");

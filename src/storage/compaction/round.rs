@@ -1,11 +1,11 @@
 //! One round of compaction: the way through a log, first for the keys, then for the records.
 //!
 //! ```text
-//!  Map ──► (a transaction is met) ──► Survey ──► Map ──► Clean ──► Ready ──► swap ──► Clean … ──► Done
+//!  Map ──► (a transaction is met) ──► Survey ──► Map ──► Clean ──► Ready ──► swap ──► Clean … ──► merge ──► Done
 //! ```
 //!
-//! A group of segments becomes one. How many fit is seen on the way, as what comes out counts and not what goes in. The
-//! last batch of a group stays, if need be without records: so the new file says where it ends, and a swap that a crash
+//! A group of segments becomes one, which is no larger than a segment may be. What comes out is often much smaller than what
+//! went in: so the new segments are put together once more at the end, without a look at their records. The last batch of a group stays, if need be without records: so the new file says where it ends, and a swap that a crash
 //! has interrupted can be completed by it. A segment alone that loses nothing is not written anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,14 +122,35 @@ pub(in crate::storage) struct Round {
     surveyed: bool,
     filter: Filter,
     stage: Stage,
+    /// What became of the segments so far.
+    done: Vec<Closed>,
+    /// Whether all are cleaned, and small ones are put together.
+    merging: bool,
     /// The base offsets of damaged segments.
     damaged: BTreeSet<Offset>,
     work: Work,
+    home: Home,
     _permit: Permit,
 }
 
+/// Where a round comes from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Home {
+    /// The writer, by number.
+    pub(in crate::storage) writer: usize,
+    /// The wall time when the round, or this part of it, began.
+    pub(in crate::storage) begun: WallMs,
+    /// Bytes that were read and written before that.
+    pub(in crate::storage) moved: u64,
+}
+
 impl Round {
-    pub(in crate::storage) fn new(plan: Plan, limits: &Limits, permit: Permit) -> Round {
+    pub(in crate::storage) fn new(
+        plan: Plan,
+        limits: &Limits,
+        home: Home,
+        permit: Permit,
+    ) -> Round {
         let bound = plan.segments.last().map_or(plan.dirty_from, |(_, end)| *end);
         let dirty = bound.saturating_sub(plan.dirty_from);
         let keys = usize::try_from(dirty).unwrap_or(0);
@@ -152,8 +173,11 @@ impl Round {
             surveyed: false,
             filter,
             stage: Stage::Map(Walk::at(first)),
+            done: Vec::new(),
+            merging: false,
             damaged: BTreeSet::new(),
             work: Work::default(),
+            home,
             _permit: permit,
         }
     }
@@ -163,6 +187,35 @@ impl Round {
         self.filter.covered
     }
 
+    /// The writer that it belongs to.
+    pub(in crate::storage) fn writer(&self) -> usize {
+        self.home.writer
+    }
+
+    /// The wall time, if it could be trusted when the round began.
+    pub(in crate::storage) fn clock(&self) -> Option<WallMs> {
+        self.filter.clock
+    }
+
+    /// Until when it has to rest so that no more bytes are moved in a second than is allowed.
+    pub(in crate::storage) fn rests_until(&self, limits: &Limits) -> Option<WallMs> {
+        let moved = self.moved().saturating_sub(self.home.moved);
+        if moved < limits.bytes_per_second {
+            return None;
+        }
+        let ms = moved.saturating_mul(1000) / limits.bytes_per_second.max(1);
+        Some(self.home.begun.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    /// It has rested.
+    pub(in crate::storage) fn resume(&mut self, now: WallMs) {
+        (self.home.begun, self.home.moved) = (now, self.moved());
+    }
+
+    fn moved(&self) -> u64 {
+        self.work.bytes_read.saturating_add(self.work.bytes_written)
+    }
+
     /// What it has done so far.
     pub(in crate::storage) fn work(&self) -> Work {
         Work { damaged: as_u64(self.damaged.len()), ..self.work }
@@ -170,8 +223,7 @@ impl Round {
 
     /// Goes on until about so many bytes were read and written.
     pub(in crate::storage) fn go_on(&mut self, files: &Files, bytes: u64) -> Progress {
-        let moved = |work: &Work| work.bytes_read.saturating_add(work.bytes_written);
-        let until = moved(&self.work).saturating_add(bytes);
+        let until = self.moved().saturating_add(bytes);
         loop {
             if self.log.is_removed() {
                 self.give_up(&*files.fs);
@@ -184,7 +236,7 @@ impl Round {
                 Stage::Over => Ok(Progress::Done),
             };
             match progress {
-                Ok(Progress::Again) if moved(&self.work) < until => {}
+                Ok(Progress::Again) if self.moved() < until => {}
                 Ok(progress) => return progress,
                 Err(error) => {
                     self.give_up(&*files.fs);
@@ -297,6 +349,7 @@ impl Round {
         Ok(Progress::Again)
     }
 
+    /// The keys are known.
     fn begin_cleaning(&mut self, files: &Files) -> Result<Progress, StorageError> {
         let dirty_from = self.dirty_from;
         self.filter.covered = self.bound.max(dirty_from);
@@ -308,22 +361,40 @@ impl Round {
 
     /// Damaged segments are left out, and those that begin behind what the map covers.
     fn begin_group(&mut self, files: &Files, mut first: usize) -> Result<(), StorageError> {
-        while self.segments.get(first).is_some_and(|(s, _)| self.damaged.contains(&s.base())) {
-            self.filter.keep_tombstones = true;
+        while let Some(closed) = self.segments.get(first) {
+            let is_damaged = self.damaged.contains(&closed.0.base());
+            if !is_damaged && !(self.merging && !self.merges(first)) {
+                break;
+            }
+            self.filter.keep_tombstones |= is_damaged;
+            self.done.push(closed.clone());
             first += 1;
         }
         let transactions = self.filter.transactions.on_the_way();
         let mut group =
             Group { first, walk: Walk::at(first), output: None, next: None, transactions };
-        let merges = self.segments.get(first).is_some_and(|(segment, _)| {
-            let next = self.next_with_records(first);
-            next.is_some_and(|next| self.fits(first, next, segment.size()))
-        });
-        if merges {
+        if self.merges(first) {
             group.output = self.create_output(files, first)?;
         }
         self.stage = Stage::Clean(group);
         Ok(())
+    }
+
+    /// Whether a segment and the next are small enough to become one.
+    fn merges(&self, first: usize) -> bool {
+        self.segments.get(first).is_some_and(|(segment, _)| {
+            let next = self.next_with_records(first);
+            next.is_some_and(|next| self.fits(first, next, segment.size()))
+        })
+    }
+
+    /// All is cleaned; what came out small is put together.
+    fn begin_merging(&mut self, files: &Files) -> Result<Progress, StorageError> {
+        if std::mem::replace(&mut self.merging, true) {
+            return Ok(Progress::Done);
+        }
+        self.segments = std::mem::take(&mut self.done);
+        self.begin_group(files, 0).map(|()| Progress::Again)
     }
 
     fn create_output(&self, files: &Files, first: usize) -> Result<Option<Output>, StorageError> {
@@ -341,7 +412,7 @@ impl Round {
                 self.stage = Stage::Clean(group);
                 Ok(Progress::Again)
             }
-            Ok(Turn::Over) => Ok(Progress::Done),
+            Ok(Turn::Over) => self.begin_merging(files),
             Ok(Turn::Write) => {
                 self.go_back(&mut group);
                 group.output = self.create_output(files, group.first)?;
@@ -399,7 +470,8 @@ impl Round {
         }
         let is_last = at_end && group.next.is_none();
         let batch = group.walk.whole(&closed.0, &met)?;
-        let fate = self.filter.judge(&header, batch, is_last)?;
+        let fate =
+            if self.merging { Fate::Stays } else { self.filter.judge(&header, batch, is_last)? };
         let Some(output) = &mut group.output else {
             return Ok(if fate == Fate::Stays { Turn::GoOn } else { Turn::Write });
         };
@@ -415,13 +487,16 @@ impl Round {
 
     fn finish_group(&mut self, files: &Files, mut group: Group) -> Result<Progress, StorageError> {
         let next = group.walk.number + 1;
+        let members = self.segments.get(group.first..next).unwrap_or_default();
+        let end = members.last().map_or(0, |(_, end)| *end);
         let Some(mut output) = group.output.take() else {
+            self.done.extend_from_slice(members);
             return self.begin_group(files, next).map(|()| Progress::Again);
         };
-        let members = self.segments.get(group.first..next).unwrap_or_default();
         let old: Vec<Arc<Segment>> = members.iter().map(|(s, _)| Arc::clone(s)).collect();
         let finished = output.finish(files, &old);
         let new = finished.inspect_err(|_| discard(&*files.fs, output.segment()))?;
+        self.done.push((Arc::clone(&new), end));
         if let Err(error) = self.begin_group(files, next) {
             discard(&*files.fs, &new);
             return Err(error);

@@ -233,7 +233,7 @@ impl Partition {
                 self.publish(&staged);
                 for number in staged.results {
                     if let Some(Ok(appended)) = results.get_mut(number) {
-                        (appended.oldest, appended.due) = (self.due.oldest, self.due.at);
+                        (appended.oldest, appended.due) = (self.due.oldest, self.wanted_at());
                     }
                 }
             }

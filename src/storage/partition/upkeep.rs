@@ -31,9 +31,9 @@ use crate::storage::syncer::{Afterwards, Leaving, SyncCommand};
 /// When something that the disk refused is tried again, in milliseconds.
 const RETRY_MS: i64 = 60_000;
 /// A moment long ago: due as soon as the clock may be trusted.
-const ONCE_TRUSTED: WallMs = 1;
+pub(super) const ONCE_TRUSTED: WallMs = 1;
 /// Due whatever the clock says.
-const AT_ONCE: WallMs = 0;
+pub(super) const AT_ONCE: WallMs = 0;
 
 /// When upkeep is wanted, as of the last change that could bring it forward.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,7 +85,7 @@ impl Partition {
             log_start: self.log_start,
             bytes: self.bytes(),
             oldest: self.due.oldest,
-            due: self.due.at.filter(|_| self.log.failure().is_none()),
+            due: self.wanted_at(),
         }
     }
 
@@ -250,7 +250,7 @@ impl Partition {
     }
 
     /// Finds out anew when upkeep is wanted.
-    pub(super) fn note_due(&mut self) {
+    pub(in crate::storage) fn note_due(&mut self) {
         let view = self.log.view();
         let mut segments = view.from(Offset::MIN);
         let Some((first, next)) = segments.next() else { return };
@@ -259,6 +259,7 @@ impl Partition {
         let aged_from = || first.aged_from(&self.files, self.due.stepped).unwrap_or(ONCE_TRUSTED);
         self.due.oldest = is_closed.then(aged_from);
         self.due.at = self.find_due(first, next);
+        self.note_compaction_due();
     }
 
     fn find_due(&self, first: &Segment, next: Offset) -> Option<WallMs> {

@@ -3,6 +3,8 @@
 //! From its largest timestamp, as in Kafka, but never from a moment after it was last written: a record of 2099 must not
 //! keep its segment for ever. A timestamp that no right clock gives (or none) is replaced by the moment of that write.
 
+use std::sync::Arc;
+
 use super::{Indexed, Segment};
 use crate::base::time::{WallMs, is_sane};
 use crate::storage::files::{Files, lock};
@@ -13,6 +15,12 @@ impl Segment {
         let mut state = lock(&self.state);
         state.written = state.written.max(Some(now));
         state.is_own = true;
+    }
+
+    /// It holds what others held, and is as young as the youngest of them.
+    pub(in crate::storage) fn take_age(&self, files: &Files, old: &[Arc<Segment>]) {
+        let written = old.iter().filter_map(|segment| segment.written(files)).max();
+        lock(&self.state).written = written;
     }
 
     /// When it was last written, as far as the clock then was right.
