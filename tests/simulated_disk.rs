@@ -258,6 +258,18 @@ fn after_a_failed_sync_the_pages_look_clean_and_are_not_on_the_disk() {
 }
 
 #[test]
+fn after_a_failed_sync_of_a_directory_names_wait_for_the_next() {
+    let fs = disk();
+    put(&fs, "/d/a", b"abc").sync_data().unwrap();
+    let at = At::Path("/d".into(), Operation::SyncDir);
+    fs.fail(Fault { at, kind: Kind::SyncFails, times: 1 });
+    assert_eq!(fs.sync_dir(path("/d")).unwrap_err().errno, Some(5));
+    assert_eq!(left(&fs, NOTHING, "/d/a"), None);
+    fs.sync_dir(path("/d")).unwrap();
+    assert_eq!(left(&fs, NOTHING, "/d/a"), Some(b"abc".to_vec()));
+}
+
+#[test]
 fn dropping_the_cache_of_a_healthy_disk_changes_nothing() {
     let fs = disk();
     let file = put_durably(&fs, "/d/a", b"abc");
