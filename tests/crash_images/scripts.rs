@@ -167,7 +167,7 @@ fn idempotent(world: &mut World) -> Run {
         world.boot()?;
     }
     let partition = id(2, 0);
-    let segment_bytes = 1200 + world.below(2000);
+    let segment_bytes = 2200 + world.below(1500);
     world.create(partition, "idem-potent", config(segment_bytes))?;
     let mut producers = [Producer::new(partition, 1000), Producer::new(partition, 1001)];
     for _ in 0..6 {
@@ -577,7 +577,7 @@ fn compaction(world: &mut World) -> Run {
     let mut config = config(2300);
     (config.compact, config.delete) = (true, false);
     config.min_dirty_permille = if world.below(2) == 0 { 0 } else { 300 };
-    config.delete_retention_ms = if world.below(2) == 0 { 0 } else { DAY };
+    config.delete_retention_ms = if world.below(2) == 0 { 0 } else { 30 * DAY };
     world.create(partition, "compacted", config)?;
     let mut producer = Producer::new(partition, 1000);
     for round in 0..3 {
