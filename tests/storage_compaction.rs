@@ -580,7 +580,8 @@ fn lags_and_the_dirty_ratio_decide_when() {
     let never = LogConfig { min_dirty_permille: 1000, ..compacted() };
     world.open(never.clone());
     fill(&mut world);
-    assert_eq!(world.compact(NOW + 5000).due, None);
+    let a_day = 24 * 3600 * 1000;
+    assert!(world.compact(NOW + 5000).due.is_none_or(|due| due > NOW + a_day));
     assert_eq!(rounds(&world), 0);
     let lag = LogConfig { max_compaction_lag_ms: 7000, ..never };
     world.submit(Job::Configure { partition: partition(P), config: Arc::new(lag) });
@@ -604,6 +605,8 @@ fn the_rate_of_bytes_is_kept_by_resting() {
     loop {
         let upkept = world.upkeep(at, true);
         match upkept.due {
+            // The open segment is closed in a week.
+            Some(due) if due > at + 24 * 3600 * 1000 => break,
             Some(due) if due > at => {
                 rests += 1;
                 at = due;
