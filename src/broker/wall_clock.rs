@@ -4,7 +4,8 @@
 //! nothing is deleted for its age
 //!
 //! - while the time is before this program was made ([`is_sane`]),
-//! - for ten minutes after the clock jumped ahead by more than a day, or went on so far from the last stop,
+//! - for ten minutes after the clock jumped ahead by more than a day, or after a start so long after the last stop, or
+//!   after one that does not know when that was,
 //! - while the time is before the newest that this broker wrote down itself, unless it has been so for a day of
 //!   running: then it was the newest that was wrong.
 //!
