@@ -124,7 +124,7 @@ fn a_retry_of_what_kafka_took_is_recognised_after_the_import() {
     assert_eq!(client.produce("codecs", -1, last.clone()), end - 3, "where the original is");
     assert_eq!(client.end_of("codecs"), end);
     // Nor is its number given to anybody else.
-    let request = InitProducerIdRequest { transaction_timeout_ms: 1, ..Default::default() };
+    let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
     let Response::InitProducerId(given) = client.ask(request, 4) else { panic!() };
     let known = BatchHeader::read(&last).unwrap().producer_id;
     assert!(given.producer_id > known, "{} after {known}", given.producer_id);
