@@ -201,6 +201,8 @@ impl Target {
             fs.rename(&self.staging.join(&name), &self.dir.join(&name))?;
         }
         fs.sync_dir(&self.dir)?;
+        // What is removed later must not be what was moved.
+        fs.sync_dir(&self.staging)?;
         // D
         let epoch =
             i32::try_from(existing.catalog.broker_epoch).unwrap_or(0).max(import.leader_epoch);
