@@ -175,7 +175,8 @@ fn a_new_directory_is_there_as_a_whole_or_not_at_all() {
     let expected = told(&whole);
     crash_everywhere(false, "codecs,transactions", |at, how, fs| {
         if fs.read(&Path::new(OURS).join("meta.properties")).is_none() {
-            import(fs, "codecs,transactions").unwrap_or_else(|error| panic!("again after {at}, {how:?}: {error}"));
+            import(fs, "codecs,transactions")
+                .unwrap_or_else(|error| panic!("again after {at}, {how:?}: {error}"));
         }
         assert_eq!(told(fs), expected, "crash at {at}, {how:?}");
     });
