@@ -131,6 +131,7 @@ pub(super) fn examine(
         fs: &*files.fs,
         dir,
         config,
+        synced: known.synced,
         bases: of(LOG_SUFFIX),
         epochs: known_epochs.clone().unwrap_or_default(),
         segments: Vec::new(),
