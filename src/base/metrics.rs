@@ -203,6 +203,8 @@ pub struct StorageCounters {
     pub damaged_bytes: Gauge,
     /// Appends that the disk refused.
     pub writes_failed: Counter,
+    /// Bytes of logs that an unclean start read to find where they end.
+    pub scanned_bytes: Counter,
     /// Appends of clients that were refused because little room was left.
     pub refused_for_space: Counter,
 }

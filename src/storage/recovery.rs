@@ -24,6 +24,7 @@ use super::producers::Producers;
 use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
+use crate::base::metrics::Counter;
 use tail::Tail;
 
 /// Most bytes of `partition.metadata`.
@@ -107,6 +108,8 @@ pub(super) struct Known<'a> {
     pub(super) marks_whole: bool,
     /// Whether everything in the directory is durable as it is.
     pub(super) synced: bool,
+    /// Counts the bytes that are read to find where logs end.
+    pub(super) scanned: &'a Counter,
 }
 
 /// Finds out what a directory holds after an unclean stop. `None`: there is no such directory.
@@ -132,6 +135,7 @@ pub(super) fn examine(
         dir,
         config,
         synced: known.synced,
+        scanned: known.scanned,
         bases: of(LOG_SUFFIX),
         epochs: known_epochs.clone().unwrap_or_default(),
         segments: Vec::new(),

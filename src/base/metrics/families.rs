@@ -168,6 +168,9 @@ families! {
     counter chronik_storage_kernel_names_total
         "Directories made, files and directories renamed or removed."
         one |from| from.metrics.kernel.names.get();
+    counter chronik_storage_scanned_bytes_total
+        "Bytes of logs that this start read to find where they end."
+        one |from| from.metrics.storage.scanned_bytes.get();
     gauge chronik_storage_unclean_start
         "1 if this start found no mark of a clean stop."
         one |from| from.metrics.unclean_start.get();

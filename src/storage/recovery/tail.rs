@@ -7,6 +7,7 @@ use super::Known;
 use super::aside::Aside;
 use super::epochs::{self, Epochs};
 use crate::base::ids::Offset;
+use crate::base::metrics::Counter;
 use crate::storage::fs::{File, Fs, OpenMode};
 use crate::storage::job::{LogConfig, StorageError};
 use crate::storage::marks::Mark;
@@ -39,6 +40,7 @@ pub(super) struct Tail<'a> {
     pub(super) config: &'a LogConfig,
     /// Whether everything was synced together: to sync a file again costs a flush of the disk, however clean it is.
     pub(super) synced: bool,
+    pub(super) scanned: &'a Counter,
     pub(super) bases: Vec<Offset>,
     pub(super) epochs: Epochs,
     pub(super) segments: Vec<Arc<Segment>>,
@@ -235,7 +237,9 @@ impl Tail<'_> {
         let mut next = offset;
         let position = loop {
             let begun = scan.position();
-            match scan.next_good(next) {
+            let found = scan.next_good(next);
+            self.scanned.add(scan.position().saturating_sub(begun));
+            match found {
                 Ok(Some(met)) if met.header.base_offset == next || self.may_have_gaps(start) => {
                     epochs::note(&mut self.epochs, &met.header);
                     next = met.header.next_offset();
