@@ -508,30 +508,32 @@ fn settle(storage: &mut Stepped, now: Mono) -> Vec<Outcome> {
     outcomes
 }
 
+fn stepped(disk: &Arc<SimFs>, partition: PartitionId) -> Stepped {
+    let fs = Arc::clone(disk);
+    let (mut storage, _) = Stepped::start(&Options { fs, ..options(Path::new(DATA)) }).unwrap();
+    let (topic, config) = (Arc::from("topic"), Arc::new(config()));
+    storage.submit(Job::Open(Open { ticket: Ticket(1), partition, topic, config }));
+    storage
+}
+
+fn append_at(storage: &mut Stepped, partition: PartitionId, second: u64) {
+    storage.submit(Job::Append(Append {
+        ticket: Ticket(2),
+        partition,
+        records: Bytes::from_vec(batch(0, 1)),
+        sync: true,
+        leader_epoch: 0,
+        now: NOW,
+        origin: Origin::Client,
+    }));
+    settle(storage, Mono(second * 1_000_000));
+}
+
 #[test]
 fn marks_that_could_not_be_written_are_written_when_the_disk_lets_us() {
     let (disk, p) = (SimFs::new(), partition(1));
-    let fs = Arc::clone(&disk);
-    let (mut storage, _) = Stepped::start(&Options { fs, ..options(Path::new(DATA)) }).unwrap();
-    let open = Open {
-        ticket: Ticket(1),
-        partition: p,
-        topic: Arc::from("topic"),
-        config: Arc::new(config()),
-    };
-    storage.submit(Job::Open(open));
-    let append = |storage: &mut Stepped, now: u64| {
-        storage.submit(Job::Append(Append {
-            ticket: Ticket(2),
-            partition: p,
-            records: Bytes::from_vec(batch(0, 1)),
-            sync: true,
-            leader_epoch: 0,
-            now: NOW,
-            origin: Origin::Client,
-        }));
-        settle(storage, Mono(now * 1_000_000));
-    };
+    let mut storage = stepped(&disk, p);
+    let append = |storage: &mut Stepped, second| append_at(storage, p, second);
     let marked = |disk: &SimFs| marks_on(disk).iter().any(|(_, marks)| marks.contains(&p));
     let at = At::Path("chronik-marks-".to_owned(), Operation::Write);
     disk.fail(Fault { at, kind: Kind::Enospc, times: u32::MAX });
@@ -550,17 +552,22 @@ fn marks_that_could_not_be_written_are_written_when_the_disk_lets_us() {
 }
 
 #[test]
-fn marks_wait_for_each_other_while_there_is_little_to_read() {
+fn marks_wait_for_each_other_and_are_written_when_nothing_more_comes() {
     let (disk, p) = (SimFs::new(), partition(1));
-    let bench = start_on(&disk, 1).unwrap();
-    bench.open(p, config());
-    for first in 0..50 {
-        bench.append(p, batch(first, 1)).unwrap();
+    let mut storage = stepped(&disk, p);
+    let marks = |disk: &SimFs| marks_on(disk).iter().any(|(_, marks)| marks.contains(&p));
+    for second in 0..10 {
+        append_at(&mut storage, p, second);
+        assert!(!marks(&disk.killed()), "an append a second, {second} s");
     }
-    let behind = disk.image(Image::Nothing);
-    assert!(marks_on(&behind).iter().all(|(_, marks)| marks.is_empty()), "they wait");
-    let bench = start_on(&behind, 1).unwrap();
-    assert_eq!(bench.open(p, config()).log_end, 50, "and nothing rests on them");
+    let bench = start_on(&disk.image(Image::Nothing), 1).unwrap();
+    assert_eq!(bench.open(p, config()).log_end, 10, "nothing rests on them");
+    append_at(&mut storage, p, 10);
+    assert!(marks(&disk.image(Image::Nothing)), "ten seconds are enough");
+    append_at(&mut storage, p, 11);
+    assert_eq!(storage.next_deadline(), Some(Mono(12_500_000)), "soon after the last");
+    settle(&mut storage, Mono(12_500_000));
+    assert_eq!(storage.next_deadline(), None);
 }
 
 #[test]
