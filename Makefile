@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install wear recovery append-cost
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,15 @@ idle: build ## print how often an idle broker's threads wake up in a minute: nev
 
 footprint: build ## print size, memory and start times
 	CHRONIK_BIN=$(RELEASE_BIN) tools/footprint
+
+wear: build ## print what is written for what is kept: write amplification, syncs per 1,000 records and commits
+	CHRONIK_BIN=$(RELEASE_BIN) tools/wear
+
+recovery: build ## print what a start costs with much on the disk; RECOVERY=--full: 10 GiB and 10,000 partitions
+	CHRONIK_BIN=$(RELEASE_BIN) tools/recovery $(RECOVERY)
+
+append-cost: build ## print what appending costs now and at the revision BASE, in one run
+	CHRONIK_BIN=$(RELEASE_BIN) tools/append-cost $(BASE)
 
 crash: build ## kill -9 under load, CHRONIK_CRASH_ROUNDS times (500)
 	tests/support/venv.sh suite

@@ -8,14 +8,29 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use chronik::base::ids::PartitionId;
-use chronik::storage::job::{AppendError, LogConfig, Opened, ReadError, TimeTarget};
+use chronik::base::ids::{PartitionId, Ticket};
+use chronik::base::payload::Bytes;
+use chronik::base::time::Mono;
+use chronik::record::builder::BatchBuilder;
+use chronik::storage::job::{
+    Append, AppendError, Job, LogConfig, Open, Opened, Origin, Outcome, ReadError, TimeTarget,
+};
+use chronik::storage::marks::MarksFile;
+use chronik::storage::pool::{Options, StartError};
+use chronik::storage::stepped::Stepped;
+use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
+#[path = "support/faulty_fs.rs"]
+#[expect(dead_code, clippy::cast_possible_truncation, reason = "other tests use the rest")]
+mod faulty_fs;
 #[path = "support/storage.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
+use faulty_fs::FaultyFs;
 use support::*;
 
 /// A data directory as a crash leaves it: copied while the broker runs.
@@ -378,4 +393,242 @@ fn remove_marks(image: &Path) {
             std::fs::remove_file(path).unwrap();
         }
     }
+}
+
+#[test]
+fn a_clean_stop_after_a_crash_needs_few_descriptors_for_many_partitions() {
+    let many = || (0..200).map(|index| PartitionId { index, ..partition(1) });
+    let (dir, image) = (TempDir::new(), TempDir::new());
+    let bench = Bench::start(&dir.0);
+    for p in many() {
+        bench.open(p, config());
+        bench.append(p, batch(0, 1)).unwrap();
+    }
+    copy_dir(&dir.0, &image.0);
+    bench.stop();
+    let fs = FaultyFs::default();
+    let faults = Arc::clone(&fs.faults);
+    let bench = Bench::start_on(&image.0, Arc::new(fs));
+    assert!(!bench.started.clean);
+    for p in many() {
+        assert_eq!(bench.open(p, config()).log_end, 1);
+    }
+    bench.stop();
+    let most = faults.open_most.load(Ordering::SeqCst);
+    assert!(most < 120, "{most} files were open, of which 64 may stay open");
+    assert!(Bench::start(&image.0).started.clean);
+}
+
+const DATA: &str = "/data";
+
+fn start_on(disk: &Arc<SimFs>, writers: usize) -> Result<Bench, StartError> {
+    let fs = Arc::clone(disk);
+    Bench::try_start(Options { fs, writers, ..options(Path::new(DATA)) })
+}
+
+/// Which partitions have a mark in which file, by the writers' numbers.
+fn marks_on(disk: &SimFs) -> Vec<(u32, Vec<PartitionId>)> {
+    let is_marks = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("chronik-marks-") && !name.ends_with(".tmp")
+    };
+    let files = disk.files().into_iter().map(|(path, _)| path).filter(is_marks);
+    let read = |path: PathBuf| MarksFile::decode(&disk.read(&path).unwrap()).unwrap();
+    files.map(read).map(|file| (file.writer, file.marks.into_keys().collect())).collect()
+}
+
+#[test]
+fn no_mark_is_lost_when_a_crash_meets_a_change_of_the_number_of_writers() {
+    let many: Vec<PartitionId> =
+        (0..9).map(|index| PartitionId { index, ..partition(1) }).collect();
+    let disk = SimFs::new();
+    let bench = start_on(&disk, 3).unwrap();
+    for p in &many {
+        bench.open(*p, config());
+        bench.append(*p, batch(0, 1)).unwrap();
+    }
+    bench.stop();
+    drop(start_on(&disk, 3).unwrap());
+    let unclean = disk.killed();
+    let mut images = 0;
+    for operation in 1.. {
+        let disk = unclean.killed();
+        disk.crash_at(disk.operations() + operation);
+        let started = start_on(&disk, 1);
+        if started.is_ok() && !disk.is_crashed() {
+            break;
+        }
+        let seed = operation;
+        for how in [Image::Nothing, Image::Everything, Image::Prefix(seed), Image::Random(seed)] {
+            let left = marks_on(&disk.image(how));
+            for p in &many {
+                let there = left.iter().any(|(_, marks)| marks.contains(p));
+                assert!(there, "{p:?} has lost its mark at {operation}, {how:?}");
+            }
+            images += 1;
+        }
+    }
+    assert!(images >= 20, "{images}");
+}
+
+#[test]
+fn the_mark_of_a_partition_of_the_journal_stays_in_the_file_of_its_writer() {
+    let disk = SimFs::new();
+    let p = partition(7);
+    let open = |bench: &Bench| {
+        let (ticket, topic) = (bench.ticket(), Arc::from("__consumer_offsets"));
+        let config = Arc::new(config());
+        bench.storage.submit(Job::Open(Open { ticket, partition: p, topic, config }));
+        bench.wait(|outcome| match outcome {
+            Outcome::Opened { result, .. } => Some(result.clone().unwrap()),
+            _ => None,
+        })
+    };
+    let bench = start_on(&disk, 2).unwrap();
+    open(&bench);
+    bench.append(p, batch(0, 3)).unwrap();
+    bench.stop();
+    for writers in [2, 3, 1] {
+        let bench = start_on(&disk, writers).unwrap();
+        assert_eq!(open(&bench).log_end, 3);
+        drop(bench);
+        let holders = marks_on(&disk).into_iter().filter(|(_, marks)| marks.contains(&p));
+        assert_eq!(holders.map(|(writer, _)| writer).collect::<Vec<_>>(), [0]);
+    }
+}
+
+/// Lets all of storage go on until nothing is left to do; gives the outcomes.
+fn settle(storage: &mut Stepped, now: Mono) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    while let Some(worker) = storage.runnable().first().copied() {
+        storage.step(worker, now);
+    }
+    storage.tick(now);
+    storage.take_outcomes(&mut outcomes);
+    outcomes
+}
+
+fn stepped(disk: &Arc<SimFs>, partition: PartitionId) -> Stepped {
+    let fs = Arc::clone(disk);
+    let (mut storage, _) = Stepped::start(&Options { fs, ..options(Path::new(DATA)) }).unwrap();
+    let (topic, config) = (Arc::from("topic"), Arc::new(config()));
+    storage.submit(Job::Open(Open { ticket: Ticket(1), partition, topic, config }));
+    storage
+}
+
+fn append_at(storage: &mut Stepped, partition: PartitionId, second: u64) {
+    storage.submit(Job::Append(Append {
+        ticket: Ticket(2),
+        partition,
+        records: Bytes::from_vec(batch(0, 1)),
+        sync: true,
+        leader_epoch: 0,
+        now: NOW,
+        origin: Origin::Client,
+    }));
+    settle(storage, Mono(second * 1_000_000));
+}
+
+#[test]
+fn marks_that_could_not_be_written_are_written_when_the_disk_lets_us() {
+    let (disk, p) = (SimFs::new(), partition(1));
+    let mut storage = stepped(&disk, p);
+    let append = |storage: &mut Stepped, second| append_at(storage, p, second);
+    let marked = |disk: &SimFs| marks_on(disk).iter().any(|(_, marks)| marks.contains(&p));
+    let at = At::Path("chronik-marks-".to_owned(), Operation::Write);
+    disk.fail(Fault { at, kind: Kind::Enospc, times: u32::MAX });
+    append(&mut storage, 0);
+    for second in 1..40 {
+        append(&mut storage, second);
+    }
+    assert!(!marked(&disk.killed()), "the disk is full for them");
+    disk.heal();
+    append(&mut storage, 41);
+    for second in 42..120 {
+        settle(&mut storage, Mono(second * 1_000_000));
+    }
+    assert!(marked(&disk.image(Image::Nothing)), "they are on the disk");
+    assert_eq!(storage.next_deadline(), None);
+}
+
+#[test]
+fn marks_wait_for_each_other_and_are_written_when_nothing_more_comes() {
+    let (disk, p) = (SimFs::new(), partition(1));
+    let mut storage = stepped(&disk, p);
+    let marks = |disk: &SimFs| marks_on(disk).iter().any(|(_, marks)| marks.contains(&p));
+    for second in 0..10 {
+        append_at(&mut storage, p, second);
+        assert!(!marks(&disk.killed()), "an append a second, {second} s");
+    }
+    let bench = start_on(&disk.image(Image::Nothing), 1).unwrap();
+    assert_eq!(bench.open(p, config()).log_end, 10, "nothing rests on them");
+    append_at(&mut storage, p, 10);
+    assert!(marks(&disk.image(Image::Nothing)), "ten seconds are enough");
+    append_at(&mut storage, p, 11);
+    assert_eq!(storage.next_deadline(), Some(Mono(12_500_000)), "soon after the last");
+    settle(&mut storage, Mono(12_500_000));
+    assert_eq!(storage.next_deadline(), None);
+}
+
+#[test]
+fn leader_epochs_come_back_from_the_log_when_their_file_is_lost() {
+    let p = partition(1);
+    let small = || LogConfig { segment_bytes: 400, ..config() };
+    for spoil in [
+        (|path| std::fs::remove_file(path).unwrap()) as fn(&Path),
+        |path| std::fs::write(path, b"0\n9\nnothing").unwrap(),
+        |path| std::fs::write(path, vec![b'x'; 2 << 20]).unwrap(),
+    ] {
+        let (dir, image) = (TempDir::new(), TempDir::new());
+        let bench = Bench::start(&dir.0);
+        bench.open(p, small());
+        for offset in 0..30 {
+            let leader_epoch = [0, 0, 4, 7][offset as usize / 8];
+            bench.storage.submit(Job::Append(Append {
+                ticket: Ticket(1000),
+                partition: p,
+                records: Bytes::from_vec(batch(offset, 1)),
+                sync: true,
+                leader_epoch,
+                now: NOW,
+                origin: Origin::Client,
+            }));
+            bench.synced(p, offset + 1).unwrap();
+        }
+        bench.stop();
+        // The marks stand at the end, so the log is not scanned.
+        let bench = Bench::start(&dir.0);
+        copy_dir(&dir.0, &image.0);
+        bench.stop();
+        spoil(&image.0.join("topic-0/leader-epoch-checkpoint"));
+        let (bench, opened) = reopened(&image.0, small());
+        assert_eq!(opened.epochs, [(0, 0), (4, 16), (7, 24)]);
+        bench.stop();
+    }
+}
+
+#[test]
+fn snapshots_follow_what_producers_append_within_a_segment() {
+    let p = partition(1);
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    bench.open(p, config());
+    let value = vec![7; 900 << 10];
+    let mut bytes = 0;
+    for sequence in 0..40 {
+        let mut builder = BatchBuilder::new(idempotent(42, 1, sequence)).unwrap();
+        builder.append(NOW, None, Some(&value), &[]).unwrap();
+        let records = builder.finish().unwrap();
+        bytes += records.len();
+        bench.append(p, records).unwrap();
+    }
+    assert!(bytes < 64 << 20, "all of it is in one segment");
+    let names = std::fs::read_dir(dir.0.join("topic-0")).unwrap();
+    let snapshots = names.filter_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        name.strip_suffix(".snapshot").map(|offset| offset.parse::<i64>().unwrap())
+    });
+    let newest = snapshots.max().unwrap();
+    assert!((40 - newest) * (900 << 10) <= 17 << 20, "the newest snapshot is at {newest} of 40");
+    bench.stop();
 }

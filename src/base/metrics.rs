@@ -50,6 +50,33 @@ impl Counter {
 /// Log lines that were dropped. A process has one log, set up before anything else, and so one count.
 pub static LOG_LINES_DROPPED: Counter = Counter(AtomicU64::new(0));
 
+/// What is asked of the kernel that wears out a disk. A process has one kernel, and so one count.
+pub static DISK: DiskCounters = DiskCounters {
+    bytes: Counter(AtomicU64::new(0)),
+    writes: Counter(AtomicU64::new(0)),
+    file_syncs: Counter(AtomicU64::new(0)),
+    directory_syncs: Counter(AtomicU64::new(0)),
+    filesystem_syncs: Counter(AtomicU64::new(0)),
+    names: Counter(AtomicU64::new(0)),
+};
+
+/// Everything that was written and synced, whatever for: logs, indexes, snapshots, marks, checkpoints, the journal.
+#[derive(Debug, Default)]
+pub struct DiskCounters {
+    /// Bytes handed to the kernel.
+    pub bytes: Counter,
+    /// Calls that handed them over.
+    pub writes: Counter,
+    /// Syncs of a file.
+    pub file_syncs: Counter,
+    /// Syncs of a directory.
+    pub directory_syncs: Counter,
+    /// Syncs of a whole file system.
+    pub filesystem_syncs: Counter,
+    /// Directories that were made, and files and directories that were renamed or removed.
+    pub names: Counter,
+}
+
 /// A number that goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
@@ -180,6 +207,8 @@ pub struct StorageCounters {
     pub segments_removed: Counter,
     /// Bytes of records in them.
     pub segment_bytes_removed: Counter,
+    /// Bytes of logs that an unclean start read to find where they end.
+    pub scanned_bytes: Counter,
     /// Appends of clients that were refused because little room was left.
     pub refused_for_space: Counter,
     /// Rounds of compaction that were finished.
@@ -268,6 +297,8 @@ pub struct Metrics {
     pub loop_turns: Counter,
     /// Log lines that were dropped, because standard error did not take them or a peer caused too many.
     pub log_lines_dropped: &'static Counter,
+    /// What is asked of the kernel.
+    pub kernel: &'static DiskCounters,
     /// Panics that cost a connection and no more. The number expected is zero.
     pub panics_caught: Counter,
     apis: Vec<Option<Api>>,
@@ -307,6 +338,7 @@ impl Metrics {
             unclean_start: Gauge::default(),
             loop_turns: Counter::default(),
             log_lines_dropped: &LOG_LINES_DROPPED,
+            kernel: &DISK,
             panics_caught: Counter::default(),
             apis,
             versions,

@@ -18,6 +18,7 @@ use crate::base::memory::Pool;
 use crate::base::metrics::{Metrics, Setup};
 use crate::base::payload::Bytes;
 use crate::base::rate_limit::RateLimit;
+use crate::base::time::Mono;
 use crate::broker::Broker;
 use crate::broker::options::{Durability, GroupOptions, Limits, Options};
 use crate::broker::random::Random;
@@ -33,7 +34,7 @@ use crate::wire::error_code::ErrorCode;
 
 /// Most log lines in a second that peers can cause.
 const PEER_LINES_PER_SECOND: u32 = 10;
-/// How long opening the partitions may go without a word from storage before the log says so.
+/// How often the log is told how far the partitions are.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything up to the first turn of the loop.
@@ -59,8 +60,15 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
     if let Some(stopped_at) = started.stopped_at {
         broker.stopped_at(stopped_at);
     }
-    open_everything(&mut AtStart(&storage), &mut broker, started.clean, &|| clock.now())
-        .map_err(Fatal)?;
+    if started.clean {
+        // What is there to do takes milliseconds, and an orderly end keeps the next start a clean one.
+        signals.serve();
+    }
+    open_everything(&mut AtStart::new(&storage, &clock), &mut broker, started.clean, &|| {
+        clock.now()
+    })
+    .map_err(Fatal)?;
+    signals.serve();
     let (listeners, http) = match listen_everywhere(&mut net, config) {
         Ok(bound) => bound,
         Err(fatal) => {
@@ -137,8 +145,35 @@ fn warn(config: &Config, started: &Started, broker: &Broker, descriptors: Descri
     }
 }
 
-/// Storage as the start sees it: it waits for the threads.
-struct AtStart<'a>(&'a Storage);
+/// Storage as the start sees it: it waits for the threads, and says now and then how far they are.
+struct AtStart<'a> {
+    storage: &'a Storage,
+    /// Partitions that were to be opened.
+    asked: usize,
+    /// Those that are, or cannot be.
+    opened: usize,
+    clock: &'a Clock,
+    /// When the log was last told.
+    told: Mono,
+}
+
+impl<'a> AtStart<'a> {
+    fn new(storage: &'a Storage, clock: &'a Clock) -> AtStart<'a> {
+        AtStart { storage, asked: 0, opened: 0, clock, told: clock.now().mono }
+    }
+
+    /// A line in the log, if the last one was long ago.
+    fn tell(&mut self) {
+        let now = self.clock.now().mono;
+        if now.since(self.told) < PATIENCE {
+            return;
+        }
+        self.told = now;
+        let (opened, asked) = (self.opened, self.asked);
+        let mib = self.storage.stats().scanned_bytes.get() >> 20;
+        log::info!("recovering: {opened} of {asked} partitions are open, {mib} MiB were checked");
+    }
+}
 
 impl Disk for AtStart<'_> {
     fn replay(
@@ -148,7 +183,7 @@ impl Disk for AtStart<'_> {
         config: &Arc<LogConfig>,
         visit: &mut dyn FnMut(&Bytes),
     ) -> Result<Opened, StorageError> {
-        self.0.replay(partition, topic, config, &mut |_, batch| visit(batch))
+        self.storage.replay(partition, topic, config, &mut |_, batch| visit(batch))
     }
 
     fn sort_out_directories(
@@ -156,20 +191,23 @@ impl Disk for AtStart<'_> {
         known: &[(PartitionId, Arc<str>)],
         removed: &[TopicId],
     ) -> Result<(), StorageError> {
-        self.0.sort_out_directories(known, removed)
+        self.storage.sort_out_directories(known, removed)
     }
 
     fn submit(&mut self, job: Job) {
-        self.0.submit(job);
+        self.asked += usize::from(matches!(job, Job::Open(_)));
+        self.storage.submit(job);
     }
 
     fn wait(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), String> {
-        self.0.wait_outcomes(PATIENCE);
-        self.0.take_outcomes(outcomes);
+        self.storage.wait_outcomes(PATIENCE);
+        self.storage.take_outcomes(outcomes);
+        let opened = |outcome: &&Outcome| matches!(outcome, Outcome::Opened { .. });
+        self.opened += outcomes.iter().filter(opened).count();
+        self.tell();
         if outcomes.is_empty() {
-            log::info!("still opening partitions");
             // What is recorded at the start may wait for room on the disk.
-            self.0.submit(Job::LookForSpace);
+            self.storage.submit(Job::LookForSpace);
         }
         for error in outcomes.iter().filter_map(failure_of) {
             log::error!("{error}");

@@ -18,6 +18,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, StatVfsMountFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::job::StorageError;
+use crate::base::metrics::DISK;
 use crate::base::payload::RangeFile;
 use crate::base::time::WallMs;
 
@@ -318,13 +319,17 @@ impl RangeFile for RealFile {
 
 impl File for RealFile {
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        match buffers {
+        let written = match buffers {
             [one] => self.0.write_at(one, position),
             many => Ok(rustix::io::pwritev(&self.0, many, position)?),
-        }
+        }?;
+        DISK.writes.increment();
+        DISK.bytes.add(as_u64(written));
+        Ok(written)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        DISK.file_syncs.increment();
         self.0.sync_data()
     }
 
@@ -385,20 +390,24 @@ impl Fs for RealFs {
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), StorageError> {
+        DISK.names.increment();
         fs::DirBuilder::new().mode(0o700).create(path).map_err(because("create directory", path))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        DISK.names.increment();
         fs::rename(from, to).map_err(because("rename", from))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
     fn remove_file(&self, path: &Path) -> Result<(), StorageError> {
+        DISK.names.increment();
         fs::remove_file(path).map_err(because("remove", path))
     }
 
     fn remove_dir(&self, path: &Path) -> Result<(), StorageError> {
+        DISK.names.increment();
         fs::remove_dir(path).map_err(because("remove", path))
     }
 
@@ -418,12 +427,14 @@ impl Fs for RealFs {
 
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
     fn sync_dir(&self, path: &Path) -> Result<(), StorageError> {
+        DISK.directory_syncs.increment();
         let directory = fs::File::open(path).map_err(because("open", path))?;
         directory.sync_all().map_err(because("sync", path))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
     fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
+        DISK.filesystem_syncs.increment();
         let directory = fs::File::open(path).map_err(because("open", path))?;
         retry_on_intr(|| rustix::fs::syncfs(&directory))
             .map_err(|errno| because("sync", path)(errno.into()))

@@ -1,6 +1,7 @@
 //! The durable marks of one writer as its syncer keeps them: which slot is whose, what is to be written, and when.
 //!
-//! A mark may be behind the data, so most of them wait for each other: a commit a second costs no second sync a second.
+//! A mark may be behind the data, so marks wait for each other: a commit a second costs no second sync a second. Once
+//! nothing more comes they are written soon, and then nothing wakes up any more.
 //! A file that could not be written is written anew, under its name, as soon as the disk lets us.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::base::time::Mono;
 
 /// How long marks may be behind when an unclean start would have little to read for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after the last sync they are written.
+const QUIET: Duration = Duration::from_millis(1500);
 /// How long they may be behind when it would have much to read.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// So many bytes above the marks are much.
@@ -47,6 +50,8 @@ pub(super) struct Marks {
     dirty: usize,
     /// Since when a mark is behind.
     since: Option<Mono>,
+    /// When the last mark came.
+    last: Mono,
     /// Bytes above the marks in the file.
     behind_bytes: u64,
     /// How long to wait before the next try, while there is no file.
@@ -72,6 +77,7 @@ impl Marks {
             round: 0,
             dirty: 0,
             since: None,
+            last: Mono::default(),
             behind_bytes: 0,
             retry: IMPATIENCE,
         };
@@ -102,6 +108,7 @@ impl Marks {
         let grown = mark.segment_bytes.saturating_sub(marked);
         self.behind_bytes = self.behind_bytes.saturating_add(grown);
         self.since.get_or_insert(now);
+        self.last = now;
         let (place, was_dirty) = match known {
             Some(slot) => (slot.place, slot.dirty),
             None => (self.free_place(), false),
@@ -154,12 +161,12 @@ impl Marks {
 
     /// When the file wants to be written. `None`: it says all there is to say.
     pub(super) fn due(&self) -> Option<Mono> {
-        let wait = match &self.file {
-            None => self.retry,
-            Some(_) if self.behind_bytes >= MUCH_BYTES => IMPATIENCE,
-            Some(_) => PATIENCE,
-        };
-        self.since.map(|since| since + wait)
+        let since = self.since?;
+        Some(match &self.file {
+            None => since + self.retry,
+            Some(_) if self.behind_bytes >= MUCH_BYTES => since + IMPATIENCE,
+            Some(_) => (since + PATIENCE).min(self.last + QUIET),
+        })
     }
 
     /// Writes and syncs what is behind. A failure is told once; the marks stay behind until a later try succeeds.

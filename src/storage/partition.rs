@@ -69,10 +69,13 @@ impl SyncWork {
 
     /// Leaves out what is beside the log, because the whole file system was synced.
     pub(super) fn keep_log_alone(&mut self) {
-        let is_log = |dirty: &Dirty| dirty.path.extension().is_some_and(|kind| kind == "log");
         self.files.retain(is_log);
         self.names = false;
     }
+}
+
+fn is_log(dirty: &Dirty) -> bool {
+    dirty.path.extension().is_some_and(|kind| kind == "log")
 }
 
 /// A partition, owned by one writer.
@@ -174,6 +177,13 @@ impl Partition {
     /// Whether something was written that no sync was asked for yet.
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty() || self.names_dirty
+    }
+
+    /// Closes what is dirty beside the log, because the whole file system is about to be synced.
+    pub(super) fn let_go_beside(&mut self) {
+        let before = self.dirty.len();
+        self.dirty.retain(is_log);
+        self.names_dirty |= self.dirty.len() < before;
     }
 
     /// One descriptor for each file: the first, which learns of every error since.

@@ -27,6 +27,7 @@ use super::segment::{
 };
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
+use crate::base::metrics::Counter;
 use tail::Tail;
 
 /// Most bytes of `partition.metadata`.
@@ -110,6 +111,8 @@ pub(super) struct Known<'a> {
     pub(super) marks_whole: bool,
     /// Whether everything in the directory is durable as it is.
     pub(super) synced: bool,
+    /// Counts the bytes that are read to find where logs end.
+    pub(super) scanned: &'a Counter,
 }
 
 impl Known<'_> {
@@ -142,6 +145,8 @@ pub(super) fn examine(
         fs: &*files.fs,
         dir,
         config,
+        synced: known.synced,
+        scanned: known.scanned,
         bases: of(LOG_SUFFIX),
         epochs: known_epochs.clone().unwrap_or_default(),
         segments: Vec::new(),

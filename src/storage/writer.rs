@@ -433,6 +433,7 @@ impl Writer {
             mark,
             marks_whole: self.remembered.marks_whole,
             synced: self.remembered.synced,
+            scanned: &self.stats.scanned_bytes,
         };
         let found = recovery::examine(&self.files, dir, id.topic, &known, config)?;
         match found {
@@ -472,6 +473,7 @@ impl Writer {
         let known = |id| self.remembered.marks.contains_key(id);
         let clean = !self.unopened.keys().any(known);
         let mut closed = Closed { partitions: Vec::new(), clean };
+        let mut dirty = 0usize;
         for partition in self.partitions.values_mut() {
             match self.files.space.with_ballast(|| partition.close()) {
                 Ok(()) => closed.partitions.push(partition.manifest()),
@@ -480,8 +482,12 @@ impl Writer {
                     closed.clean = false;
                 }
             }
+            dirty += usize::from(partition.is_dirty());
+            if dirty > SYNC_ALL_FROM {
+                // There may be more of them than descriptors.
+                partition.let_go_beside();
+            }
         }
-        let dirty = self.partitions.values().filter(|partition| partition.is_dirty()).count();
         let together = dirty > SYNC_ALL_FROM;
         if together {
             if let Err(error) = self.files.fs.sync_all(&self.data_dir) {

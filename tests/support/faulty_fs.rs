@@ -51,6 +51,9 @@ pub(crate) struct Faults {
     pub(crate) operations: AtomicU64,
     /// Which of them is struck, and how.
     pub(crate) strike: Mutex<Option<(u64, Strike)>>,
+    /// Files that are open, and the most that were.
+    pub(crate) open_now: AtomicU64,
+    pub(crate) open_most: AtomicU64,
     /// What was struck.
     pub(crate) struck: Mutex<Option<String>>,
 }
@@ -99,6 +102,12 @@ impl FaultyFile {
     fn write_some(&self, buffers: &[IoSlice<'_>], position: u64, most: usize) -> io::Result<usize> {
         let all: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.to_vec()).collect();
         self.real.write_at(&[IoSlice::new(&all[..most.min(all.len())])], position)
+    }
+}
+
+impl Drop for FaultyFile {
+    fn drop(&mut self) {
+        self.faults.open_now.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -207,6 +216,8 @@ impl Fs for FaultyFs {
         self.refuse(&self.faults.open, "open", path)?;
         let real = self.real.open(path, mode)?;
         let path = path.display().to_string();
+        let open = self.faults.open_now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.faults.open_most.fetch_max(open, Ordering::SeqCst);
         Ok(Arc::new(FaultyFile { real, faults: Arc::clone(&self.faults), path }))
     }
 

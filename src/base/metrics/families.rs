@@ -180,6 +180,21 @@ families! {
     counter chronik_storage_compaction_damaged_segments_total
         "Segments that compaction has left alone because they are damaged, in each round anew."
         one |from| from.metrics.storage.compaction_damaged_segments.get();
+    counter chronik_storage_kernel_bytes_total
+        "Bytes handed to the kernel to be written, for whatever file."
+        one |from| from.metrics.kernel.bytes.get();
+    counter chronik_storage_kernel_writes_total
+        "Calls that handed bytes to the kernel to be written."
+        one |from| from.metrics.kernel.writes.get();
+    counter chronik_storage_kernel_syncs_total
+        "Syncs, by what was synced."
+        each |from, n, out| kernel_syncs(&from.metrics, n, out);
+    counter chronik_storage_kernel_names_total
+        "Directories made, files and directories renamed or removed."
+        one |from| from.metrics.kernel.names.get();
+    counter chronik_storage_scanned_bytes_total
+        "Bytes of logs that this start read to find where they end."
+        one |from| from.metrics.storage.scanned_bytes.get();
     gauge chronik_storage_unclean_start
         "1 if this start found no mark of a clean stop."
         one |from| from.metrics.unclean_start.get();
@@ -287,6 +302,18 @@ fn commit(from: &Rendering, n: usize, out: &mut Out<'_>, value: fn(i64, i64) -> 
     let labels =
         [("consumergroup", &*facts.group), ("topic", &*facts.topic), ("partition", &*number)];
     out.sample(&labels, value(facts.committed, facts.log_end));
+    true
+}
+
+fn kernel_syncs(metrics: &Metrics, n: usize, out: &mut Out<'_>) -> bool {
+    let disk = metrics.kernel;
+    let counted = [
+        ("file", &disk.file_syncs),
+        ("directory", &disk.directory_syncs),
+        ("filesystem", &disk.filesystem_syncs),
+    ];
+    let Some((of, counter)) = counted.get(n) else { return false };
+    out.sample(&[("of", of)], counter.get());
     true
 }
 

@@ -7,6 +7,7 @@ use super::Known;
 use super::aside::Aside;
 use super::epochs::{self, Epochs};
 use crate::base::ids::Offset;
+use crate::base::metrics::Counter;
 use crate::storage::fs::{File, Fs, OpenMode};
 use crate::storage::job::{LogConfig, StorageError};
 use crate::storage::marks::Mark;
@@ -39,6 +40,9 @@ pub(super) struct Tail<'a> {
     pub(super) fs: &'a dyn Fs,
     pub(super) dir: &'a Path,
     pub(super) config: &'a LogConfig,
+    /// Whether everything was synced together: to sync a file again costs a flush of the disk, however clean it is.
+    pub(super) synced: bool,
+    pub(super) scanned: &'a Counter,
     pub(super) bases: Vec<Offset>,
     pub(super) epochs: Epochs,
     pub(super) segments: Vec<Arc<Segment>>,
@@ -56,7 +60,7 @@ impl Tail<'_> {
             return Ok(end);
         };
         let bases = self.bases.split_off(start.segment.min(self.bases.len()));
-        self.keep_below(&start, bases.first().copied(), known)?;
+        self.keep_below(&start, bases.first().copied())?;
         self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
@@ -120,18 +124,13 @@ impl Tail<'_> {
     }
 
     /// Keeps the segments below the one where the scan begins as they are.
-    fn keep_below(
-        &mut self,
-        start: &Start,
-        next: Option<Offset>,
-        known: &Known<'_>,
-    ) -> Result<(), StorageError> {
+    fn keep_below(&mut self, start: &Start, next: Option<Offset>) -> Result<(), StorageError> {
         let bases = std::mem::take(&mut self.bases);
         // Where the scan begins inside a segment, the one before it ends where that begins.
         let last = next.filter(|_| start.position > 0).unwrap_or(start.offset);
         let ends = bases.iter().skip(1).copied().chain([last]);
         for (base, end) in bases.iter().zip(ends) {
-            if !start.marked && !known.synced {
+            if !start.marked && !self.synced {
                 // Nobody knows whether it was: without this a kill, and a power cut later, leave a hole.
                 self.sync(*base)?;
             }
@@ -234,14 +233,18 @@ impl Tail<'_> {
     ) -> Result<(Offset, Option<Torn>), StorageError> {
         let path = self.dir.join(file_name(base, LOG_SUFFIX));
         let file = self.fs.open(&path, OpenMode::Write)?;
-        file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
+        if !self.synced {
+            file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
+        }
         file.drop_cache();
         let size = file.size().map_err(|error| StorageError::io("read", &path, &error))?;
         let mut scan = Scan::new(Arc::clone(&file), position, size, WHOLE);
         let mut next = offset;
         let position = loop {
             let begun = scan.position();
-            match scan.next_good(next) {
+            let found = scan.next_good(next);
+            self.scanned.add(scan.position().saturating_sub(begun));
+            match found {
                 Ok(Some(met)) if met.header.base_offset == next || self.may_have_gaps(start) => {
                     epochs::note(&mut self.epochs, &met.header);
                     next = met.header.next_offset();
