@@ -26,7 +26,7 @@ use crate::net::{self, Protocol, Reactor};
 use crate::start::{Disk, open_everything};
 use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
-use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
+use crate::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
 use crate::storage::pool::{self as storage, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
@@ -148,6 +148,10 @@ impl Disk for AtStart<'_> {
         self.0.replay(partition, topic, config, &mut |_, batch| visit(batch))
     }
 
+    fn unrecorded(&mut self) -> Result<Vec<FoundPartition>, StorageError> {
+        self.0.unrecorded()
+    }
+
     fn sort_out_directories(
         &mut self,
         known: &[(PartitionId, Arc<str>)],
@@ -252,6 +256,7 @@ fn storage_options(
             config::Damage::Fence => DamagePolicy::Fence,
             config::Damage::Skip => DamagePolicy::Skip,
         },
+        adopt: config.storage.adopt,
         conversions: Arc::clone(conversions),
         space: SpaceOptions {
             reserve_bytes: config.storage.disk_reserve_bytes,

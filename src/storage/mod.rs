@@ -4,6 +4,7 @@
 
 pub mod aborted;
 pub mod adopt;
+mod adoption;
 pub mod checkpoint;
 mod compaction;
 pub mod damage;

@@ -12,6 +12,7 @@
 )]
 
 mod client;
+mod damage;
 mod endings;
 mod hostile;
 mod http;
