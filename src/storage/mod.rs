@@ -8,7 +8,7 @@ mod adoption;
 pub mod checkpoint;
 mod compaction;
 pub mod damage;
-mod directories;
+pub(crate) mod directories;
 pub mod earlier_batches;
 mod files;
 pub mod format;
