@@ -41,12 +41,13 @@ impl Journal {
                     self.topics.insert(topic.topic_id, (topic.name, 0));
                 }
                 MetadataRecord::Partition(partition) => {
-                    if let Some((_, count)) = self.topics.get_mut(&partition.topic_id) {
-                        *count = (*count).max(partition.partition_id.saturating_add(1));
-                    }
+                    let count = partition.partition_id.saturating_add(1);
+                    let topic = self.topics.get_mut(&partition.topic_id);
+                    topic.into_iter().for_each(|(_, known)| *known = count.max(*known));
                 }
-                MetadataRecord::Config(config) if config.name == "cleanup.policy" => {
-                    if config.value.is_some_and(|value| value.contains("compact")) {
+                MetadataRecord::Config(config) => {
+                    let value = config.value.unwrap_or_default();
+                    if config.name == "cleanup.policy" && value.contains("compact") {
                         self.compacted.insert(config.resource_name);
                     }
                 }

@@ -4,7 +4,6 @@
 
 pub mod aborted;
 pub mod adopt;
-mod adoption;
 pub mod checkpoint;
 mod compaction;
 pub mod damage;
@@ -16,6 +15,7 @@ pub mod fs;
 mod index;
 pub mod job;
 mod log;
+mod lost_journal;
 mod mark_file;
 pub mod manifest;
 pub mod marks;

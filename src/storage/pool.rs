@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::adoption;
 pub use super::compaction::Limits as CompactionLimits;
 use super::damage::DamagePolicy;
 use super::directories;
@@ -25,6 +24,7 @@ use super::fs::{Fs, LockGuard, as_u64, is_absent};
 use super::job::{
     Disk, FoundPartition, Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep,
 };
+use super::lost_journal;
 use super::mark_file::Marks;
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
@@ -298,10 +298,10 @@ impl Hub {
 
     /// The partitions that are there though nothing is recorded.
     pub(super) fn unrecorded(&self) -> Result<Vec<FoundPartition>, StorageError> {
-        let found = adoption::find(&*self.files.fs, &self.data_dir)?;
+        let found = lost_journal::find(&*self.files.fs, &self.data_dir)?;
         match found.is_empty() || self.adopt {
             true => Ok(found),
-            false => Err(adoption::refusal(&self.data_dir)),
+            false => Err(lost_journal::refusal(&self.data_dir)),
         }
     }
 
