@@ -58,7 +58,7 @@ pub(super) fn check(
     let mut end = logs.first().map_or(0, |(base, _)| *base);
     for (number, (base, path)) in logs.iter().enumerate() {
         let next = logs.get(number + 1).map(|(base, _)| *base);
-        let expected = known.expect(*base, next);
+        let expected = known.expected(*base, next);
         let mut visit = |source: &mut Source, met: &Met, report: &mut Report<'_>| {
             reader.read(path, source, met, report)
         };
@@ -86,7 +86,7 @@ pub(super) fn check(
 }
 
 impl Known<'_> {
-    fn expect(&self, base: i64, next: Option<i64>) -> Expected {
+    fn expected(&self, base: i64, next: Option<i64>) -> Expected {
         let of_manifest = self.manifest.map(|manifest| manifest.log_end);
         let of_mark = self.mark.filter(|mark| mark.segment_base == base).map(|mark| mark.end);
         // A mark is behind its log: only a manifest tells where the last segment ends.
