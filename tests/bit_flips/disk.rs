@@ -79,9 +79,10 @@ impl Node {
         };
         let (mut storage, started) = Stepped::start(&options).map_err(|error| error.to_string())?;
         let mut journal = Vec::new();
-        let replayed = storage.replay(METADATA, "__cluster_metadata", &config(), &mut |_, batch| {
-            journal.extend_from_slice(batch);
-        });
+        let replayed =
+            storage.replay(METADATA, "__cluster_metadata", &config(), &mut |_, batch| {
+                journal.extend_from_slice(batch);
+            });
         Ok(Node { storage, started, journal: replayed.map(|_| journal), tickets: 0 })
     }
 
@@ -138,11 +139,11 @@ impl Node {
     }
 
     pub(crate) fn read(&mut self, offset: i64) -> Result<Vec<u8>, ReadError> {
-        let part =
-            ReadPart { partition: topic(), offset, end: i64::MAX, bytes_max: 1 << 20 };
+        let part = ReadPart { partition: topic(), offset, end: i64::MAX, bytes_max: 1 << 20 };
         let (ticket, parts) = (self.ticket(), vec![part]);
         let (bytes_max, committed) = (1 << 20, false);
-        let read = Read { ticket, bytes_max, whole_first_batch: true, parts, magic_max: 2, committed };
+        let read =
+            Read { ticket, bytes_max, whole_first_batch: true, parts, magic_max: 2, committed };
         self.storage.submit(Job::Read(read));
         let mut parts = self
             .run()

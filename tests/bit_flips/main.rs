@@ -235,7 +235,11 @@ fn flip_all(disk: &Arc<SimFs>, content: &Content, flips: &[Flip]) -> BTreeMap<Un
             let byte = hit.map_or(0, |hit| at - hit.position);
             let case = Case { flip, content, hit, byte };
             let unnoticed = case.run(disk).unwrap_or_else(|reason| {
-                panic!("{} bit {} (byte {byte} of the batch): {reason}", flip.path.display(), flip.bit)
+                panic!(
+                    "{} bit {} (byte {byte} of the batch): {reason}",
+                    flip.path.display(),
+                    flip.bit
+                )
             });
             let mut found = found.lock().unwrap();
             unnoticed.into_iter().for_each(|what| *found.entry(what).or_insert(0) += 1);
@@ -260,7 +264,11 @@ fn no_flipped_bit_is_served_and_none_costs_more_than_its_own_batch() {
         let flips = flips(disk, &content, all);
         let started = std::time::Instant::now();
         let unnoticed = flip_all(disk, &content, &flips);
-        println!("{name}: {} bits flipped in {:?}; not noticed: {unnoticed:?}", flips.len(), started.elapsed());
+        println!(
+            "{name}: {} bits flipped in {:?}; not noticed: {unnoticed:?}",
+            flips.len(),
+            started.elapsed()
+        );
         counts.push(unnoticed);
     }
     for (state, counts) in counts.iter().enumerate() {
