@@ -198,6 +198,9 @@ impl Case<'_> {
 /// The bits to be flipped on one disk.
 fn flips(fs: &SimFs, content: &Content, all: bool) -> Vec<Flip> {
     let mut flips = Vec::new();
+    if std::env::var_os("CHRONIK_BITFLIPS").is_some_and(|which| which == "uncovered") {
+        return uncovered(fs, content);
+    }
     let skipped = [".lock"];
     for (path, size) in fs.files() {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -220,6 +223,23 @@ fn flips(fs: &SimFs, content: &Content, all: bool) -> Vec<Flip> {
         }
     }
     flips
+}
+
+/// The bits that no checksum covers: those before it in each batch, and those of the text files.
+fn uncovered(fs: &SimFs, content: &Content) -> Vec<Flip> {
+    let bits = |path: &Path, from: u64, to: u64| {
+        let path = path.to_owned();
+        (from * 8..to * 8).map(move |bit| Flip { path: path.clone(), bit })
+    };
+    let of_batches = content.batches.iter().flat_map(|batch| {
+        let start = batch.position as u64;
+        bits(&batch.path, start, start + 21).collect::<Vec<_>>()
+    });
+    let texts = ["meta.properties", "epochs", "partition.metadata", "clean marker"];
+    let files = fs.files().into_iter().filter(|(path, _)| texts.contains(&kind(path)));
+    of_batches
+        .chain(files.flat_map(|(path, size)| bits(&path, 0, size).collect::<Vec<_>>()))
+        .collect()
 }
 
 /// Flips all bits, on as many threads as there are processors. Gives how many were not noticed, by kind and field.
