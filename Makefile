@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install wear recovery append-cost
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install wear recovery append-cost bitflips
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_F
 	cargo build --bin chronik
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" tools/fuzz/fuzz --seconds $${CHRONIK_FUZZ_SECONDS:-300}
 	CHRONIK_FUZZ_EXECS=$${CHRONIK_FUZZ_EXECS:-200000} cargo test --test fuzz_short -- --nocapture
+
+bitflips: ## flip every bit of a small data directory, one at a time, and judge what is served
+	CHRONIK_BITFLIPS=1 cargo test --profile many --test bit_flips -- --nocapture
 
 smoke: ## start a broker, produce, consume, stop: the quickest sign of life
 	tests/support/venv.sh suite

@@ -20,6 +20,8 @@ pub enum Command {
     Apis,
     /// Show log segments, indexes and snapshots: the arguments that follow.
     DumpLog(Vec<String>),
+    /// Look through a data directory for damage: the arguments that follow.
+    Check(Vec<String>),
     /// Show a frame from standard input: the arguments that follow.
     Decode(Vec<String>),
     /// Copy a Kafka node's topics into a data directory: the arguments that follow.
@@ -55,6 +57,7 @@ pub fn parse(args: &[String], around: &Surroundings<'_>) -> Result<Command, Usag
     };
     match command {
         "dump-log" => Ok(Command::DumpLog(rest.to_vec())),
+        "check" => Ok(Command::Check(rest.to_vec())),
         "decode" => Ok(Command::Decode(rest.to_vec())),
         "import" => Ok(Command::Import(rest.to_vec())),
         "export" => Ok(Command::Export(rest.to_vec())),
@@ -63,7 +66,7 @@ pub fn parse(args: &[String], around: &Surroundings<'_>) -> Result<Command, Usag
 }
 
 const COMMANDS: &[&str] =
-    &["serve", "check-config", "apis", "dump-log", "decode", "import", "export"];
+    &["serve", "check-config", "apis", "dump-log", "check", "decode", "import", "export"];
 
 fn parse_options(
     command: &str,
@@ -160,6 +163,7 @@ Chronik: a Kafka broker for one machine.
                                                   print the configuration as it would hold
     chronik apis                                  print the requests that are served
     chronik dump-log [--verify] FILE...           show segments, indexes and snapshots
+    chronik check [--json] DIR                    look through a data directory for damage; changes nothing
     chronik decode                                show a frame from standard input
     chronik import --from KAFKA_LOG_DIR DATA_DIR  take over the topics of a stopped Kafka node
     chronik export --to KAFKA_LOG_DIR DATA_DIR    make a Kafka node's directory of a stopped broker's

@@ -9,15 +9,16 @@ mod records;
 mod report;
 mod segment;
 mod small;
-mod source;
+pub(crate) mod source;
 mod time_index;
-mod values;
-mod walk;
+pub(crate) mod values;
+pub(crate) mod walk;
 
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+pub(crate) use report::Found;
 use report::Report;
 use values::Contents;
 
@@ -109,6 +110,27 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<Verdict, DumpError> {
     let damaged = report.damages() > 0;
     buffered.flush()?;
     Ok(if damaged { Verdict::Damaged } else { Verdict::Sound })
+}
+
+/// What is wrong with one file that is not a segment: where, in bytes, if that is known, and what.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn damage_in(path: &Path) -> io::Result<Vec<Found>> {
+    let options = Options { verify: true, ..Options::default() };
+    let mut nowhere = io::sink();
+    let mut report = Report::new(&mut nowhere);
+    let result = match Kind::of(path) {
+        Kind::OffsetIndex => index::dump_offsets(path, options, &mut report),
+        Kind::TransactionIndex => index::dump_transactions(path, options, &mut report),
+        Kind::TimeIndex => time_index::dump(path, options, &mut report),
+        Kind::Small(small) => small::dump(path, small, options, &mut report),
+        Kind::Segment | Kind::Unknown => Ok(()),
+    };
+    match result {
+        Ok(()) => Ok(report.into_found()),
+        Err(Stop::Input(error) | Stop::Output(error)) => Err(error),
+    }
 }
 
 /// Options and files; `None`: help is wanted.
@@ -224,7 +246,7 @@ impl Kind {
 }
 
 /// The offset that a segment's files are named after; `None` if the name does not begin with one.
-fn base_offset(path: &Path) -> Option<i64> {
+pub(crate) fn base_offset(path: &Path) -> Option<i64> {
     let digits = path.file_name()?.to_str()?.get(..20)?;
     digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()))
 }

@@ -32,6 +32,7 @@
 //! | `testing`    | what stands in for the world in tests; not in the broker            | all but `net`, `server`   |
 //! | [`config`], [`cli`], [`log_setup`] | what the operator says                        | `base`, `wire`            |
 //! | [`decode`], [`dump_log`] | frames and files as text                                | all but `server`          |
+//! | [`check`]    | whether a data directory is whole                                   | those, `dump_log`         |
 //! | [`transfer`] | whole data directories, from Kafka and to it                       | all but `server`, `net`   |
 //! | [`server`]   | the loop: the only one that knows everybody                         | all                       |
 
@@ -49,6 +50,7 @@ pub mod config;
 pub mod log_setup;
 pub mod decode;
 pub mod dump_log;
+pub mod check;
 pub mod transfer;
 pub mod cli;
 pub mod server;

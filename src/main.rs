@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use chronik::check::{self, CheckError};
 use chronik::cli::{self, Command, Surroundings, Usage};
 use chronik::config::Config;
 use chronik::dump_log::{DumpError, Verdict};
@@ -42,6 +43,7 @@ fn execute(command: Command) -> ExitCode {
     let printed = match command {
         Command::Serve(config) => return serve(&config),
         Command::DumpLog(args) => return dump_log(&args, &mut out),
+        Command::Check(args) => return check(&args, &mut out),
         Command::Decode(args) => return decode(&args, &mut out),
         Command::Import(args) => return transfer("import", transfer::import, &args, &mut out),
         Command::Export(args) => return transfer("export", transfer::export, &args, &mut out),
@@ -84,6 +86,20 @@ fn dump_log(args: &[String], out: &mut dyn Write) -> ExitCode {
         Err(error) => {
             complain(&format!("dump-log: {error}"));
             ExitCode::from(if matches!(error, DumpError::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn check(args: &[String], out: &mut dyn Write) -> ExitCode {
+    match chronik::check::run(args, out, &mut io::stderr()) {
+        Ok(check::Verdict::Sound) => ExitCode::SUCCESS,
+        Ok(check::Verdict::Damaged) => ExitCode::FAILURE,
+        Err(CheckError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!("check: {error}"));
+            ExitCode::from(2)
         }
     }
 }

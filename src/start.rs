@@ -13,7 +13,7 @@ use crate::broker::event::{Effect, Event};
 use crate::broker::journal::Log;
 use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
 use crate::record::records::RecordReader;
-use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
+use crate::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
 
 /// Most bytes that the records of one of the journal's batches take.
 const BATCH_BYTES_MAX: usize = 256 << 20;
@@ -24,6 +24,7 @@ pub trait Disk {
     ///
     /// # Errors
     /// Why it cannot be read to its end.
+    /// Gives where the log ends, and how many batches it has.
     fn replay(
         &mut self,
         partition: PartitionId,
@@ -31,6 +32,12 @@ pub trait Disk {
         config: &Arc<LogConfig>,
         visit: &mut dyn FnMut(&Bytes),
     ) -> Result<Opened, StorageError>;
+
+    /// The partitions that are there though the journal has no record at all.
+    ///
+    /// # Errors
+    /// If there are any, and they are not to be taken in.
+    fn unrecorded(&mut self) -> Result<Vec<FoundPartition>, StorageError>;
 
     /// Sorts out the partitions' directories once the journal is known.
     ///
@@ -63,10 +70,14 @@ pub fn open_everything(
     clean: bool,
     clock: &dyn Fn() -> Now,
 ) -> Result<(), String> {
-    let end = replay(disk, broker, Log::Metadata, TopicId::METADATA)?;
-    let offsets_topic = broker.metadata_recovered(end, !clean);
+    let (end, batches) = replay(disk, broker, Log::Metadata, TopicId::METADATA)?;
+    let mut offsets_topic = broker.metadata_recovered(end, !clean);
+    if batches == 0 {
+        offsets_topic = adopt(disk, broker, clock())?;
+    }
     let offsets_end =
         offsets_topic.map(|topic| replay(disk, broker, Log::Offsets, topic)).transpose()?;
+    let offsets_end = offsets_end.map(|(end, _)| end);
     sort_out_directories(disk, broker)?;
     let mut effects = Vec::new();
     broker.start(offsets_end, clock(), &mut effects);
@@ -87,6 +98,16 @@ pub fn open_everything(
         }
         broker.end_turn(clock(), &mut effects);
     }
+}
+
+/// Takes in the partitions whose topics were recorded in a journal that is lost. Gives the topic of groups and commits,
+/// if it is among them.
+fn adopt(disk: &mut dyn Disk, broker: &mut Broker, now: Now) -> Result<Option<TopicId>, String> {
+    let found = disk.unrecorded().map_err(|error| error.to_string())?;
+    for partition in &found {
+        log::warn!("{}-{} is recorded anew", partition.topic, partition.index);
+    }
+    broker.adopt(&found, now)
 }
 
 fn sort_out_directories(disk: &mut dyn Disk, broker: &Broker) -> Result<(), String> {
@@ -113,12 +134,13 @@ fn submit(disk: &mut dyn Disk, effects: &mut Vec<Effect>) -> Result<(), String> 
     Ok(())
 }
 
+/// Gives where the log ends, and how many batches it has.
 fn replay(
     disk: &mut dyn Disk,
     broker: &mut Broker,
     log: Log,
     topic: TopicId,
-) -> Result<Offset, String> {
+) -> Result<(Offset, usize), String> {
     let name = match log {
         Log::Metadata => METADATA_TOPIC,
         Log::Offsets => OFFSETS_TOPIC,
@@ -126,7 +148,9 @@ fn replay(
     let partition = PartitionId { topic, index: 0 };
     let config = broker.journal_log_config();
     let mut bad = None;
+    let mut batches = 0;
     let mut visit = |batch: &Bytes| {
+        batches += 1;
         if let Err(reason) = replay_batch(broker, log, batch) {
             bad.get_or_insert(reason);
         }
@@ -136,7 +160,7 @@ fn replay(
         .map_err(|error| format!("the journal cannot be read: {error}"))?;
     match bad {
         Some(reason) => Err(format!("{name} holds a record of no known kind: {reason}")),
-        None => Ok(opened.log_end),
+        None => Ok((opened.log_end, batches)),
     }
 }
 

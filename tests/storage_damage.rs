@@ -12,9 +12,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use chronik::base::payload::Bytes;
 use chronik::record::compression::Codec;
 use chronik::storage::damage::DamagePolicy;
-use chronik::storage::job::{LogConfig, ReadError, TimeTarget};
+use chronik::storage::job::{Append, Job, LogConfig, Origin, ReadError, TimeTarget};
 use chronik::storage::pool::Options;
 
 #[path = "support/storage.rs"]
@@ -308,4 +309,26 @@ fn a_batch_sent_as_a_value_is_not_taken_for_one_behind_damage() {
     assert_eq!(bench.read(p, 2, 1), Err(ReadError::Corrupt));
     assert_eq!(bench.read(p, 3, 1), Err(ReadError::Corrupt));
     assert_eq!(batches(&bench.read(p, 4, 1).unwrap()), [(4, 2)]);
+}
+
+#[test]
+fn a_leader_epoch_that_falls_back_damages_nothing() {
+    let disk = Disk::new(small(), 10);
+    let bench = disk.start(DamagePolicy::Fence);
+    let ticket = bench.ticket();
+    bench.storage.submit(Job::Append(Append {
+        ticket,
+        partition: partition(1),
+        records: Bytes::from_vec(batch(20, 2)),
+        sync: true,
+        leader_epoch: 1,
+        now: NOW,
+        origin: Origin::Client,
+    }));
+    assert_eq!(bench.appended(ticket).unwrap().base_offset, disk.end);
+    bench.stop();
+    let bench = Bench::start(&disk.dir.0);
+    assert_eq!(bench.open(partition(1), small()).epochs, [(3, 0)]);
+    assert_eq!(batches(&bench.read(partition(1), disk.end, 1).unwrap()), [(disk.end, 2)]);
+    assert_eq!(gauges(&bench), (0, 0));
 }

@@ -135,6 +135,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log_setup", &["base"]),
     ("decode", &["base", "wire", "record"]),
     ("dump_log", &["base", "wire", "record", "storage"]),
+    ("check", &["base", "wire", "record", "storage", "dump_log"]),
     ("transfer", &["base", "wire", "record", "storage", "broker"]),
     ("cli", &["base", "wire", "config"]),
 ];

@@ -4,6 +4,7 @@
 //! 2. [`Broker::recover`] with every record of `__consumer_offsets`, if there is such a topic.
 //! 3. [`Broker::start`] opens every partition; it is ready when [`Broker::is_ready`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Broker;
@@ -16,7 +17,7 @@ use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
 use crate::base::time::{Now, WallMs};
-use crate::storage::job::LogConfig;
+use crate::storage::job::{FoundPartition, LogConfig};
 use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
 
 impl Broker {
@@ -82,6 +83,32 @@ impl Broker {
             self.journal.append(encoded);
         }
         self.recover_metadata(&record);
+    }
+
+    /// Records topics of which nothing is left but the directories of their partitions. Answers the topic that holds
+    /// groups and commits, if it is among them.
+    ///
+    /// # Errors
+    /// If they cannot be recorded.
+    pub fn adopt(&mut self, found: &[FoundPartition], now: Now) -> Result<Option<TopicId>, String> {
+        let newest = found.iter().map(|partition| partition.leader_epoch).max().unwrap_or(-1);
+        if newest >= self.journal.leader_epoch() {
+            self.journal.set_leader_epoch(newest);
+            self.raise_leader_epoch();
+        }
+        let mut topics: BTreeMap<&str, Vec<&FoundPartition>> = BTreeMap::new();
+        for partition in found {
+            topics.entry(&partition.topic).or_default().push(partition);
+        }
+        let mut effects = Vec::new();
+        let (state, mut ctx) = self.split(now, &mut effects);
+        for (name, partitions) in topics {
+            let id = partitions.iter().find_map(|partition| partition.topic_id);
+            let last = partitions.iter().map(|partition| partition.index).max().unwrap_or(0);
+            topics::adopt(&mut ctx, &mut state.table, (name, id), last.saturating_add(1))
+                .map_err(|(_, reason)| format!("{name} cannot be recorded anew: {reason}"))?;
+        }
+        Ok(state.table.get(OFFSETS_TOPIC).map(|topic| topic.id))
     }
 
     /// Opens every partition, and makes the topic of groups and commits if there is none. What deleted topics left

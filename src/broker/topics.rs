@@ -388,6 +388,26 @@ fn commit(
     Ok(())
 }
 
+/// Records a topic whose partitions are there already. Its configuration is lost, but for that of an internal one.
+pub fn adopt(
+    ctx: &mut Context<'_>,
+    table: &mut TopicTable,
+    (name, id): (&str, Option<TopicId>),
+    partitions: i32,
+) -> Result<(), Refusal> {
+    if usize::try_from(partitions).map_or(true, |count| count > ctx.options.limits.partitions) {
+        return Err((
+            ErrorCode::InvalidPartitions,
+            format!("{partitions} partitions are too many"),
+        ));
+    }
+    let topic_id = id.unwrap_or_else(|| ctx.random.topic_id());
+    let configs =
+        if name.starts_with("__") { topic_configs::of_journal() } else { TopicConfigs::new() };
+    let records = records_of(name, topic_id, &Plan { partitions, configs }, ctx.options.node_id);
+    commit(ctx, table, &records)
+}
+
 /// Applies a record about topics: live, and when the journal is read at start.
 pub fn replay(
     table: &mut TopicTable,

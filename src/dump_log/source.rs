@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read at once.
-pub(super) const WINDOW_BYTES: usize = 256 * 1024;
+pub(crate) const WINDOW_BYTES: usize = 256 * 1024;
 
 /// A file and a window into it.
-pub(super) struct Source {
+pub(crate) struct Source {
     file: File,
     size: u64,
     window: Vec<u8>,
@@ -19,19 +19,19 @@ pub(super) struct Source {
 impl Source {
     /// Opens a file for reading. Its size is what it was then, though a broker may be appending.
     #[expect(clippy::disallowed_methods, reason = "a command of its own, which only reads")]
-    pub(super) fn open(path: &Path) -> io::Result<Source> {
+    pub(crate) fn open(path: &Path) -> io::Result<Source> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
         Ok(Source { file, size, window: Vec::new(), window_at: 0 })
     }
 
     /// Bytes in the file.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// `count` bytes from `position` on; fewer where the file ends. The window grows to `count` if need be.
-    pub(super) fn peek(&mut self, position: u64, count: usize) -> io::Result<&[u8]> {
+    pub(crate) fn peek(&mut self, position: u64, count: usize) -> io::Result<&[u8]> {
         let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
         let count = count.min(left);
         let start = match self.start_of(position, count) {
@@ -70,12 +70,12 @@ impl Source {
 }
 
 /// A size as a position.
-pub(super) fn as_u64(bytes: usize) -> u64 {
+pub(crate) fn as_u64(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// The files in a directory, ordered by name.
-pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();

@@ -11,7 +11,7 @@ use crate::wire::messages::internal::transactions::{TransactionLogKey, Transacti
 
 /// What the records of a log are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Contents {
+pub(crate) enum Contents {
     /// Groups and their positions.
     Offsets,
     /// Transactional ids.
@@ -22,7 +22,7 @@ pub(super) enum Contents {
 
 impl Contents {
     /// What the records of a file are, if it lies in an internal topic's directory.
-    pub(super) fn of_directory(file: &Path) -> Option<Contents> {
+    pub(crate) fn of_directory(file: &Path) -> Option<Contents> {
         let file = std::path::absolute(file).ok()?;
         let directory = file.parent()?.file_name()?.to_str()?;
         match directory.rsplit_once('-')?.0 {
@@ -34,7 +34,7 @@ impl Contents {
     }
 
     /// A key as text; `None`: it is of no kind known here.
-    pub(super) fn key(self, key: &[u8]) -> Option<String> {
+    pub(crate) fn key(self, key: &[u8]) -> Option<String> {
         match self {
             Contents::Offsets => match OffsetsKey::decode(&bytes(key)).ok()? {
                 OffsetsKey::OffsetCommit(key) => Some(format!("{key:?}")),
@@ -46,7 +46,7 @@ impl Contents {
     }
 
     /// A value as text; `None`: it is of no kind known here.
-    pub(super) fn value(self, key: Option<&[u8]>, value: &[u8]) -> Option<String> {
+    pub(crate) fn value(self, key: Option<&[u8]>, value: &[u8]) -> Option<String> {
         let value = bytes(value);
         match self {
             Contents::Offsets => match OffsetsKey::decode(&bytes(key?)).ok()? {
@@ -89,7 +89,7 @@ fn debug<T: fmt::Debug, E>(decoded: Result<T, E>) -> Option<String> {
 }
 
 /// Bytes as text: UTF-8 as it is, control characters and all other bytes escaped.
-pub(super) struct Text<'a>(pub(super) &'a [u8]);
+pub(crate) struct Text<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

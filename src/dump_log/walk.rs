@@ -14,18 +14,18 @@ const CRC_FROM: usize = 21;
 
 /// A batch, or an old message, as its header tells.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Met {
+pub(crate) struct Met {
     /// Where its first byte is.
-    pub(super) position: u64,
+    pub(crate) position: u64,
     /// Bytes in all.
-    pub(super) size: usize,
+    pub(crate) size: usize,
     /// The rest.
-    pub(super) head: Head,
+    pub(crate) head: Head,
 }
 
 /// The header in its two forms.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Head {
+pub(crate) enum Head {
     /// Format 2.
     Batch(BatchHeader),
     /// Formats 0 and 1.
@@ -34,27 +34,27 @@ pub(super) enum Head {
 
 /// What stands before the key of an old message, or of a wrapper of many.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OldHeader {
+pub(crate) struct OldHeader {
     /// Its offset; of a wrapper, the last one inside.
-    pub(super) offset: i64,
+    pub(crate) offset: i64,
     /// CRC-32 of what follows it.
-    pub(super) crc: u32,
+    pub(crate) crc: u32,
     /// 0 or 1.
-    pub(super) magic: i8,
+    pub(crate) magic: i8,
     /// Codec and timestamp type.
-    pub(super) attributes: u8,
+    pub(crate) attributes: u8,
     /// -1 in format 0.
-    pub(super) timestamp: i64,
+    pub(crate) timestamp: i64,
 }
 
 impl Met {
     /// Where the next batch should be.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.position.saturating_add(as_u64(self.size))
     }
 
     /// The first offset; of an old wrapper only the last is known.
-    pub(super) fn base_offset(&self) -> i64 {
+    pub(crate) fn base_offset(&self) -> i64 {
         match &self.head {
             Head::Batch(header) => header.base_offset,
             Head::Message(header) => header.offset,
@@ -62,7 +62,7 @@ impl Met {
     }
 
     /// The last offset.
-    pub(super) fn last_offset(&self) -> i64 {
+    pub(crate) fn last_offset(&self) -> i64 {
         match &self.head {
             Head::Batch(header) => header.last_offset(),
             Head::Message(header) => header.offset,
@@ -70,7 +70,7 @@ impl Met {
     }
 
     /// The largest timestamp.
-    pub(super) fn max_timestamp(&self) -> i64 {
+    pub(crate) fn max_timestamp(&self) -> i64 {
         match &self.head {
             Head::Batch(header) => header.max_timestamp,
             Head::Message(header) => header.timestamp,
@@ -80,7 +80,7 @@ impl Met {
 
 /// Why there is no batch where one should be.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// The header makes no sense.
     Header(RecordError),
     /// The file ends within the batch.
@@ -100,7 +100,7 @@ impl fmt::Display for Missing {
 }
 
 /// Reads the header of the batch at `position`, all of which must lie in the file.
-pub(super) fn read_head(source: &mut Source, position: u64) -> io::Result<Result<Met, Missing>> {
+pub(crate) fn read_head(source: &mut Source, position: u64) -> io::Result<Result<Met, Missing>> {
     let left = source.size().saturating_sub(position);
     let bytes = source.peek(position, HEADER_SIZE)?;
     let prefix = match Prefix::read(bytes) {
@@ -134,7 +134,7 @@ fn read_old(bytes: &[u8], prefix: &Prefix) -> Result<OldHeader, RecordError> {
 }
 
 /// Whether the checksum of a batch is right, whatever its size.
-pub(super) fn is_valid(source: &mut Source, met: &Met) -> io::Result<bool> {
+pub(crate) fn is_valid(source: &mut Source, met: &Met) -> io::Result<bool> {
     let covered = |from: usize| (met.position.saturating_add(as_u64(from)), met.end());
     match &met.head {
         Head::Batch(header) => {
@@ -173,15 +173,15 @@ fn for_each_chunk(
 
 /// Where reading can go on behind damage.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The next whole batch with a right checksum; `None`: there is none up to the end.
-    pub(super) position: Option<u64>,
+    pub(crate) position: Option<u64>,
     /// Whether all bytes passed over are zero, as where space was reserved and not used.
-    pub(super) only_zeros: bool,
+    pub(crate) only_zeros: bool,
 }
 
 /// Looks from `from` on for a batch that is whole, has a right checksum, and an offset of at least `offset_min`.
-pub(super) fn find_batch(source: &mut Source, from: u64, offset_min: i64) -> io::Result<Found> {
+pub(crate) fn find_batch(source: &mut Source, from: u64, offset_min: i64) -> io::Result<Found> {
     let mut found = Found { position: None, only_zeros: true };
     let mut at = from;
     while at < source.size() {

@@ -27,7 +27,7 @@ use crate::net::{self, Protocol, Reactor};
 use crate::start::{Disk, open_everything};
 use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
-use crate::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
+use crate::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
 use crate::storage::pool::{self as storage, CompactionLimits, SpaceOptions, Started, Storage};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
@@ -186,6 +186,10 @@ impl Disk for AtStart<'_> {
         self.storage.replay(partition, topic, config, &mut |_, batch| visit(batch))
     }
 
+    fn unrecorded(&mut self) -> Result<Vec<FoundPartition>, StorageError> {
+        self.storage.unrecorded()
+    }
+
     fn sort_out_directories(
         &mut self,
         known: &[(PartitionId, Arc<str>)],
@@ -294,6 +298,7 @@ fn storage_options(
             config::Damage::Fence => DamagePolicy::Fence,
             config::Damage::Skip => DamagePolicy::Skip,
         },
+        adopt: config.storage.adopt,
         conversions: Arc::clone(conversions),
         space: SpaceOptions {
             reserve_bytes: config.storage.disk_reserve_bytes,

@@ -9,7 +9,7 @@ use crate::base::ids::TopicId;
 /// How the name of a directory ends that is about to be unlinked.
 pub(super) const DELETE_SUFFIX: &str = "-delete";
 /// How the name of a directory ends that nobody knows; it is kept.
-pub(super) const STRAY_SUFFIX: &str = "-stray";
+pub(crate) const STRAY_SUFFIX: &str = "-stray";
 
 /// Longest name of a directory.
 const NAME_BYTES_MAX: usize = 255;
@@ -19,12 +19,12 @@ const JOURNAL_TOPICS: [&str; 3] =
     ["__cluster_metadata", "__consumer_offsets", "__transaction_state"];
 
 /// Whether a topic is one of those that the broker keeps for itself.
-pub(super) fn is_journal(topic: &str) -> bool {
+pub(crate) fn is_journal(topic: &str) -> bool {
     JOURNAL_TOPICS.contains(&topic)
 }
 
 /// Topic and partition in the name of a directory; `None`: it is not a partition's.
-pub(super) fn parse(name: &str) -> Option<(&str, i32)> {
+pub(crate) fn parse(name: &str) -> Option<(&str, i32)> {
     if name.ends_with(DELETE_SUFFIX) || name.ends_with(STRAY_SUFFIX) {
         return None;
     }

@@ -83,7 +83,8 @@ impl<'a> FormatReader<'a> {
     }
 
     /// A reader behind the eight bytes of magic and the version of a file of ours, whose last four bytes are the
-    /// CRC-32 of all before them. The version is looked at first: a newer one may be checked otherwise.
+    /// CRC-32 of all before them. The version is looked at first: a newer one may be checked otherwise. But one that
+    /// fits the checksum if it is taken for ours is damaged, and not newer.
     pub(crate) fn open(
         file: &'static str,
         magic: &[u8; 8],
@@ -96,13 +97,15 @@ impl<'a> FormatReader<'a> {
         }
         let here = reader.position;
         let found = reader.u32()?;
-        if found == 0 || found > newest {
-            return Err(FormatError::new(file, here, FormatProblem::Version { found, newest }));
-        }
         let last = bytes.len().saturating_sub(4).max(reader.position);
         let stored = FormatReader { file, bytes, position: last, version: found }.u32()?;
         reader.version = found;
         reader.bytes = bytes.get(..last).unwrap_or_default();
+        let is_known = |version| (1..=newest).contains(&version);
+        let fits_ours = |version| crc_with_version(reader.bytes, version) == stored;
+        if !is_known(found) && !(1..=newest).any(fits_ours) {
+            return Err(FormatError::new(file, here, FormatProblem::Version { found, newest }));
+        }
         let computed = crc32fast::hash(reader.bytes);
         if stored != computed {
             return Err(FormatError::new(file, last, FormatProblem::Checksum { stored, computed }));
@@ -190,4 +193,14 @@ pub(crate) fn push_crc32(bytes: &mut Vec<u8>) {
 /// The count of a list as it is stored; a list beyond the range of `u32` cannot be in memory.
 pub(crate) fn stored_count(count: usize) -> [u8; 4] {
     u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// The CRC-32 of bytes if the version behind their magic were this one.
+pub(crate) fn crc_with_version(bytes: &[u8], version: u32) -> u32 {
+    let (magic, rest) = bytes.split_at(bytes.len().min(8));
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(magic);
+    hasher.update(&version.to_be_bytes());
+    hasher.update(rest.get(4..).unwrap_or_default());
+    hasher.finalize()
 }

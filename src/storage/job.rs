@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 pub use super::aborted::AbortedTransaction;
-use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket, TopicId};
 use crate::base::payload::{Bytes, FileRange, Payload};
 use crate::base::time::WallMs;
 
@@ -400,6 +400,19 @@ pub struct Upkept {
     /// When the partition wants to be looked after next; 0: at once, whatever the clock says; any other moment that has
     /// passed: once the clock may be trusted. `None`: not before something is appended or configured.
     pub due: Option<WallMs>,
+}
+
+/// A partition's directory, as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The topic's id; `None`: the directory does not say.
+    pub topic_id: Option<TopicId>,
+    /// The partition's number.
+    pub index: i32,
+    /// The newest leader epoch in it; -1: there is none.
+    pub leader_epoch: i32,
 }
 
 /// Where batches were written.

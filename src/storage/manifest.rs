@@ -263,6 +263,9 @@ mod tests {
     fn a_newer_version_is_refused_before_its_checksum_is_looked_at() {
         let mut bytes = sample().encode();
         bytes[11] = 3;
+        let only_that = Manifest::decode(&bytes).unwrap_err().problem;
+        assert!(matches!(only_that, FormatProblem::Checksum { .. }), "no version, but damage");
+        bytes[20] = 9;
         let problem = FormatProblem::Version { found: 3, newest: 2 };
         assert_eq!(Manifest::decode(&bytes).unwrap_err().problem, problem);
     }

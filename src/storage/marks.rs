@@ -30,7 +30,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Offset, PartitionId, TopicId};
-use crate::storage::format::{FormatError, FormatProblem, FormatReader};
+use crate::storage::format::{FormatError, FormatProblem, FormatReader, crc_with_version};
 
 const FILE: &str = "durable marks";
 const MAGIC: &[u8; 8] = b"CHRKMARK";
@@ -206,7 +206,9 @@ fn decode_header(bytes: &[u8]) -> Result<u32, FormatError> {
         return Err(FormatError::new(FILE, 0, FormatProblem::Magic));
     }
     let found = reader.u32()?;
-    if found != VERSION {
+    let (covered, crc) =
+        bytes.get(..HEADER_BYTES).unwrap_or_default().split_at_checked(16).unwrap_or_default();
+    if found != VERSION && crc_with_version(covered, VERSION).to_be_bytes() != crc {
         let problem = FormatProblem::Version { found, newest: VERSION };
         return Err(FormatError::new(FILE, MAGIC.len(), problem));
     }
@@ -323,6 +325,10 @@ mod tests {
     fn a_newer_version_is_refused() {
         let mut bytes = file_of(1).encode();
         bytes[11] = 2;
+        let only_that = MarksFile::decode(&bytes).unwrap_err().problem;
+        assert!(matches!(only_that, FormatProblem::Checksum { .. }), "no version, but damage");
+        let crc = crc32fast::hash(&bytes[..16]).to_be_bytes();
+        bytes[16..20].copy_from_slice(&crc);
         let problem = FormatProblem::Version { found: 2, newest: 1 };
         assert_eq!(MarksFile::decode(&bytes).unwrap_err().problem, problem);
     }

@@ -9,7 +9,7 @@
 //! A partition belongs to one writer for the life of the process. Every queue is unbounded: what may be in them is
 //! bounded by the budgets of those who submit. A thread with nothing to do is blocked on its queue.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -22,21 +22,24 @@ use super::compaction::{self, Turnstile};
 use super::damage::DamagePolicy;
 use super::directories;
 use super::files::{Files, lock};
-use super::fs::{Fs, LockGuard, as_u64};
-use super::job::{Disk, Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep};
+use super::fs::{Fs, LockGuard, as_u64, is_absent};
+use super::job::{
+    Disk, FoundPartition, Job, LogConfig, Open, Opened, Outcome, ReadError, StorageError, Upkeep,
+};
+use super::lost_journal;
 use super::mark_file::Marks;
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
 use super::reader::{ReadCommand, Reader};
 use super::recovery;
-use super::scan::{Scan, WHOLE};
+use super::segment::{Segment, Step};
 use super::space::Space;
 pub use super::space::SpaceOptions;
 use super::startup;
 pub use super::startup::{StartError, Started};
 use super::syncer::{SyncCommand, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
-use crate::base::ids::{PartitionId, Ticket, TopicId};
+use crate::base::ids::{Offset, PartitionId, Ticket, TopicId};
 use crate::base::memory::Pool;
 use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
@@ -58,6 +61,8 @@ pub struct Options {
     pub files_open_max: usize,
     /// What becomes of reads that meet damage.
     pub damage: DamagePolicy,
+    /// Whether partitions are taken in whose topics are recorded nowhere, because the journal is lost.
+    pub adopt: bool,
     /// Memory of records that were converted for old clients, until they are sent.
     pub conversions: Arc<Pool>,
     /// What is kept free on the disk.
@@ -76,6 +81,8 @@ pub struct Options {
 #[derive(Debug)]
 pub(super) struct Hub {
     data_dir: PathBuf,
+    /// Whether partitions are taken in that are recorded nowhere.
+    adopt: bool,
     files: Arc<Files>,
     registry: Arc<Registry>,
     remembered: Arc<Remembered>,
@@ -119,6 +126,7 @@ pub(super) fn assemble(
     };
     let mut hub = Hub {
         data_dir: options.data_dir.clone(),
+        adopt: options.adopt,
         files,
         registry: Arc::new(Registry::default()),
         remembered: Arc::new(opened.remembered),
@@ -258,24 +266,59 @@ impl Hub {
         let log = self.registry.get(partition).ok_or_else(|| self.writer_is_gone())?;
         let view = log.view();
         for (segment, _) in view.from(view.log_start) {
-            if segment.size() == 0 {
-                continue;
+            self.read_journal_segment(segment, view.log_start, visit)?;
+        }
+        Ok(())
+    }
+
+    /// What a damaged record said is not guessed: the journal is read over damage only if the operator says so.
+    fn read_journal_segment(
+        &self,
+        segment: &Segment,
+        log_start: Offset,
+        visit: &mut dyn FnMut(&BatchHeader, &Bytes),
+    ) -> Result<(), StorageError> {
+        let path = segment.log().path();
+        let storage_error = |error: ReadError| match error {
+            ReadError::Storage(error) => error,
+            _ => StorageError::content("read", path, "it is damaged"),
+        };
+        let walk = segment.walk_from_start(&self.files);
+        let mut walk = match walk {
+            Err(ReadError::Storage(error)) if is_absent(&error) => {
+                segment.note_missing(&self.files);
+                segment.walk_from_start(&self.files)
             }
-            let path = segment.log().path();
-            let file = self.files.get(segment.log())?;
-            let mut scan = Scan::new(file, 0, segment.size(), WHOLE);
-            let damaged = |error: super::scan::ScanError| match error.of_read(path) {
-                ReadError::Storage(error) => error,
-                _ => StorageError::content("read", path, "the journal is damaged"),
-            };
-            while let Some(met) = scan.next_good(segment.base()).map_err(damaged)? {
-                if met.header.last_offset() >= view.log_start {
-                    let bytes = Bytes::from(scan.whole(&met).map_err(damaged)?);
+            walk => walk,
+        }
+        .map_err(storage_error)?;
+        while let Some(step) = walk.next().map_err(storage_error)? {
+            match step {
+                Step::Batch(met) if met.header.last_offset() < log_start => {}
+                Step::Batch(met) => {
+                    let bytes = Bytes::from(walk.whole(&met).map_err(storage_error)?);
                     visit(&met.header, &bytes);
+                }
+                Step::Damage(damage) if damage.next <= log_start => {}
+                Step::Damage(_) if self.files.damage == DamagePolicy::Skip => {}
+                Step::Damage(damage) => {
+                    let reason = format!(
+                        "the journal is damaged at {damage}. Restore the file from a copy; or start with                          chronik.damage=skip to go on without what was recorded there"
+                    );
+                    return Err(StorageError::content("read", path, reason));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The partitions that are there though nothing is recorded.
+    pub(super) fn unrecorded(&self) -> Result<Vec<FoundPartition>, StorageError> {
+        let found = lost_journal::find(&*self.files.fs, &self.data_dir)?;
+        match found.is_empty() || self.adopt {
+            true => Ok(found),
+            false => Err(lost_journal::refusal(&self.data_dir)),
+        }
     }
 
     pub(super) fn sort_out_directories(
@@ -284,8 +327,8 @@ impl Hub {
         removed: &[TopicId],
     ) -> Result<(), StorageError> {
         let fs = &*self.files.fs;
-        let names: HashSet<(&str, i32)> =
-            known.iter().map(|(partition, topic)| (&**topic, partition.index)).collect();
+        let named = known.iter().map(|(id, topic)| ((&**topic, id.index), id.topic));
+        let names: HashMap<(&str, i32), TopicId> = named.collect();
         let known: HashSet<(&str, PartitionId)> =
             known.iter().map(|(partition, topic)| (&**topic, *partition)).collect();
         let remembered = &self.remembered.manifest;
@@ -306,8 +349,9 @@ impl Hub {
                 continue;
             }
             let owner = recovery::owner(fs, &dir)?;
-            if owner.is_none() && names.contains(&(topic, index)) {
-                // A crash came before it said whose it is: opening it makes up for that.
+            let own = names.get(&(topic, index));
+            if own.is_some_and(|own| owner.is_none_or(|id| recovery::is_misread(id, *own))) {
+                // A crash came before it said whose it is, or what it says is damaged: opening it makes up for that.
                 continue;
             }
             let id = owner.unwrap_or_default();
@@ -412,6 +456,14 @@ impl Storage {
         let opened = answer.recv().map_err(|_| self.hub.writer_is_gone())??;
         self.hub.read_journal(partition, visit)?;
         Ok(opened)
+    }
+
+    /// The partitions that are there though the journal has no record at all.
+    ///
+    /// # Errors
+    /// If there are any, and they are not to be taken in.
+    pub fn unrecorded(&self) -> Result<Vec<FoundPartition>, StorageError> {
+        self.hub.unrecorded()
     }
 
     /// Sorts out the partitions' directories once the journal is known: those of removed topics and those that were on

@@ -72,15 +72,28 @@ pub(super) fn owner(fs: &dyn Fs, dir: &Path) -> Result<Option<TopicId>, StorageE
 fn claim(fs: &dyn Fs, dir: &Path, topic_id: TopicId) -> Result<(), StorageError> {
     match owner(fs, dir)? {
         Some(found) if found == topic_id => Ok(()),
-        Some(found) => {
+        Some(found) if !is_misread(found, topic_id) => {
             let reason = format!("the directory belongs to topic {found}, not to {topic_id}");
             Err(StorageError::content("open", dir, reason))
         }
-        None => {
+        Some(_) | None => {
             write_metadata(fs, dir, topic_id)?;
             fs.sync_dir(dir)
         }
     }
+}
+
+/// Whether what a directory says is its topic's id but for one character: nothing but damage makes two random ids so
+/// alike.
+pub(super) fn is_misread(found: TopicId, topic_id: TopicId) -> bool {
+    let (found, known) = (found.to_string(), topic_id.to_string());
+    found.bytes().zip(known.bytes()).filter(|(a, b)| a != b).count() == 1
+}
+
+/// The newest leader epoch that a directory's checkpoint knows; -1: none.
+pub(super) fn newest_epoch(fs: &dyn Fs, dir: &Path) -> Result<i32, StorageError> {
+    let epochs = epochs::read(fs, dir)?.unwrap_or_default();
+    Ok(epochs.last().map_or(-1, |(epoch, _)| *epoch))
 }
 
 /// What the manifest of a clean stop says.

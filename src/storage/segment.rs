@@ -410,6 +410,12 @@ impl Segment {
             // What the time index has lost is found again by walking from where it ends.
             let known = good_times.last().map_or(0, |entry| entry.offset);
             good.truncate(good.partition_point(|entry| entry.offset <= known));
+            if let Some(entry) = good_times.last() {
+                let at = good.last().copied();
+                if !self.holds(files, state.extent, at, entry)? {
+                    return Ok(None);
+                }
+            }
             state.offsets = Index::cut_to(good.len());
             state.times = Index::cut_to(good_times.len());
             state.largest = good_times.last().map(|entry| self.largest_of(entry));

@@ -15,6 +15,7 @@ use super::files::Files;
 use super::format::{FormatError, FormatProblem};
 use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
 use super::job::StorageError;
+use super::lost_journal;
 use super::manifest::{self, Manifest, ManifestPartition};
 use super::mark_file::Marks;
 use super::marks::{self, Mark, MarksFile};
@@ -171,6 +172,7 @@ pub(super) fn open(
     let stopped_at = manifest.as_ref().map(|manifest| manifest.stopped_at);
     let journal = journal_partitions(fs, data_dir)?;
     let (mut remembered, told_by) = remember(fs, data_dir, manifest)?;
+    lost_journal::check(fs, data_dir, &mut remembered, options.adopt)?;
     if !clean && remembered.marks.len() > SYNC_ALL_FROM {
         // The syncs of the tails to come have nothing left to wait for.
         remembered.synced = fs.sync_all(data_dir).is_ok();

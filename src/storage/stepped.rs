@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::job::{Job, LogConfig, Opened, Outcome, StorageError};
+use super::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
 use super::pool::{Hub, Options, Workers, assemble};
 use super::reader::ReadCommand;
 use super::startup::{StartError, Started};
@@ -79,6 +79,14 @@ impl Stepped {
         let opened = answer.try_recv().map_err(|_| self.hub.writer_is_gone())??;
         self.hub.read_journal(partition, visit)?;
         Ok(opened)
+    }
+
+    /// The partitions that are there though the journal has no record at all.
+    ///
+    /// # Errors
+    /// If there are any, and they are not to be taken in.
+    pub fn unrecorded(&self) -> Result<Vec<FoundPartition>, StorageError> {
+        self.hub.unrecorded()
     }
 
     /// Sorts out the partitions' directories once the journal is known.

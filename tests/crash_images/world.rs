@@ -176,6 +176,7 @@ impl World {
             readers: 1,
             files_open_max: 6,
             damage: DamagePolicy::Fence,
+            adopt: false,
             conversions: Pool::new("conversions", 1 << 20),
             space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
             new_cluster_id: "cluster".to_owned(),

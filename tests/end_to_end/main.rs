@@ -11,7 +11,9 @@
     reason = "the process under test has its own clock and files, and so has who watches it"
 )]
 
+mod check;
 mod client;
+mod damage;
 mod endings;
 mod hostile;
 mod http;

@@ -14,7 +14,7 @@ use chronik::broker::options::Options;
 use chronik::broker::random::Random;
 use chronik::start::{Disk, open_everything};
 use chronik::storage::damage::DamagePolicy;
-use chronik::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
+use chronik::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
 use chronik::storage::pool;
 use chronik::storage::pool::SpaceOptions;
 use chronik::storage::stepped::{Stepped, Worker};
@@ -46,6 +46,10 @@ impl Disk for AtStart<'_> {
         visit: &mut dyn FnMut(&Bytes),
     ) -> Result<Opened, StorageError> {
         self.storage.replay(partition, topic, config, &mut |_, batch| visit(batch))
+    }
+
+    fn unrecorded(&mut self) -> Result<Vec<FoundPartition>, StorageError> {
+        self.storage.unrecorded()
     }
 
     fn sort_out_directories(
@@ -90,6 +94,7 @@ impl Node {
             readers: 1,
             files_open_max: 6,
             damage: DamagePolicy::Fence,
+            adopt: false,
             space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
             conversions: Pool::new("conversions", 1 << 20),
             new_cluster_id: "cluster".into(),

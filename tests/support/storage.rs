@@ -122,6 +122,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         readers: 2,
         files_open_max: 64,
         damage: DamagePolicy::Fence,
+        adopt: false,
         conversions: Pool::new("conversions", 16 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
         compaction: CompactionLimits::default(),

@@ -107,14 +107,16 @@ impl Partition {
         let base_offset = self.next_offset(staged);
         let time = self.config.log_append_time.then_some(append.now);
         let newest = staged.epochs.last().or(self.epochs.last()).map_or(-1, |(epoch, _)| *epoch);
-        if append.leader_epoch > newest {
-            staged.epochs.push((append.leader_epoch, base_offset));
+        // They never fall, whatever became of the journal: batches out of order would be taken for damage.
+        let leader_epoch = append.leader_epoch.max(newest);
+        if leader_epoch > newest {
+            staged.epochs.push((leader_epoch, base_offset));
         }
         let mut next = base_offset;
         let mut position = self.active.size().saturating_add(staged.bytes);
         let start = position;
         for candidate in candidates {
-            let stamped = Stamped::new(candidate, next, append.leader_epoch, time)?;
+            let stamped = Stamped::new(candidate, next, leader_epoch, time)?;
             if let Some(producers) = &mut self.producers {
                 producers.note(&stamped.header, Some(&mut staged.undo));
             }

@@ -57,8 +57,8 @@ pub(in crate::storage) struct Walk<'a> {
     position: u64,
     /// No offset below this one may follow.
     expected: Offset,
-    /// No leader epoch below this one may follow.
-    epoch: i32,
+    /// The leader epochs of the last two batches: none below both may follow. One alone may be wrong itself.
+    epochs: [i32; 2],
 }
 
 /// Most places named by the index that are tried behind damage.
@@ -79,7 +79,8 @@ impl<'a> Walk<'a> {
         let scan = is_readable.then(|| files.get(&segment.log)).transpose()?;
         let scan = scan.map(|file| Scan::growing(file, extent.size));
         let expected = segment.base;
-        let mut walk = Walk { segment, files, extent, scan, position: 0, expected, epoch: -1 };
+        let mut walk =
+            Walk { segment, files, extent, scan, position: 0, expected, epochs: [-1; 2] };
         match from {
             Anchor::Start => Ok(Some(walk)),
             Anchor::Entry(entry) => match walk.stand_on(entry) {
@@ -178,7 +179,8 @@ impl<'a> Walk<'a> {
         }
         self.position = met.end();
         self.expected = met.header.next_offset();
-        self.epoch = met.header.partition_leader_epoch;
+        let [_, last] = self.epochs;
+        self.epochs = [last, met.header.partition_leader_epoch];
         Ok(Some(Step::Batch(met)))
     }
 
@@ -223,7 +225,9 @@ impl<'a> Walk<'a> {
         if met.end() > self.extent.own_from || header.next_offset() > self.extent.own_offset {
             return bad("its offset is beyond the segment", met.end());
         }
-        if header.partition_leader_epoch < self.epoch {
+        let [one, other] = self.epochs;
+        let epoch_min = one.min(other);
+        if header.partition_leader_epoch < epoch_min {
             return bad("its leader epoch is too low", met.end());
         }
         let Some(behind) = self.behind(met)? else {
@@ -239,10 +243,23 @@ impl<'a> Walk<'a> {
             let resume = if self.extent.gaps { behind.end } else { met.end() };
             return bad("its offset contradicts the next", resume);
         }
-        if epoch.is_some_and(|epoch| self.epoch <= epoch && epoch < header.partition_leader_epoch) {
+        // Either of the two is wrong, unless a third says which: then neither is refused, as their records are whole.
+        let is_lower = |epoch: i32| epoch_min <= epoch && epoch < header.partition_leader_epoch;
+        if epoch.is_some_and(is_lower) && self.epoch_at(behind.end)?.is_none_or(is_lower) {
             return bad("its leader epoch is too high", met.end());
         }
         Ok(Ok(()))
+    }
+
+    /// The leader epoch of the batch that seems to begin at a place.
+    fn epoch_at(&mut self, position: u64) -> Result<Option<i32>, ReadError> {
+        let inside = position < self.extent.own_from;
+        let Some(scan) = self.scan.as_mut().filter(|_| inside) else { return Ok(None) };
+        match scan.look(position) {
+            Ok(met) => Ok(Some(met.header.partition_leader_epoch)),
+            Err(ScanError::Bad) => Ok(None),
+            Err(error) => Err(error.of_read(self.segment.log.path())),
+        }
     }
 
     /// What stands behind a batch: the header of the next, or the end of what was found. `None`: nothing that makes sense.
