@@ -236,11 +236,6 @@ impl DirNode {
         self.pending.clear();
     }
 
-    /// What waits is not written, and nobody knows any more.
-    pub(super) fn fail_sync(&mut self) {
-        self.pending.clear();
-    }
-
     /// The disk with the changes below a number.
     pub(super) fn first(&self, number: u64) -> Names {
         let mut names = self.durable.clone();
