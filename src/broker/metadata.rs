@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::event::{Client, RequestId};
-use super::journal::Position;
 use super::partition::{Partition, PartitionState};
 use super::topic_plan::check_name;
 use super::topic_table::{Topic, TopicTable, is_internal};
@@ -148,7 +147,8 @@ fn answer(
     client: &Client,
     request: &MetadataRequest,
 ) {
-    let mut position = Position::default();
+    // That a topic is not there is news, too.
+    let mut position = table.removal();
     let mut describe = |topic: &Topic| {
         position = position.max(topic.position);
         let described = describe_topic(ctx, topic);

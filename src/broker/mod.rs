@@ -221,7 +221,11 @@ impl Broker {
             }
             Outcome::Removed { partition, result, .. } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.topics.removed(&mut ctx, &mut state.table, partition, &result);
+                // Not before: a crash may still bring the topic back, and with it its commits.
+                let gone = state.topics.last_of(partition).into_iter().collect();
+                let position = state.groups.topics_deleted(&mut ctx, &gone);
+                let table = &mut state.table;
+                state.topics.removed(&mut ctx, table, partition, &result, position);
                 self.progress(partition, now, out);
             }
             Outcome::Trimmed { .. } | Outcome::Upkept(_) => {}

@@ -200,14 +200,14 @@ impl Topics {
         Some(id)
     }
 
-    /// A client wants topics gone. Answers the topics that are leaving.
+    /// A client wants topics gone.
     pub fn delete(
         &mut self,
         ctx: &mut Context<'_>,
         table: &mut TopicTable,
         id: RequestId,
         request: &DeleteTopicsRequest,
-    ) -> BTreeSet<TopicId> {
+    ) {
         let mut response = DeleteTopicsResponse::default();
         let mut awaited = BTreeSet::new();
         let mut position = Position::default();
@@ -229,14 +229,12 @@ impl Topics {
             }
             response.responses.push(answer);
         }
-        let leaving = awaited.clone();
         if awaited.is_empty() {
             // That a topic exists, or does not, may be news that is not durable yet.
             ctx.reply_after(ctx.journal.end(), id, response);
         } else {
             self.deleting.insert(id, Deleting { response, awaited, position });
         }
-        leaving
     }
 
     fn remove(
@@ -284,20 +282,22 @@ impl Topics {
         Ok((topic_id, name))
     }
 
-    /// The commits of the topics that a request deletes were forgotten, up to this position.
-    pub fn commits_forgotten(&mut self, id: RequestId, position: Position) {
-        if let Some(deleting) = self.deleting.get_mut(&id) {
-            deleting.position = deleting.position.max(position);
-        }
+    /// The topic whose last directory this is, if it is on its way out.
+    #[must_use]
+    pub fn last_of(&self, partition: PartitionId) -> Option<TopicId> {
+        let waiting = self.leaving.get(&partition.topic)?;
+        (waiting.len() == 1 && waiting.contains(&partition)).then_some(partition.topic)
     }
 
-    /// A partition's directory is out of the way, or cannot be moved.
+    /// A partition's directory is out of the way, or cannot be moved. `position`: the journal's position after the
+    /// topic's commits were forgotten.
     pub fn removed(
         &mut self,
         ctx: &mut Context<'_>,
         table: &mut TopicTable,
         partition: PartitionId,
         result: &Result<(), StorageError>,
+        position: Position,
     ) {
         let Some(waiting) = self.leaving.get_mut(&partition.topic) else { return };
         waiting.remove(&partition);
@@ -314,6 +314,7 @@ impl Topics {
                     answer.error_code = ErrorCode::KafkaStorageError.code();
                 }
             }
+            deleting.position = deleting.position.max(position);
             if is_last {
                 deleting.awaited.remove(&partition.topic);
                 if deleting.awaited.is_empty() {
@@ -421,7 +422,7 @@ pub fn replay(
             topic.position = position;
         }
         MetadataRecord::RemoveTopic(record) => {
-            table.remove(record.topic_id);
+            table.remove(record.topic_id, position);
         }
         MetadataRecord::RegisterBroker(_)
         | MetadataRecord::FeatureLevel(_)
