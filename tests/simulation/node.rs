@@ -13,8 +13,10 @@ use chronik::broker::event::Effect;
 use chronik::broker::options::Options;
 use chronik::broker::random::Random;
 use chronik::start::{Disk, open_everything};
+use chronik::storage::damage::DamagePolicy;
 use chronik::storage::job::{Job, LogConfig, Opened, Outcome, StorageError};
 use chronik::storage::pool;
+use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::SimFs;
 
@@ -86,6 +88,11 @@ impl Node {
             writers: 1 + random.next_u64() as usize % 2,
             readers: 1,
             files_open_max: 6,
+            damage: DamagePolicy::Fence,
+            space: SpaceOptions {
+                reserve_bytes: Some(random.next_u64() % 2 * 2000),
+                ballast_bytes: random.next_u64() % 2 * 8192,
+            },
             conversions: Pool::new("conversions", 1 << 20),
             new_cluster_id: "cluster".into(),
             new_directory_id: random.topic_id(),
