@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full fuzz smoke minimal static install
+.PHONY: help run build check test test-rust test-clients interop idle footprint sim crash disk-full fuzz smoke minimal static install
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ crash: build ## kill -9 under load, CHRONIK_CRASH_ROUNDS times (500)
 disk-full: build ## fill a small file system and free it again under load, CHRONIK_DISK_ROUNDS times (100); needs root
 	tests/support/venv.sh suite
 	CHRONIK_BIN=$(RELEASE_BIN) CHRONIK_DISK_ROUNDS=$${CHRONIK_DISK_ROUNDS:-100} CHRONIK_EXPECT_MOUNT=1 $(PYTEST) -s tests/python/test_disk.py
+
+sim: ## the broker on a simulated disk: SEED= plays one seed, SEEDS= that many (2000)
+	CHRONIK_SIM_SEED=$(SEED) CHRONIK_SIM_SEEDS=$(SEEDS) cargo test --release --test simulation no_seed_breaks_a_promise -- --nocapture
 
 fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_FUZZ_SECONDS (300) long
 	cargo build --bin chronik

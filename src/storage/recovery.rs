@@ -157,6 +157,10 @@ pub(super) fn examine(
     }
     if changed {
         files.fs.sync_dir(dir)?;
+        // Without a mark it may have been made just now, by an attempt that ended before its name was durable.
+        if let (None, Some(data_dir)) = (mark, dir.parent()) {
+            files.fs.sync_dir(data_dir)?;
+        }
     }
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
 }

@@ -503,6 +503,8 @@ impl World {
             Err(_) if self.is_faulty || self.disk.is_crashed() => {
                 let disk = self.after(word);
                 self.end(true);
+                // The last step may have failed, behind the marker.
+                self.was_clean = None;
                 self.begin(disk, word >> 8)
             }
             Err(error) => Err(format!("the stop is not a clean one: {error}")),
@@ -540,6 +542,9 @@ impl World {
         let mut random = Random::new(self.random.next_u64());
         let (node, is_clean) = Node::start(&self.disk, self.now, &mut random)
             .map_err(|error| format!("the start fails: {error}"))?;
+        if self.disk.is_crashed() {
+            return Err("it died before it served anybody".into());
+        }
         self.check_start(&node, is_clean)?;
         self.is_faulty = false;
         self.node = Some(node);
