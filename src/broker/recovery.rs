@@ -15,6 +15,7 @@ use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::Now;
 use crate::storage::job::LogConfig;
 use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
@@ -56,7 +57,7 @@ impl Broker {
     pub fn metadata_recovered(&mut self, end: Offset, unclean: bool) -> Option<TopicId> {
         self.journal.open(Log::Metadata, TopicId::METADATA, end);
         self.state.producer_ids.loaded();
-        if unclean && end > 0 {
+        if unclean && end > 0 && !is_planted(Bug::EpochNotRaised) {
             self.raise_leader_epoch();
         }
         self.state.table.get(OFFSETS_TOPIC).map(|topic| topic.id)

@@ -16,6 +16,7 @@ use super::topic_configs::{self, TopicConfigs};
 use super::topic_plan::{Plan, Refusal, TOPIC_RESOURCE, describe, plan, records_of};
 use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
+use crate::base::planted::{Bug, is_planted};
 use crate::storage::job::{Job, Open, Opened, StorageError};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::metadata::{MetadataRecord, RemoveTopicRecord};
@@ -273,7 +274,8 @@ impl Topics {
         for tombstone in tombstones {
             ctx.journal.append(tombstone);
         }
-        let position = ctx.journal.end();
+        let early = is_planted(Bug::RemovedBeforeRecorded);
+        let position = if early { Position::default() } else { ctx.journal.end() };
         for partition in &partitions {
             let ticket = self.ticket();
             ctx.job_after(position, Job::Remove { ticket, partition: *partition });

@@ -9,6 +9,7 @@ use super::earlier_batches::{EarlierBatch, EarlierBatches};
 use super::job::AppendError;
 use super::snapshot::{ProducerEntry, ProducerSnapshot};
 use crate::base::ids::{Offset, ProducerId};
+use crate::base::planted::{Bug, is_planted};
 use crate::record::batch::{BatchHeader, NO_SEQUENCE, add_to_sequence};
 
 /// Batches remembered of each producer.
@@ -165,6 +166,9 @@ impl Producers {
                 Some(producer) => self.by_id.insert(id, producer),
                 None => self.by_id.remove(&id),
             };
+        }
+        if is_planted(Bug::FirstWriteForgotten) {
+            return;
         }
         let with_sequence = undo.first.into_iter().filter(|(_, (_, first))| *first != NO_SEQUENCE);
         for (id, (epoch, first)) in with_sequence {

@@ -24,6 +24,7 @@ use super::producers::Producers;
 use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
+use crate::base::planted::{Bug, is_planted};
 use tail::Tail;
 
 /// Most bytes of `partition.metadata`.
@@ -41,7 +42,9 @@ pub(super) fn create(
     fs.create_dir(dir)?;
     write_metadata(fs, dir, topic_id)?;
     fs.sync_dir(dir)?;
-    fs.sync_dir(data_dir)?;
+    if !is_planted(Bug::DirectoryNotSynced) {
+        fs.sync_dir(data_dir)?;
+    }
     let (segments, epochs, snapshots) = (Vec::new(), Vec::new(), Vec::new());
     Ok(Found { log_start: 0, end: 0, segments, epochs, snapshots })
 }
@@ -168,6 +171,9 @@ pub(super) fn examine(
 /// How many of the snapshots are on the disk as a whole: those below the mark were synced with it. One just at the mark
 /// may have been written after that, and is needed only if there is no other.
 fn trusted_snapshots(snapshots: &[Offset], known: &Known<'_>, end: Offset) -> usize {
+    if is_planted(Bug::SnapshotAhead) {
+        return snapshots.len();
+    }
     let below = |limit: Offset| snapshots.partition_point(|offset| *offset < limit);
     match known.mark {
         Some(mark) if mark.end <= end => match below(mark.end) {

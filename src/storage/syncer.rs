@@ -14,6 +14,7 @@ use super::outcomes::Outcomes;
 use super::partition::SyncWork;
 use crate::base::ids::PartitionId;
 use crate::base::metrics::StorageCounters;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::Mono;
 
 /// What a writer asks of its syncer.
@@ -136,6 +137,12 @@ impl Syncer {
         if !work.names && work.log.synced() >= work.end {
             return outcome(work.log.synced(), Ok(()));
         }
+        let log_start = work.log.log_start();
+        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
+        if is_planted(Bug::MarkBeforeData) {
+            self.marks.note(mark, now);
+            let _ = self.marks.write(now);
+        }
         if let Err(error) = self.sync_files(&work) {
             // The directory of a partition that was removed meanwhile has another name, and nobody misses the sync.
             if !work.log.is_removed() {
@@ -145,20 +152,25 @@ impl Syncer {
             return outcome(end, Err(error));
         }
         work.log.publish_synced(end);
-        let log_start = work.log.log_start();
-        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
         self.marks.note(mark, now);
         outcome(end, Ok(()))
     }
 
     fn sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {
+        if is_planted(Bug::NoSync) {
+            return Ok(());
+        }
         for dirty in &work.files {
             let begun = now();
-            let result = dirty.file.sync_data();
+            let mut result = dirty.file.sync_data();
+            if is_planted(Bug::SyncAgain) {
+                result = result.or_else(|_| dirty.file.sync_data());
+            }
             self.stats.sync.observe(now().saturating_duration_since(begun));
             result.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
         }
-        if work.names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
+        let names = work.names && !is_planted(Bug::NamesNotSynced);
+        if names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
     }
 }
 

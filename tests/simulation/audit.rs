@@ -8,7 +8,9 @@ use chronik::wire::messages::{
     ListOffsetsRequest, ListOffsetsRequestPartition, ListOffsetsRequestTopic,
 };
 
-use crate::clients::reader::{Fetched, ask_for_commits, check_commits, fetch, name_of, read_fetched};
+use crate::clients::reader::{
+    Fetched, ask_for_commits, check_commits, fetch, name_of, read_fetched,
+};
 use crate::clients::{check_list, list};
 use crate::world::{Done, OWN, World, peer};
 

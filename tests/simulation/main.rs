@@ -22,6 +22,8 @@ mod node;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
+mod planted;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod world;

@@ -98,8 +98,7 @@ impl Node {
             new_directory_id: random.topic_id(),
             node_id: 1,
         };
-        let (mut storage, started) =
-            Stepped::start(&options).map_err(|error| error.to_string())?;
+        let (mut storage, started) = Stepped::start(&options).map_err(|error| error.to_string())?;
         let options = Options {
             node_id: 1,
             cluster_id: started.cluster_id.clone(),

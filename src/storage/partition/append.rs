@@ -6,6 +6,7 @@ use std::io::IoSlice;
 
 use super::Partition;
 use crate::base::ids::Offset;
+use crate::base::planted::{Bug, is_planted};
 use crate::record::NO_TIMESTAMP;
 use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
@@ -224,7 +225,8 @@ impl Partition {
         match &written {
             Ok(()) => self.publish(&staged),
             Err(error) => {
-                if let Some(producers) = &mut self.producers {
+                let kept = is_planted(Bug::ProducersNotTakenBack);
+                if let Some(producers) = self.producers.as_mut().filter(|_| !kept) {
                     producers.take_back(staged.undo);
                 }
                 let is_offline = self.log.failure().is_some();
@@ -260,6 +262,9 @@ impl Partition {
             return Ok(());
         };
         let error = StorageError::io("write", path, &error);
+        if is_planted(Bug::FailedWriteKept) {
+            return Err(error);
+        }
         if let Err(undo) = file.set_len(size) {
             self.log.fail(StorageError::io("truncate", path, &undo));
         }

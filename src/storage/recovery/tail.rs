@@ -7,6 +7,7 @@ use super::Known;
 use super::aside::Aside;
 use super::epochs::{self, Epochs};
 use crate::base::ids::Offset;
+use crate::base::planted::{Bug, is_planted};
 use crate::storage::fs::{File, Fs, OpenMode};
 use crate::storage::job::{LogConfig, StorageError};
 use crate::storage::marks::Mark;
@@ -230,7 +231,9 @@ impl Tail<'_> {
         let path = self.dir.join(file_name(base, LOG_SUFFIX));
         let file = self.fs.open(&path, OpenMode::Write)?;
         file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
-        file.drop_cache();
+        if !is_planted(Bug::CachedPagesTrusted) {
+            file.drop_cache();
+        }
         let size = file.size().map_err(|error| StorageError::io("read", &path, &error))?;
         let mut scan = Scan::new(Arc::clone(&file), position, size, WHOLE);
         let mut next = offset;
@@ -284,6 +287,10 @@ impl Tail<'_> {
             self.fs.sync_dir(self.dir)?;
         }
         let Some(Torn { path, file, position, .. }) = torn else { return Ok(()) };
+        if is_planted(Bug::TailNotCut) {
+            return Ok(());
+        }
+        let position = if is_planted(Bug::CutBelowMark) { &0 } else { position };
         file.set_len(*position).map_err(|error| StorageError::io("truncate", path, &error))?;
         file.sync_data().map_err(|error| StorageError::io("sync", path, &error))
     }

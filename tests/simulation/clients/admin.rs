@@ -114,7 +114,9 @@ impl Client for Admin {
                         desk.model.topics.deleted(topic);
                         Ok(())
                     }
-                    Some(ErrorCode::KafkaStorageError | ErrorCode::UnknownTopicOrPartition) => Ok(()),
+                    Some(ErrorCode::KafkaStorageError | ErrorCode::UnknownTopicOrPartition) => {
+                        Ok(())
+                    }
                     error => Err(format!("a deletion was refused with {error:?}")),
                 }
             }

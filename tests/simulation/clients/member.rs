@@ -23,7 +23,9 @@ pub(crate) const GROUP: &str = "members";
 enum Stage {
     Outside,
     /// It knows its generation; a leader also who is in it.
-    Joined { members: Vec<String> },
+    Joined {
+        members: Vec<String>,
+    },
     /// It has its share.
     Inside,
 }
@@ -168,7 +170,9 @@ impl Client for Member {
         }
         self.asked = match self.stage.clone() {
             Stage::Outside => Some((self.join(desk), Asked::Join)),
-            Stage::Joined { members } => Some((self.share(desk, &members), Asked::Share { sent: desk.now.mono })),
+            Stage::Joined { members } => {
+                Some((self.share(desk, &members), Asked::Share { sent: desk.now.mono }))
+            }
             Stage::Inside => match desk.below(12) {
                 0 => {
                     desk.model.group.left(&self.id);

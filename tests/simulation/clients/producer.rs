@@ -169,7 +169,8 @@ impl Client for Producer {
     fn step(&mut self, desk: &mut Desk<'_>) -> Result<(), String> {
         if self.idempotent && self.producer_id.is_none() {
             if self.asked_for_id.is_none() {
-                let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
+                let request =
+                    InitProducerIdRequest { transactional_id: None, ..Default::default() };
                 self.asked_for_id = Some(desk.send(request));
             }
             return Ok(());

@@ -117,9 +117,5 @@ fn identify(found: &[u8], offset: i64) -> Result<RecordId, String> {
     let batch = u64::from_be_bytes(number(0..8)?.try_into().unwrap());
     let place = u32::from_be_bytes(number(8..12)?.try_into().unwrap());
     let id = RecordId { batch, place };
-    if value(id) == found {
-        Ok(id)
-    } else {
-        Err(format!("a changed record at {offset}: {id:?}"))
-    }
+    if value(id) == found { Ok(id) } else { Err(format!("a changed record at {offset}: {id:?}")) }
 }

@@ -100,7 +100,13 @@ impl Log {
     }
 
     /// A reader got records that begin with the batch of `from`; `end` is the visible end it was told.
-    pub(crate) fn fetched(&mut self, from: Offset, floor: Offset, end: Offset, records: &[Read]) -> Checked {
+    pub(crate) fn fetched(
+        &mut self,
+        from: Offset,
+        floor: Offset,
+        end: Offset,
+        records: &[Read],
+    ) -> Checked {
         let Some(last) = records.last() else {
             let is_there = self.records.range(from..).next().is_some_and(|(at, _)| *at < floor);
             return if is_there && from >= self.start && !self.compact && !self.retained {

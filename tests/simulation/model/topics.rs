@@ -59,9 +59,14 @@ enum Standing {
     Absent,
     Present(TopicId),
     /// Its creation was asked for. `over`: nothing more becomes of that.
-    Creating { over: bool },
+    Creating {
+        over: bool,
+    },
     /// Its deletion was asked for.
-    Deleting { id: TopicId, over: bool },
+    Deleting {
+        id: TopicId,
+        over: bool,
+    },
 }
 
 /// All topics.
@@ -151,7 +156,9 @@ impl Topics {
             (Standing::Present(id) | Standing::Deleting { id, .. }, Some(other)) if id != other => {
                 Err(format!("{name} is {other}, it was {id}"))
             }
-            (Standing::Creating { .. } | Standing::Deleting { over: true, .. }, Some(id)) if ready => {
+            (Standing::Creating { .. } | Standing::Deleting { over: true, .. }, Some(id))
+                if ready =>
+            {
                 self.standing.insert(topic, Standing::Present(id));
                 Ok(())
             }
