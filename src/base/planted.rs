@@ -48,8 +48,6 @@ pub enum Bug {
     FailedWriteKept,
     /// A producer snapshot from above the synced end is believed: it may tell of batches that were lost.
     SnapshotAhead,
-    /// Index entries of a tail that was cut are believed: an index is no longer than its log.
-    StaleIndex,
     /// A start believes the pages in memory: after a failed sync they look clean and are not on the disk.
     CachedPagesTrusted,
     /// A torn tail is not cut off: a log ends with a whole batch.
@@ -91,7 +89,6 @@ impl Bug {
         Bug::FirstWriteForgotten,
         Bug::FailedWriteKept,
         Bug::SnapshotAhead,
-        Bug::StaleIndex,
         Bug::CachedPagesTrusted,
         Bug::TailNotCut,
         Bug::CutBelowMark,

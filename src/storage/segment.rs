@@ -18,7 +18,6 @@ use super::job::{ReadError, StorageError};
 use super::manifest::ManifestSegment;
 use super::scan::Met;
 use crate::base::ids::Offset;
-use crate::base::planted::{Bug, is_planted};
 use crate::record::NO_TIMESTAMP;
 pub(super) use seek::Place;
 use walk::Anchor;
@@ -375,7 +374,7 @@ impl Segment {
         let (Some(index), Some(times)) = (index, times) else { return Ok(None) };
         if let Some(from) = doubted {
             let mut good: Vec<OffsetEntry> = index.load()?;
-            good.retain(|e| u64::from(e.position) < from || is_planted(Bug::StaleIndex));
+            good.retain(|entry| u64::from(entry.position) < from);
             let mut good_times: Vec<TimeEntry> = times.load()?;
             let end = good.last().map(|entry| entry.offset);
             good_times.retain(|entry| end.is_some_and(|end| entry.offset <= end));

@@ -78,7 +78,7 @@ impl Client for Admin {
         if desk.model.topics.is_unclear(topic) {
             self.send_list(desk);
         } else if let Some(id) = desk.model.topics.id(topic) {
-            if desk.below(6) == 0 {
+            if desk.below(4) == 0 {
                 desk.model.topics.delete_sent(topic);
                 let topics = vec![DeleteTopicsRequestTopic { name: None, topic_id: id }];
                 let request = DeleteTopicsRequest { topics, ..DeleteTopicsRequest::default() };

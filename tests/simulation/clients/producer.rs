@@ -155,7 +155,7 @@ fn answer(reply: &Reply) -> Option<&ProduceResponsePartition> {
 /// Whether a partition may answer so. What the disk does is known elsewhere.
 fn check_refusal(desk: &Desk<'_>, topic: TopicId, error: ErrorCode) -> Result<(), String> {
     match error {
-        ErrorCode::KafkaStorageError => Ok(()),
+        ErrorCode::KafkaStorageError if desk.model.disk_may_fail => Ok(()),
         ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition
             if !desk.model.topics.is_present(topic) =>
         {
