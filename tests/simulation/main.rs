@@ -14,6 +14,8 @@ mod audit;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod found;
+#[cfg(test)]
 mod link;
 #[cfg(test)]
 mod model;

@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use super::Partition;
 use crate::base::ids::Offset;
@@ -256,11 +257,12 @@ impl Partition {
             slices.push(IoSlice::new(&batch.head));
             slices.push(IoSlice::new(batch.body()));
         }
+        let written = write_slices(&*file, &mut slices, size);
+        // What is cut off again may come back with a power cut, unless that is synced, too.
+        let path = self.active.log().path().to_owned();
+        self.note_dirty(Dirty { path, file: Arc::clone(&file) });
+        let Err(error) = written else { return Ok(()) };
         let path = self.active.log().path();
-        let Err(error) = write_slices(&*file, &mut slices, size) else {
-            self.note_dirty(Dirty { path: path.to_owned(), file });
-            return Ok(());
-        };
         let error = StorageError::io("write", path, &error);
         if is_planted(Bug::FailedWriteKept) {
             return Err(error);
