@@ -147,6 +147,8 @@ impl World {
         self.disk.set_capacity(None);
         let word = self.random.next_u64() << 16 | (self.random.next_u64() % 5);
         self.crash(word)?;
+        // Who wants to finish must know which topics are left.
+        self.audit(false)?;
         self.let_clients_finish()?;
         self.come_to_rest()?;
         self.audit(false)?;

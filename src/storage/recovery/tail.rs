@@ -57,9 +57,10 @@ impl Tail<'_> {
         self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows = number == 0
-                || *base == next
-                || (*base > next && self.may_have_holes(&start, known));
+            let follows = match number {
+                0 => *base <= next,
+                _ => *base == next || (*base > next && self.may_have_holes(&start, known)),
+            };
             if !follows {
                 self.cut(None, bases.get(number..).unwrap_or_default(), next)?;
                 break;
@@ -158,7 +159,8 @@ impl Tail<'_> {
         }
         let new = known.mark.is_none() && known.marks_whole;
         let segment = if new { 0 } else { self.bases.len().saturating_sub(2) };
-        let offset = self.bases.get(segment).copied();
+        // Of a new log a power cut may have left a later segment without the first.
+        let offset = self.bases.get(segment).map(|base| if new { 0 } else { *base });
         let (position, marked, is_lost) = (0, false, false);
         Ok(offset.map(|offset| Start { segment, position, offset, marked, is_lost }))
     }

@@ -225,9 +225,10 @@ impl Client for Member {
                     return Ok(());
                 }
                 group.committed(*generation, *newest)?;
-                desk.model.commits.acknowledged(*key, *number);
+                let may_sink = desk.model.disk_may_fail;
+                desk.model.commits.acknowledged(*key, *number, may_sink);
                 let id = PartitionId { topic: key.1, index: key.2 };
-                if let Some(log) = desk.model.logs.get_mut(&id) {
+                if let Some(log) = desk.model.logs.get_mut(&id).filter(|_| !may_sink) {
                     log.committed(*offset);
                 }
                 Ok(())

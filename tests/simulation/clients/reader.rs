@@ -278,9 +278,10 @@ impl Client for Reader {
             (Asked::Commit { key, number, offset }, Response::OffsetCommit(response)) => {
                 match commit_error(response) {
                     Some(ErrorCode::None) => {
-                        desk.model.commits.acknowledged(*key, *number);
+                        let may_sink = desk.model.disk_may_fail;
+                        desk.model.commits.acknowledged(*key, *number, may_sink);
                         let id = PartitionId { topic: key.1, index: key.2 };
-                        if let Some(log) = desk.model.logs.get_mut(&id) {
+                        if let Some(log) = desk.model.logs.get_mut(&id).filter(|_| !may_sink) {
                             log.committed(*offset);
                         }
                         Ok(())

@@ -86,8 +86,7 @@ impl Log {
         if start < self.start {
             return Err(format!("the log start went back from {} to {start}", self.start));
         }
-        // Of a log of which nothing was ever safe, a power cut may leave a later segment without the first.
-        if !self.retained && start > self.start && self.firm > self.start {
+        if !self.retained && start > self.start {
             return Err(format!("the log starts at {start} and nobody asked for that"));
         }
         if end < floor {
