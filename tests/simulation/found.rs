@@ -55,7 +55,8 @@ impl Bench {
     }
 
     fn open(&mut self) -> Option<Opened> {
-        let config = log_config(&TopicConfigs::new(), &Options::default().settings);
+        let small = TopicConfigs::from([("segment.bytes".to_owned(), "200".to_owned())]);
+        let config = log_config(&small, &Options::default().settings);
         let open = Open {
             ticket: Ticket(1),
             partition: PARTITION,
@@ -69,11 +70,15 @@ impl Bench {
     }
 
     fn append(&mut self, number: u64) -> Result<Appended, AppendError> {
+        self.append_with(number, true)
+    }
+
+    fn append_with(&mut self, number: u64, sync: bool) -> Result<Appended, AppendError> {
         let append = Append {
             ticket: Ticket(2),
             partition: PARTITION,
             records: batch::build(number, 3, false, 0, None),
-            sync: true,
+            sync,
             leader_epoch: 0,
             now: 0,
             origin: Origin::Client,
@@ -117,4 +122,23 @@ fn a_write_that_failed_does_not_come_back_after_a_clean_stop() {
         assert_eq!(bench.open().unwrap().log_end, 3);
         assert_eq!(bench.append(3).unwrap().end_offset, 6, "image {seed}");
     }
+}
+
+#[test]
+fn of_a_log_that_was_never_synced_no_segment_stays_without_the_first() {
+    let mut ends = Vec::new();
+    for seed in 0..100 {
+        let mut bench = Bench::start(SimFs::new());
+        bench.open();
+        for number in 1..=3 {
+            bench.append_with(number, false).unwrap();
+        }
+        let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
+        let opened = bench.open().unwrap();
+        assert_eq!(opened.log_start, 0, "image {seed}");
+        ends.push(opened.log_end);
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    assert!(ends.len() > 1, "{ends:?}");
 }
