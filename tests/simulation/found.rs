@@ -55,7 +55,7 @@ impl Bench {
     }
 
     fn open(&mut self) -> Option<Opened> {
-        let small = TopicConfigs::from([("segment.bytes".to_owned(), "200".to_owned())]);
+        let small = TopicConfigs::from([("segment.bytes".to_owned(), "400".to_owned())]);
         let config = log_config(&small, &Options::default().settings);
         let open = Open {
             ticket: Ticket(1),
@@ -130,7 +130,7 @@ fn of_a_log_that_was_never_synced_no_segment_stays_without_the_first() {
     for seed in 0..100 {
         let mut bench = Bench::start(SimFs::new());
         bench.open();
-        for number in 1..=3 {
+        for number in 1..=6 {
             bench.append_with(number, false).unwrap();
         }
         let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
