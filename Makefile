@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install wear recovery append-cost bitflips
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install wear recovery append-cost bitflips sim
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ disk-full: build ## fill a small file system and free it again under load, CHRON
 
 images: ## a crash at every file operation of many lives, and IMAGES (1000000) ways for the power to go
 	CHRONIK_IMAGES=$${IMAGES:-1000000} cargo test --release --test crash_images -- --nocapture
+
+sim: ## the broker on a simulated disk: SEED= plays one seed, SEEDS= that many (2000)
+	CHRONIK_SIM_SEED=$(SEED) CHRONIK_SIM_SEEDS=$(SEEDS) cargo test --release --test simulation no_seed_breaks_a_promise -- --nocapture
 
 fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_FUZZ_SECONDS (300) long
 	cargo build --bin chronik

@@ -342,6 +342,23 @@ fn a_deleted_topics_commits_are_gone_and_do_not_come_back_with_its_name() {
 }
 
 #[test]
+fn commits_are_forgotten_only_when_their_topics_removal_is_durable() {
+    let mut h = with_topic();
+    h.commits(commit("t", 0, 1));
+    let topic = h.broker.topics().get("__consumer_offsets").unwrap().id;
+    let offsets = PartitionId { topic, index: 0 };
+    let before = h.records(offsets).len();
+    h.hold_syncs = true;
+    let topic = DeleteTopicsRequestTopic { name: Some("t".into()), ..Default::default() };
+    let id = h.send(DeleteTopicsRequest { topics: vec![topic], ..Default::default() });
+    h.settle();
+    assert_eq!(h.records(offsets).len(), before, "the topic would come back without its commits");
+    h.release_syncs();
+    assert!(h.is_answered(id));
+    assert!(h.records(offsets).len() > before);
+}
+
+#[test]
 fn records_have_kafkas_form() {
     let mut h = with_topic();
     h.commits(commit("t", 1, 42));

@@ -173,6 +173,22 @@ fn a_deleted_topic_is_gone_and_its_name_free_again() {
 }
 
 #[test]
+fn nobody_is_told_that_a_topic_is_gone_before_its_removal_is_durable() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    h.hold_syncs = true;
+    h.send(delete("t"));
+    let asked = [h.send(metadata(None, false)), h.send(metadata(Some(&["t"]), false))];
+    h.settle();
+    assert!(asked.iter().all(|id| !h.is_answered(*id)), "a crash may bring it back");
+    h.release_syncs();
+    let all = described(h.reply(asked[0]).unwrap());
+    assert!(all.topics.iter().all(|topic| topic.name.as_deref() != Some("t")));
+    let one = described(h.reply(asked[1]).unwrap());
+    assert_eq!(one.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
+}
+
+#[test]
 fn a_waiting_fetch_learns_that_its_topic_is_gone() {
     let mut h = Harness::new();
     h.create_topic("t", 1);

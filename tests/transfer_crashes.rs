@@ -142,6 +142,8 @@ fn options(fs: &Arc<SimFs>, node_id: i32) -> Options {
         writers: 1,
         readers: 1,
         files_open_max: 16,
+        adopt: false,
+        compaction: chronik::storage::pool::CompactionLimits::default(),
         damage: DamagePolicy::Fence,
         conversions: Pool::new("conversions", 1 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },

@@ -34,12 +34,7 @@ impl Broker {
             }
             Request::InitProducerId(body) => state.producer_ids.init(ctx, id, &body),
             Request::CreateTopics(body) => state.topics.create(ctx, table, id, &body),
-            Request::DeleteTopics(body) => {
-                let leaving = state.topics.delete(ctx, table, id, &body);
-                let position = state.groups.topics_deleted(ctx, &leaving);
-                state.topics.commits_forgotten(id, position);
-                leaving.iter().for_each(|topic| state.upkeep.forget_topic(*topic));
-            }
+            Request::DeleteTopics(body) => state.topics.delete(ctx, table, id, &body),
             Request::DeleteRecords(body) => state.delete_records.handle(ctx, table, id, &body),
             Request::DescribeConfigs(body) => configs::describe(ctx, table, id, &body),
             Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),

@@ -19,6 +19,7 @@ use super::topic_table::TopicTable;
 use super::waiters::Waiters;
 use crate::base::ids::{ConnId, PartitionId, Ticket};
 use crate::base::payload::Payload;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::Mono;
 use crate::record::compression::Codec;
 use crate::storage::job::{AbortedTransaction, Job, Read, ReadError, ReadPart};
@@ -386,7 +387,7 @@ impl Pending {
         let read = (part.fetch_offset < high_watermark).then_some(ReadPart {
             partition: id,
             offset: part.fetch_offset,
-            end: high_watermark,
+            end: if is_planted(Bug::ReadBeyondWatermark) { partition.end } else { high_watermark },
             bytes_max,
         });
         (answer, read)

@@ -37,6 +37,7 @@ pub mod versions;
 pub mod waiters;
 pub mod wall_clock;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use commit_gate::CommitGate;
@@ -59,7 +60,7 @@ use topic_table::TopicTable;
 use topics::Topics;
 use upkeep::Upkeep;
 
-use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket, TopicId};
 use crate::base::time::{Mono, Now};
 use crate::storage::job::{AppendError, Appended, Outcome, StorageError};
 
@@ -242,7 +243,12 @@ impl Broker {
             }
             Outcome::Removed { partition, result, .. } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.topics.removed(&mut ctx, &mut state.table, partition, &result);
+                // Not before: a crash may still bring the topic back, and with it its commits.
+                let gone: BTreeSet<TopicId> = state.topics.last_of(partition).into_iter().collect();
+                gone.iter().for_each(|topic| state.upkeep.forget_topic(*topic));
+                let position = state.groups.topics_deleted(&mut ctx, &gone);
+                let table = &mut state.table;
+                state.topics.removed(&mut ctx, table, partition, &result, position);
                 self.progress(partition, now, out);
             }
             Outcome::Trimmed { ticket, partition, result } => {

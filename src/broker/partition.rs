@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use crate::base::epochs;
 use crate::base::ids::Offset;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 use crate::storage::job::{Appended, Opened, StorageError};
 
@@ -107,6 +108,7 @@ impl Partition {
         if self.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
             epochs::begin(&mut self.epochs, leader_epoch, appended.base_offset);
         }
+        let needs_sync = needs_sync && !is_planted(Bug::VisibleBeforeSync);
         let end = appended.end_offset;
         self.end = self.end.max(end);
         self.unsettled.push_back(Unsettled { end, bytes: appended.bytes, needs_sync });

@@ -23,6 +23,7 @@ use super::partition::Partition;
 use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::Bytes;
+use crate::base::planted::{Bug, is_planted};
 use crate::record::RecordError;
 use crate::record::batch::{BatchHeader, Prefix};
 use crate::record::compression::Codec;
@@ -243,7 +244,9 @@ impl Produce {
             answer.log_append_time_ms = appended.log_append_time;
             answer.log_start_offset = appended.log_start;
         }
-        if pending.acks == 0 {
+        let early = is_planted(Bug::AcknowledgedAtWrite)
+            || (is_planted(Bug::DuplicateBeforeSync) && appended.duplicate);
+        if pending.acks == 0 || early {
             self.done(ctx, slot); // D
         } else {
             let promise = Promise { slot, end: appended.end_offset };

@@ -8,6 +8,7 @@ use super::event::RequestId;
 use super::journal::Position;
 use super::metadata_records::to_journal;
 use crate::base::ids::ProducerId;
+use crate::base::planted::{Bug, is_planted};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::metadata::{MetadataRecord, ProducerIdsRecord};
 use crate::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
@@ -31,7 +32,7 @@ impl ProducerIds {
 
     /// Everything was replayed: the blocks so far are used up.
     pub fn loaded(&mut self) {
-        self.next = self.end;
+        self.next = if is_planted(Bug::ProducerIdsAgain) { self.end - BLOCK } else { self.end };
     }
 
     /// A producer asks for a number. One with a transactional id is refused: there are no transactions yet.

@@ -16,6 +16,7 @@ use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::payload::Bytes;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::{Now, WallMs};
 use crate::storage::job::{FoundPartition, LogConfig};
 use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
@@ -62,7 +63,7 @@ impl Broker {
     pub fn metadata_recovered(&mut self, end: Offset, unclean: bool) -> Option<TopicId> {
         self.journal.open(Log::Metadata, TopicId::METADATA, end);
         self.state.producer_ids.loaded();
-        if unclean && end > 0 {
+        if unclean && end > 0 && !is_planted(Bug::EpochNotRaised) {
             // Nobody knows when the last stop was: it may be long ago.
             self.state.upkeep.wrote(1);
             self.raise_leader_epoch();

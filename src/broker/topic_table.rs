@@ -76,6 +76,8 @@ pub struct TopicTable {
     leaving_names: BTreeSet<Arc<str>>,
     /// Topics that the journal says were deleted, and whose directories may still be there.
     removed: BTreeSet<TopicId>,
+    /// The journal's position of the newest removal.
+    removal: Position,
     partition_count: usize,
     bytes: u64,
 }
@@ -98,9 +100,16 @@ impl TopicTable {
         }
     }
 
+    /// The journal's position after which it is sure that what is not here is gone.
+    #[must_use]
+    pub fn removal(&self) -> Position {
+        self.removal
+    }
+
     /// Takes a topic out. Its name stays taken until [`TopicTable::name_is_free`].
-    pub fn remove(&mut self, id: TopicId) -> Option<Topic> {
+    pub fn remove(&mut self, id: TopicId, position: Position) -> Option<Topic> {
         self.removed.insert(id);
+        self.removal = position;
         let name = self.names.remove(&id)?;
         let topic = self.topics.remove(&name)?;
         self.plain_names.remove(&plain(&name));

@@ -16,6 +16,7 @@ use super::topic_configs::{self, TopicConfigs};
 use super::topic_plan::{Plan, Refusal, TOPIC_RESOURCE, describe, plan, records_of};
 use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, PartitionId, Ticket, TopicId};
+use crate::base::planted::{Bug, is_planted};
 use crate::storage::job::{Job, Open, Opened, StorageError};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::metadata::{MetadataRecord, RemoveTopicRecord};
@@ -200,14 +201,14 @@ impl Topics {
         Some(id)
     }
 
-    /// A client wants topics gone. Answers the topics that are leaving.
+    /// A client wants topics gone.
     pub fn delete(
         &mut self,
         ctx: &mut Context<'_>,
         table: &mut TopicTable,
         id: RequestId,
         request: &DeleteTopicsRequest,
-    ) -> BTreeSet<TopicId> {
+    ) {
         let mut response = DeleteTopicsResponse::default();
         let mut awaited = BTreeSet::new();
         let mut position = Position::default();
@@ -229,14 +230,12 @@ impl Topics {
             }
             response.responses.push(answer);
         }
-        let leaving = awaited.clone();
         if awaited.is_empty() {
             // That a topic exists, or does not, may be news that is not durable yet.
             ctx.reply_after(ctx.journal.end(), id, response);
         } else {
             self.deleting.insert(id, Deleting { response, awaited, position });
         }
-        leaving
     }
 
     fn remove(
@@ -275,7 +274,8 @@ impl Topics {
         for tombstone in tombstones {
             ctx.journal.append(tombstone);
         }
-        let position = ctx.journal.end();
+        let early = is_planted(Bug::RemovedBeforeRecorded);
+        let position = if early { Position::default() } else { ctx.journal.end() };
         for partition in &partitions {
             let ticket = self.ticket();
             ctx.job_after(position, Job::Remove { ticket, partition: *partition });
@@ -284,20 +284,22 @@ impl Topics {
         Ok((topic_id, name))
     }
 
-    /// The commits of the topics that a request deletes were forgotten, up to this position.
-    pub fn commits_forgotten(&mut self, id: RequestId, position: Position) {
-        if let Some(deleting) = self.deleting.get_mut(&id) {
-            deleting.position = deleting.position.max(position);
-        }
+    /// The topic whose last directory this is, if it is on its way out.
+    #[must_use]
+    pub fn last_of(&self, partition: PartitionId) -> Option<TopicId> {
+        let waiting = self.leaving.get(&partition.topic)?;
+        (waiting.len() == 1 && waiting.contains(&partition)).then_some(partition.topic)
     }
 
-    /// A partition's directory is out of the way, or cannot be moved.
+    /// A partition's directory is out of the way, or cannot be moved. `position`: the journal's position after the
+    /// topic's commits were forgotten.
     pub fn removed(
         &mut self,
         ctx: &mut Context<'_>,
         table: &mut TopicTable,
         partition: PartitionId,
         result: &Result<(), StorageError>,
+        position: Position,
     ) {
         let Some(waiting) = self.leaving.get_mut(&partition.topic) else { return };
         waiting.remove(&partition);
@@ -314,6 +316,7 @@ impl Topics {
                     answer.error_code = ErrorCode::KafkaStorageError.code();
                 }
             }
+            deleting.position = deleting.position.max(position);
             if is_last {
                 deleting.awaited.remove(&partition.topic);
                 if deleting.awaited.is_empty() {
@@ -441,7 +444,7 @@ pub fn replay(
             topic.position = position;
         }
         MetadataRecord::RemoveTopic(record) => {
-            table.remove(record.topic_id);
+            table.remove(record.topic_id, position);
         }
         MetadataRecord::RegisterBroker(_)
         | MetadataRecord::FeatureLevel(_)

@@ -10,6 +10,7 @@ use super::earlier_batches::{EarlierBatch, EarlierBatches};
 use super::job::AppendError;
 use super::snapshot::{ProducerEntry, ProducerSnapshot};
 use crate::base::ids::{Offset, ProducerId};
+use crate::base::planted::{Bug, is_planted};
 use crate::record::batch::{BatchHeader, NO_SEQUENCE, add_to_sequence};
 
 /// Batches remembered of each producer.
@@ -56,6 +57,9 @@ struct Producer {
     coordinator_epoch: i32,
     /// Whether batches that it wrote may have been lost: then the next one need not follow the last.
     doubted: bool,
+    /// Nothing of it is in the log: the write of its first batch failed, and that had this sequence. Those that were
+    /// sent behind it may not come before it.
+    awaited: Option<i32>,
 }
 
 /// All producers of a partition.
@@ -68,6 +72,8 @@ pub(super) struct Producers {
 #[derive(Debug, Default)]
 pub(super) struct Undo {
     before: Vec<(ProducerId, Option<Producer>)>,
+    /// The first batch of each producer that was not known before.
+    first: BTreeMap<ProducerId, (i16, i32)>,
 }
 
 impl Producers {
@@ -92,7 +98,7 @@ impl Producers {
         }
         let expected = match producer.batches.back() {
             Some(newest) => add_to_sequence(newest.last_sequence, 1),
-            None => 0,
+            None => producer.awaited.unwrap_or(0),
         };
         if first == expected || producer.doubted { Ok(None) } else { Err(AppendError::SequenceGap) }
     }
@@ -109,6 +115,10 @@ impl Producers {
         }
         if let Some(undo) = undo {
             let before = self.by_id.get(&header.producer_id).cloned();
+            if before.is_none() {
+                let first = (header.producer_epoch, header.base_sequence);
+                undo.first.entry(header.producer_id).or_insert(first);
+            }
             undo.before.push((header.producer_id, before));
         }
         let fresh = || Producer { coordinator_epoch: -1, ..Producer::default() };
@@ -118,6 +128,7 @@ impl Producers {
             producer.batches.clear();
         }
         producer.timestamp = header.max_timestamp;
+        producer.awaited = None;
         producer.doubted = false;
         // A marker ends a transaction; it has no sequence.
         if header.is_control() || header.base_sequence == NO_SEQUENCE {
@@ -157,6 +168,14 @@ impl Producers {
                 None => self.by_id.remove(&id),
             };
         }
+        if is_planted(Bug::FirstWriteForgotten) {
+            return;
+        }
+        let with_sequence = undo.first.into_iter().filter(|(_, (_, first))| *first != NO_SEQUENCE);
+        for (id, (epoch, first)) in with_sequence {
+            let awaited = Some(first);
+            self.by_id.insert(id, Producer { epoch, awaited, ..Producer::default() });
+        }
     }
 
     /// What compaction must not lose of them.
@@ -172,7 +191,7 @@ impl Producers {
     pub(super) fn to_snapshot(&self) -> (ProducerSnapshot, EarlierBatches) {
         let mut snapshot = ProducerSnapshot { producers: Vec::new() };
         let mut earlier = EarlierBatches { batches: Vec::new() };
-        for (id, producer) in &self.by_id {
+        for (id, producer) in self.by_id.iter().filter(|(_, known)| known.awaited.is_none()) {
             let last = producer.batches.back();
             snapshot.producers.push(ProducerEntry {
                 producer_id: *id,
@@ -232,6 +251,7 @@ impl Producers {
                 timestamp: entry.timestamp,
                 coordinator_epoch: entry.coordinator_epoch,
                 doubted: false,
+                awaited: None,
             };
             producers.by_id.insert(entry.producer_id, producer);
         }
@@ -314,6 +334,21 @@ mod tests {
         producers.note(&batch(1, 0, 1, 2), Some(&mut undo));
         producers.take_back(undo);
         assert_eq!(producers.by_id, with(&[batch(0, 0, 1, 0)]).by_id);
+    }
+
+    #[test]
+    fn what_was_sent_behind_a_first_batch_that_failed_does_not_come_before_it() {
+        let mut producers = Producers::default();
+        let mut undo = Undo::default();
+        producers.note(&batch(0, 40, 2, 0), Some(&mut undo));
+        producers.note(&batch(0, 42, 1, 2), Some(&mut undo));
+        producers.take_back(undo);
+        assert_eq!(producers.check(&batch(0, 43, 1, 0)), Err(AppendError::SequenceGap));
+        assert_eq!(producers.check(&batch(0, 42, 1, 0)), Err(AppendError::SequenceGap));
+        assert_eq!(producers.check(&batch(0, 40, 2, 0)), Ok(None));
+        assert!(producers.to_snapshot().0.producers.is_empty(), "nothing of it is in the log");
+        producers.note(&batch(0, 40, 2, 0), None);
+        assert_eq!(producers.check(&batch(0, 42, 1, 2)), Ok(None));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use super::segment::{
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use crate::base::metrics::Counter;
+use crate::base::planted::{Bug, is_planted};
 use tail::Tail;
 
 /// Most bytes of `partition.metadata`.
@@ -45,7 +46,9 @@ pub(super) fn create(
     fs.create_dir(dir)?;
     write_metadata(fs, dir, topic_id)?;
     fs.sync_dir(dir)?;
-    fs.sync_dir(data_dir)?;
+    if !is_planted(Bug::DirectoryNotSynced) {
+        fs.sync_dir(data_dir)?;
+    }
     let (segments, epochs, snapshots) = (Vec::new(), Vec::new(), Vec::new());
     Ok(Found { log_start: 0, end: 0, segments, epochs, snapshots })
 }
@@ -180,7 +183,8 @@ pub(super) fn examine(
         changed = true;
     }
     let mut snapshots = of(snapshot::SUFFIX);
-    let reached = snapshots.partition_point(|offset| *offset <= end);
+    let doubted = |offset: &Offset| *offset > end && !is_planted(Bug::SnapshotAhead);
+    let reached = snapshots.partition_point(|offset| !doubted(offset));
     for beyond in snapshots.split_off(reached) {
         remove_snapshot(&*files.fs, dir, beyond);
         changed = true;
@@ -190,6 +194,10 @@ pub(super) fn examine(
     }
     if changed {
         files.fs.sync_dir(dir)?;
+        // Without a mark it may have been made just now, by an attempt that ended before its name was durable.
+        if let (None, Some(data_dir)) = (mark, dir.parent()) {
+            files.fs.sync_dir(data_dir)?;
+        }
     }
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
 }

@@ -24,6 +24,7 @@ use super::pool::Options;
 use super::recovery;
 use super::writer::{Closed, Remembered, SYNC_ALL_FROM};
 use crate::base::ids::{Offset, PartitionId, TopicId};
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 
 /// The file whose lock says that the directory is in use.
@@ -183,7 +184,8 @@ pub(super) fn open(
     };
     let marks = write_marks(files, data_dir, &remembered, (&told_by, &home), writer_count)?;
     // From here on a crash makes the next start an unclean one.
-    match fs.remove_file(&data_dir.join(CLEAN_MARKER)) {
+    let marker = if is_planted(Bug::CleanMarkerKept) { "none" } else { CLEAN_MARKER };
+    match fs.remove_file(&data_dir.join(marker)) {
         Err(error) if !is_absent(&error) => return Err(error.into()),
         _ => fs.sync_dir(data_dir)?,
     }

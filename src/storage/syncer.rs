@@ -18,6 +18,7 @@ use super::reader::ReadCommand;
 use super::segment::DELETED_SUFFIX;
 use crate::base::ids::{PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::Mono;
 
 /// What a writer asks of its syncer.
@@ -244,6 +245,12 @@ impl Syncer {
         if !work.names && work.log.synced() >= work.end {
             return outcome(work.log.synced(), Ok(()));
         }
+        let log_start = work.log.log_start().min(end);
+        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
+        if is_planted(Bug::MarkBeforeData) {
+            self.marks.note(mark, now);
+            let _ = self.marks.write(now);
+        }
         if let Err(error) = self.sync_files(&work) {
             // The directory of a partition that was removed meanwhile has another name, and nobody misses the sync.
             if !work.log.is_removed() {
@@ -253,20 +260,25 @@ impl Syncer {
             return outcome(end, Err(error));
         }
         work.log.publish_synced(end);
-        let log_start = work.log.log_start().min(end);
-        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
         self.marks.note(mark, now);
         outcome(end, Ok(()))
     }
 
     fn sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {
+        if is_planted(Bug::NoSync) {
+            return Ok(());
+        }
         for dirty in &work.files {
             let begun = now();
-            let result = dirty.file.sync_data();
+            let mut result = dirty.file.sync_data();
+            if is_planted(Bug::SyncAgain) {
+                result = result.or_else(|_| dirty.file.sync_data());
+            }
             self.stats.sync.observe(now().saturating_duration_since(begun));
             result.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
         }
-        if work.names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
+        let names = work.names && !is_planted(Bug::NamesNotSynced);
+        if names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
     }
 }
 

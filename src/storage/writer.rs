@@ -26,6 +26,7 @@ use super::recovery;
 use super::syncer::SyncCommand;
 use crate::base::ids::{Offset, PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
+use crate::base::planted::{Bug, is_planted};
 
 type AppendResult = Result<Appended, AppendError>;
 
@@ -503,7 +504,9 @@ impl Writer {
                 // Only the logs' own descriptors know of a write that failed before.
                 work.keep_log_alone();
             }
-            let _ = self.syncer.send(SyncCommand::Work(work));
+            if !is_planted(Bug::CleanMarkerFirst) {
+                let _ = self.syncer.send(SyncCommand::Work(work));
+            }
         }
         let _ = self.syncer.send(SyncCommand::Stop);
         closed

@@ -140,10 +140,15 @@ impl World {
     /// The end of a run: the disk is well again, everybody finishes, and everything is looked at.
     pub(crate) fn finish(&mut self) -> Done {
         self.say(|| "the end".to_owned());
+        if !self.is_faulty && self.random.next_u64() % 4 == 0 {
+            self.come_to_rest()?;
+        }
         self.disk.heal();
         self.disk.set_capacity(None);
         let word = self.random.next_u64() << 16 | (self.random.next_u64() % 5);
         self.crash(word)?;
+        // Who wants to finish must know which topics are left.
+        self.audit(false)?;
         self.let_clients_finish()?;
         self.come_to_rest()?;
         self.audit(false)?;

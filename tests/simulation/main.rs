@@ -3,11 +3,9 @@
 #![cfg_attr(
     test,
     expect(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
         clippy::cast_possible_truncation,
-        clippy::print_stdout,
-        reason = "a failed expectation is a failed test"
+        clippy::cast_possible_wrap,
+        reason = "figures are small"
     )
 )]
 
@@ -16,11 +14,19 @@ mod audit;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod found;
+#[cfg(test)]
+mod link;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
 mod script;
+#[cfg(test)]
+mod planted;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]

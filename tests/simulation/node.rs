@@ -16,7 +16,7 @@ use chronik::start::{Disk, open_everything};
 use chronik::storage::damage::DamagePolicy;
 use chronik::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
 use chronik::storage::pool;
-use chronik::storage::pool::SpaceOptions;
+use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::SimFs;
 
@@ -95,7 +95,10 @@ impl Node {
             files_open_max: 6,
             damage: DamagePolicy::Fence,
             adopt: false,
-            space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+            space: SpaceOptions {
+                reserve_bytes: Some(random.next_u64() % 2 * 2000),
+                ballast_bytes: random.next_u64() % 2 * 8192,
+            },
             conversions: Pool::new("conversions", 1 << 20),
             new_cluster_id: "cluster".into(),
             new_directory_id: random.topic_id(),

@@ -1,30 +1,43 @@
 //! Runs of the simulation: one seed, many seeds, and the shortest script that still fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::script::{Action, script};
 use crate::world::World;
 
 /// Actions in a script.
-pub(crate) const LENGTH: usize = 250;
+const LENGTH: usize = 250;
+/// Runs that shrinking a script may take.
+const SHRINKING_MAX: usize = 250;
 
 /// What came of a run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ran {
+    /// Sums up everything that happened.
     pub(crate) trace: u64,
-    pub(crate) starts: u64,
+    /// What was wrong, if something was.
     pub(crate) failure: Option<String>,
+    /// What happened, for people, if that was asked for.
+    pub(crate) log: Vec<String>,
 }
 
 /// Plays a script in the world of a seed.
-pub(crate) fn play(seed: u64, script: &[Action]) -> Ran {
+fn play(seed: u64, script: &[Action], with_log: bool) -> Ran {
     let mut world = World::new(seed);
+    world.log = with_log.then(Vec::new);
     let played = catch_unwind(AssertUnwindSafe(|| world.play(script)));
     let failure = match played {
         Ok(result) => result.err(),
         Err(panic) => Some(panic_text(&*panic)),
     };
-    Ran { trace: world.trace, starts: world.starts, failure }
+    Ran { trace: world.trace, failure, log: world.log.unwrap_or_default() }
+}
+
+/// Plays the script of a seed.
+pub(crate) fn run(seed: u64) -> Ran {
+    play(seed, &script(seed, LENGTH), false)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -33,36 +46,107 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("?"))
 }
 
-#[test]
-fn one() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let script = script(seed, LENGTH);
-    let mut world = World::new(seed);
-    world.log = Some(Vec::new());
-    let played = catch_unwind(AssertUnwindSafe(|| world.play(&script)));
-    if !matches!(played, Ok(Ok(()))) {
-        let log = world.log.unwrap_or_default();
-        for line in &log[log.len().saturating_sub(
-            std::env::var("LINES").ok().and_then(|n| n.parse().ok()).unwrap_or(120),
-        )..]
-        {
-            println!("{line}");
+/// Leaves out whatever part of a failing script it fails without: halves first, then ever smaller parts.
+pub(crate) fn shrink(seed: u64) -> Vec<Action> {
+    let mut script = script(seed, LENGTH);
+    let (mut size, mut runs) = (script.len() / 2, 0);
+    while size > 0 && runs < SHRINKING_MAX {
+        let mut from = 0;
+        while from < script.len() && runs < SHRINKING_MAX {
+            let to = (from + size).min(script.len());
+            let without = [&script[..from], &script[to..]].concat();
+            runs += 1;
+            if play(seed, &without, false).failure.is_some() {
+                script = without;
+            } else {
+                from = to;
+            }
         }
+        size /= 2;
     }
-    println!("{played:?}");
+    script
+}
+
+/// Says all there is to say about a seed that fails.
+fn explain(seed: u64, failure: &str) -> String {
+    let shrunk = shrink(seed);
+    let ran = play(seed, &shrunk, true);
+    let last = ran.log.len().saturating_sub(400);
+    let log = ran.log.get(last..).unwrap_or_default().join("\n");
+    format!(
+        "seed {seed} fails: {failure}\n\nshrunk to {} actions: {}\n{log}\n\n\
+         seed {seed} fails: {failure}\nto replay it: make sim SEED={seed}",
+        shrunk.len(),
+        ran.failure.unwrap_or_default(),
+    )
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())?.parse().ok()
+}
+
+/// The seeds of this run: those that were asked for, or as many as fit into every test run.
+fn seeds() -> std::ops::Range<u64> {
+    let count = number("CHRONIK_SIM_SEEDS");
+    match (number("CHRONIK_SIM_SEED"), count) {
+        (Some(first), count) => first..first + count.unwrap_or(1),
+        (None, count) => 1..1 + count.unwrap_or(2_000),
+    }
 }
 
 #[test]
-fn many() {
-    let from: u64 = std::env::var("FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let count: u64 = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
-    let mut failed = 0;
-    for seed in from..from + count {
-        let ran = play(seed, &script(seed, LENGTH));
-        if let Some(failure) = ran.failure {
-            println!("{seed}: {failure}");
-            failed += 1;
+fn no_seed_breaks_a_promise() {
+    let seeds = seeds();
+    println!("seeds {} to {}", seeds.start, seeds.end - 1);
+    let next = AtomicU64::new(seeds.start);
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            if let Some(failure) = run(seed).failure {
+                failed.lock().unwrap().push((seed, failure));
+            }
         }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort();
+    for (seed, failure) in &failed {
+        println!("seed {seed} fails: {failure}");
     }
-    println!("{failed} of {count} failed");
+    if let Some((seed, failure)) = failed.first() {
+        println!("{}", explain(*seed, failure));
+    }
+    assert!(failed.is_empty(), "{} of {} seeds fail", failed.len(), seeds.end - seeds.start);
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 1..=12 {
+        let script = script(seed, LENGTH);
+        let (first, second) = (play(seed, &script, true), play(seed, &script, true));
+        assert!(first == second, "seed {seed} went another way the second time");
+        assert_eq!(first.trace, play(seed, &script, false).trace);
+    }
+}
+
+#[test]
+fn seeds_differ() {
+    let traces: std::collections::BTreeSet<u64> = (1..=12).map(|seed| run(seed).trace).collect();
+    assert_eq!(traces.len(), 12);
+}
+
+#[test]
+fn one() {
+    let Some(seed) = number("SEED") else { return };
+    let ran = play(seed, &script(seed, LENGTH), true);
+    println!("{}\n{:?}", ran.log.join("\n"), ran.failure);
 }

@@ -14,6 +14,8 @@ pub(crate) enum Action {
     Disconnect(usize),
     /// Somebody in storage goes on, or the broker hears of outcomes.
     Work(u64),
+    /// Everything is done that needs no sync: the disk is slow.
+    WorkUnsynced,
     /// Time passes.
     Advance(u64),
     /// The wall clock is set.
@@ -34,6 +36,8 @@ pub(crate) enum Action {
 
 /// Clients in every run.
 pub(crate) const CLIENTS: usize = 7;
+/// How often each has its turn: the idempotent producer most of all.
+const TURNS: [usize; 12] = [0, 1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 6];
 
 /// The script of a seed.
 pub(crate) fn script(seed: u64, length: usize) -> Vec<Action> {
@@ -49,6 +53,7 @@ struct Moods {
     clocks: u64,
     disconnects: u64,
     restarts: u64,
+    slowness: u64,
 }
 
 impl Moods {
@@ -60,12 +65,13 @@ impl Moods {
             clocks: pick(4, [0, 0, 5, 20]),
             disconnects: pick(6, [0, 5, 20, 40]),
             restarts: pick(8, [0, 5, 10, 20]),
+            slowness: pick(10, [0, 20, 40, 80]),
         }
     }
 
     fn action(&self, random: &mut Random) -> Action {
         let (choice, word) = (random.next_u64() % 1000, random.next_u64());
-        let client = (word % CLIENTS as u64) as usize;
+        let client = TURNS[word as usize % TURNS.len()];
         let mut rest = choice;
         let mut is = |weight: u64| {
             let hit = rest < weight;
@@ -90,6 +96,8 @@ impl Moods {
             Action::Advance(word)
         } else if is(10) {
             Action::Settle
+        } else if is(self.slowness) {
+            Action::WorkUnsynced
         } else if choice % 5 < 2 {
             Action::Client(client, word >> 8)
         } else {

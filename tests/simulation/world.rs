@@ -1,7 +1,6 @@
 //! The world: the broker, its disk, its clients and both clocks. It lets one of them go on at a time and tells the
 //! model what was answered.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -9,12 +8,12 @@ use chronik::base::ids::ConnId;
 use chronik::base::time::{Mono, Now};
 use chronik::broker::event::{Client as Peer, Effect, Event, RequestId};
 use chronik::broker::random::Random;
-use chronik::storage::job::Outcome;
 use chronik::storage::stepped::Worker;
-use chronik::testing::fs::{At, Fault, Image, Kind, SimFs};
+use chronik::testing::fs::SimFs;
 use chronik::wire::api::{Request, Response};
 
 use crate::clients::{Admin, Client, Desk, Member, Producer, Reader, Reply};
+use crate::link::Link;
 use crate::model::Model;
 use crate::node::{Node, pick};
 use crate::script::{Action, CLIENTS};
@@ -22,21 +21,6 @@ use crate::script::{Action, CLIENTS};
 /// Wall time at the beginning, in 2027.
 const TODAY: i64 = 1_800_000_000_000;
 const YEAR_MS: i64 = 365 * 24 * 3_600_000;
-
-/// A client and its connection.
-pub(crate) struct Link {
-    pub(crate) client: Box<dyn Client>,
-    /// How many connections it had.
-    generation: u64,
-    is_open: bool,
-    next: u64,
-    /// Requests that were not answered to the client yet, in order.
-    asked: VecDeque<u64>,
-    /// Answers that wait for those before them.
-    early: BTreeMap<u64, Reply>,
-    /// Answers that the client has not heard.
-    inbox: VecDeque<(u64, Reply)>,
-}
 
 pub(crate) struct World {
     pub(crate) model: Model,
@@ -46,18 +30,18 @@ pub(crate) struct World {
     pub(crate) node: Option<Node>,
     pub(crate) links: Vec<Link>,
     /// What becomes of the disk when the process dies as planned.
-    planned: Option<u64>,
+    pub(crate) planned: Option<u64>,
     /// Whether the disk was made to fail in this run.
     pub(crate) is_faulty: bool,
-    leader_epoch: i32,
+    pub(crate) leader_epoch: i32,
     /// Whether the last stop was a clean one; `None`: not known.
-    was_clean: Option<bool>,
+    pub(crate) was_clean: Option<bool>,
     /// Sums up everything that happened.
     pub(crate) trace: u64,
     pub(crate) starts: u64,
     pub(crate) log: Option<Vec<String>>,
     /// How many of the disk's operations stand in it.
-    history_told: usize,
+    pub(crate) history_told: usize,
     /// The answer to a question of the world's own.
     pub(crate) own_answer: Option<Response>,
     pub(crate) own_next: u64,
@@ -120,6 +104,7 @@ impl World {
             Action::Client(who, word) => self.client(who, word)?,
             Action::Disconnect(who) => self.disconnect(who)?,
             Action::Work(word) => self.work(word)?,
+            Action::WorkUnsynced => self.work_unsynced()?,
             Action::Advance(word) => self.advance(word)?,
             Action::SetClock(word) => self.set_clock(word)?,
             Action::Crash(word) => self.crash(word)?,
@@ -328,6 +313,24 @@ impl World {
         }
     }
 
+    /// Whoever does not sync goes on until nobody can.
+    fn work_unsynced(&mut self) -> Done {
+        for _ in 0..1_000 {
+            self.end_turn()?;
+            let Some(node) = &mut self.node else { return Ok(()) };
+            let mut runnable = node.storage.runnable();
+            runnable.retain(|worker| !matches!(worker, Worker::Syncer(_)));
+            if let Some(worker) = pick(&runnable, &mut self.random) {
+                self.step(worker)?;
+            } else if !node.outcomes.is_empty() {
+                self.tell(usize::MAX)?;
+            } else {
+                return Ok(());
+            }
+        }
+        Err("it does not come to rest".into())
+    }
+
     pub(crate) fn step(&mut self, worker: Worker) -> Done {
         let now = self.now;
         self.say(|| format!("  {worker:?}"));
@@ -412,169 +415,6 @@ impl World {
         }
         Err("it does not come to rest".into())
     }
-
-    // The disk.
-
-    fn fault(&mut self, word: u64) {
-        let kinds = [
-            Kind::Eio,
-            Kind::Enospc,
-            Kind::Short((word >> 40) as usize % 100),
-            Kind::SyncFails,
-            Kind::Emfile,
-            Kind::SyncFails,
-        ];
-        let kind = kinds[(word >> 8) as usize % kinds.len()];
-        let at = At::Operation(self.disk.operations() + (word >> 16) % 16);
-        let times = [1, 1, 2, 8][(word >> 32) as usize % 4];
-        self.is_faulty = true;
-        self.disk.fail(Fault { at, kind, times });
-    }
-
-    fn room(&mut self, word: u64) {
-        if word % 3 == 0 {
-            self.disk.set_capacity(None);
-            return;
-        }
-        self.is_faulty = true;
-        let used: u64 = self.disk.files().iter().map(|(_, bytes)| bytes).sum();
-        self.disk.set_capacity(Some(used + (word >> 8) % 4000));
-    }
-
-    // The process.
-
-    /// Ends the process: what was answered so far stands.
-    fn end(&mut self, power_cut: bool) {
-        self.node = None;
-        self.model.ended(power_cut || self.is_faulty);
-        for link in &mut self.links {
-            link.close(&mut self.model);
-        }
-        self.planned = None;
-    }
-
-    pub(crate) fn crash(&mut self, word: u64) -> Done {
-        if self.node.is_none() {
-            return Ok(());
-        }
-        let disk = self.after(word);
-        self.end(word % 5 > 0);
-        self.begin(disk, word >> 8)
-    }
-
-    /// The disk as the end of the process leaves it: killed, or one of four kinds of power cut.
-    fn after(&self, word: u64) -> Arc<SimFs> {
-        let seed = word >> 16;
-        match word % 5 {
-            0 => self.disk.killed(),
-            1 => self.disk.image(Image::Nothing),
-            2 => self.disk.image(Image::Everything),
-            3 => self.disk.image(Image::Prefix(seed)),
-            _ => self.disk.image(Image::Random(seed)),
-        }
-    }
-
-    /// The process has died in the middle of something.
-    fn die_as_planned(&mut self) -> Done {
-        if !self.disk.is_crashed() || self.node.is_none() {
-            return Ok(());
-        }
-        let word = self.planned.take().unwrap_or_default();
-        if word & 0x1000 > 0 {
-            // What the disk did before, the broker may have heard of and told.
-            if let Some(node) = &mut self.node {
-                node.take_outcomes();
-                let failed = node.outcomes.iter().position(is_failure);
-                node.outcomes.truncate(failed.unwrap_or(usize::MAX));
-            }
-            self.tell(usize::MAX)?;
-        }
-        self.say(|| "  died".to_owned());
-        self.crash(word)
-    }
-
-    pub(crate) fn restart(&mut self, word: u64) -> Done {
-        self.end_turn()?;
-        let Some(node) = self.node.take() else { return Ok(()) };
-        match node.storage.shutdown(self.now.wall) {
-            Ok(()) => {
-                self.model.synced();
-                self.was_clean = Some(true);
-                let disk = self.after([1, word][word as usize % 2]);
-                self.end(false);
-                self.begin(disk, word >> 8)
-            }
-            Err(_) if self.is_faulty || self.disk.is_crashed() => {
-                let disk = self.after(word);
-                self.end(true);
-                self.begin(disk, word >> 8)
-            }
-            Err(error) => Err(format!("the stop is not a clean one: {error}")),
-        }
-    }
-
-    /// Starts the process, which may die in the middle of that several times.
-    fn begin(&mut self, disk: Arc<SimFs>, word: u64) -> Done {
-        self.disk = disk;
-        let deaths = [0, 0, 0, 1, 1, 2][word as usize % 6];
-        for death in 0..deaths {
-            let word = Random::new(word + death).next_u64();
-            self.disk.crash_at(self.disk.operations() + word % 60);
-            self.planned = Some(word >> 24);
-            let run = self.starts;
-            let started = self.start(word >> 8);
-            if started.is_ok() || self.starts > run + 1 || !self.disk.is_crashed() {
-                return started;
-            }
-            self.say(|| "  died in the start".to_owned());
-            self.disk = self.after(word >> 16);
-            self.end((word >> 16) % 5 > 0);
-            self.was_clean = None;
-        }
-        self.start(word)
-    }
-
-    fn start(&mut self, word: u64) -> Done {
-        self.starts += 1;
-        self.say(|| "  starts".to_owned());
-        if self.log.is_some() {
-            self.disk.keep_history();
-            self.history_told = 0;
-        }
-        let mut random = Random::new(self.random.next_u64());
-        let (node, is_clean) = Node::start(&self.disk, self.now, &mut random)
-            .map_err(|error| format!("the start fails: {error}"))?;
-        self.check_start(&node, is_clean)?;
-        self.is_faulty = false;
-        self.node = Some(node);
-        self.was_clean = Some(false);
-        self.model.started(self.now.mono);
-        if word % 4 > 0 { self.audit(true) } else { Ok(()) }
-    }
-
-    /// A start says whether the last stop was a clean one; after another kind the leader epoch rises.
-    fn check_start(&mut self, node: &Node, is_clean: bool) -> Done {
-        let (epoch, before) = (node.broker.leader_epoch(), self.leader_epoch);
-        if self.was_clean.is_some_and(|was| was != is_clean) {
-            return Err(format!("the start believes that the stop was clean: {is_clean}"));
-        }
-        if epoch < before || (epoch == before && !is_clean) {
-            return Err(format!("leader epoch {epoch} after {before}"));
-        }
-        self.leader_epoch = epoch;
-        Ok(())
-    }
-}
-
-fn is_failure(outcome: &Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::Appended { result: Err(_), .. }
-            | Outcome::Synced { result: Err(_), .. }
-            | Outcome::Opened { result: Err(_), .. }
-            | Outcome::Removed { result: Err(_), .. }
-            | Outcome::Trimmed { result: Err(_), .. }
-    )
 }
 
 pub(crate) fn peer() -> Peer {
@@ -583,45 +423,5 @@ pub(crate) fn peer() -> Peer {
         host: IpAddr::V4(Ipv4Addr::LOCALHOST),
         advertised_host: Arc::from("broker"),
         advertised_port: 9092,
-    }
-}
-
-impl Link {
-    fn new(client: Box<dyn Client>) -> Link {
-        Link {
-            client,
-            generation: 0,
-            is_open: false,
-            next: 0,
-            asked: VecDeque::new(),
-            early: BTreeMap::new(),
-            inbox: VecDeque::new(),
-        }
-    }
-
-    fn open(&mut self) {
-        if !self.is_open {
-            self.is_open = true;
-            self.generation += 1;
-            self.next = 0;
-        }
-    }
-
-    fn close(&mut self, model: &mut Model) {
-        if self.is_open {
-            self.is_open = false;
-            self.asked.clear();
-            self.early.clear();
-            self.inbox.clear();
-            self.client.disconnected(model);
-        }
-    }
-
-    /// The next answer whose turn it is.
-    fn next_in_order(&mut self) -> Option<(u64, Reply)> {
-        let number = *self.asked.front()?;
-        let reply = self.early.remove(&number)?;
-        self.asked.pop_front();
-        Some((number, reply))
     }
 }

@@ -11,6 +11,7 @@ use super::records::GroupRecord;
 use super::shared::{Call, Shared, Timer};
 use super::state::{Group, State};
 use crate::base::ids::{Offset, TopicId};
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 use crate::broker::context::Context;
 use crate::broker::event::RequestId;
@@ -220,7 +221,7 @@ impl Group {
             return Err(ErrorCode::UnknownMemberId);
         }
         let number = self.validate(&request.member_id, instance)?;
-        if generation != self.generation {
+        if generation != self.generation && !is_planted(Bug::OldGenerationCommits) {
             return Err(ErrorCode::IllegalGeneration);
         }
         if self.state == State::CompletingRebalance {

@@ -28,6 +28,7 @@ use super::event::RequestId;
 use super::topic_table::TopicTable;
 use crate::base::ids::{ConnId, Offset};
 use crate::base::payload::Bytes;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::{Mono, is_sane};
 use crate::wire::error::DecodeError;
 use crate::wire::error_code::ErrorCode;
@@ -76,6 +77,10 @@ impl Groups {
     /// If it is damaged.
     pub fn recover(&mut self, key: &Bytes, value: Option<&Bytes>) -> Result<(), DecodeError> {
         if let Some(record) = GroupRecord::decode(key, value)? {
+            let is_group = matches!(record, GroupRecord::Group { .. });
+            if is_group && is_planted(Bug::GroupsForgotten) {
+                return Ok(());
+            }
             self.replay(record);
         }
         Ok(())

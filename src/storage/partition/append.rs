@@ -3,10 +3,12 @@
 
 use std::cmp::Ordering;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use super::Partition;
 use crate::base::epochs;
 use crate::base::ids::Offset;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
@@ -240,7 +242,8 @@ impl Partition {
                 }
             }
             Err(error) => {
-                if let Some(producers) = &mut self.producers {
+                let kept = is_planted(Bug::ProducersNotTakenBack);
+                if let Some(producers) = self.producers.as_mut().filter(|_| !kept) {
                     producers.take_back(staged.undo);
                 }
                 let is_offline = self.log.failure().is_some();
@@ -269,12 +272,16 @@ impl Partition {
             slices.push(IoSlice::new(&batch.head));
             slices.push(IoSlice::new(batch.body()));
         }
+        let written = write_slices(&*file, &mut slices, size);
+        // What is cut off again may come back with a power cut, unless that is synced, too.
+        let path = self.active.log().path().to_owned();
+        self.note_dirty(Dirty { path, file: Arc::clone(&file) });
+        let Err(error) = written else { return Ok(()) };
         let path = self.active.log().path();
-        let Err(error) = write_slices(&*file, &mut slices, size) else {
-            self.note_dirty(Dirty { path: path.to_owned(), file });
-            return Ok(());
-        };
         let error = StorageError::io("write", path, &error);
+        if is_planted(Bug::FailedWriteKept) {
+            return Err(error);
+        }
         if let Err(undo) = file.set_len(size) {
             self.log.fail(StorageError::io("truncate", path, &undo));
         }

@@ -8,6 +8,7 @@ use super::aside::Aside;
 use super::epochs::{self, Epochs};
 use crate::base::ids::Offset;
 use crate::base::metrics::Counter;
+use crate::base::planted::{Bug, is_planted};
 use crate::storage::fs::{File, Fs, OpenMode};
 use crate::storage::job::{LogConfig, StorageError};
 use crate::storage::marks::Mark;
@@ -64,9 +65,10 @@ impl Tail<'_> {
         self.is_cut_short = start.is_lost && bases.is_empty();
         let (mut next, mut position) = (start.offset, start.position);
         for (number, base) in bases.iter().enumerate() {
-            let follows = *base == next
-                || (number == 0 && *base < next)
-                || (*base > next && self.may_have_holes(&start, known));
+            let follows = match number {
+                0 => *base <= next,
+                _ => *base == next || (*base > next && self.may_have_holes(&start, known)),
+            };
             if !follows {
                 self.cut(None, bases.get(number..).unwrap_or_default(), next)?;
                 break;
@@ -236,7 +238,9 @@ impl Tail<'_> {
         if !self.synced {
             file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
         }
-        file.drop_cache();
+        if !is_planted(Bug::CachedPagesTrusted) {
+            file.drop_cache();
+        }
         let size = file.size().map_err(|error| StorageError::io("read", &path, &error))?;
         let mut scan = Scan::new(Arc::clone(&file), position, size, WHOLE);
         let mut next = offset;
@@ -292,6 +296,10 @@ impl Tail<'_> {
             self.fs.sync_dir(self.dir)?;
         }
         let Some(Torn { path, file, position, .. }) = torn else { return Ok(()) };
+        if is_planted(Bug::TailNotCut) {
+            return Ok(());
+        }
+        let position = if is_planted(Bug::CutBelowMark) { &0 } else { position };
         file.set_len(*position).map_err(|error| StorageError::io("truncate", path, &error))?;
         file.sync_data().map_err(|error| StorageError::io("sync", path, &error))
     }

@@ -168,6 +168,7 @@ impl Disk {
                 Node::File(file) if works => file.sync(),
                 Node::File(file) => file.fail_sync(),
                 Node::Dir(dir) if works => dir.sync(),
+                // Names are the file system's own: it writes them later, or is of no use at all.
                 Node::Dir(_) => {}
             }
         }

@@ -32,9 +32,10 @@ pub(crate) fn list() -> MetadataRequest {
 pub(crate) fn check_list(model: &mut Model, response: &MetadataResponse) -> Result<(), String> {
     for (topic, spec) in TOPICS.iter().enumerate() {
         let found = response.topics.iter().find(|found| found.name.as_deref() == Some(spec.name));
+        let ready = found.is_some_and(|found| found.partitions.iter().all(|p| p.error_code == 0));
         let found = found.map(|found| found.topic_id);
-        model.topics.listed(topic, found)?;
-        if let Some(id) = found {
+        model.topics.listed(topic, found, ready)?;
+        if let Some(id) = found.filter(|_| ready) {
             model.topic_exists(topic, id);
         }
     }
@@ -77,7 +78,7 @@ impl Client for Admin {
         if desk.model.topics.is_unclear(topic) {
             self.send_list(desk);
         } else if let Some(id) = desk.model.topics.id(topic) {
-            if desk.below(6) == 0 {
+            if desk.below(4) == 0 {
                 desk.model.topics.delete_sent(topic);
                 let topics = vec![DeleteTopicsRequestTopic { name: None, topic_id: id }];
                 let request = DeleteTopicsRequest { topics, ..DeleteTopicsRequest::default() };

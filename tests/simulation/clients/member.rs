@@ -35,13 +35,17 @@ enum Asked {
     Join,
     Share { sent: Mono },
     Beat,
-    Commit { key: Key, number: u64, offset: i64, newest: i32 },
+    Commit { key: Key, number: u64, offset: i64, generation: i32, newest: i32 },
     Leave,
 }
 
 pub(crate) struct Member {
     id: String,
     generation: i32,
+    /// A generation that it was in before, to which a slow thread of it may still hold.
+    earlier: i32,
+    /// The newest that it was in.
+    last: i32,
     stage: Stage,
     asked: Option<(u64, Asked)>,
     finishing: bool,
@@ -52,6 +56,8 @@ impl Member {
         Member {
             id: String::new(),
             generation: -1,
+            earlier: -1,
+            last: -1,
             stage: Stage::Outside,
             asked: None,
             finishing: false,
@@ -114,12 +120,14 @@ impl Member {
         let key = (GROUP, id.topic, id.index);
         let number = desk.model.commits.sent(key, offset);
         let newest = desk.model.group.newest();
+        let stale = self.earlier > 0 && desk.below(6) == 0;
+        let generation = if stale { self.earlier } else { self.generation };
         let request = desk.send(OffsetCommitRequest {
-            generation_id_or_member_epoch: self.generation,
+            generation_id_or_member_epoch: generation,
             member_id: self.id.clone(),
             ..commit(key, offset)
         });
-        Some((request, Asked::Commit { key, number, offset, newest }))
+        Some((request, Asked::Commit { key, number, offset, generation, newest }))
     }
 
     fn out(&mut self) {
@@ -131,6 +139,7 @@ impl Member {
         match ErrorCode::from_code(response.error_code) {
             Some(ErrorCode::None) => {
                 self.id.clone_from(&response.member_id);
+                (self.earlier, self.last) = (self.last, response.generation_id);
                 self.generation = response.generation_id;
                 let members = response.members.iter().map(|m| m.member_id.clone()).collect();
                 self.stage = Stage::Joined { members };
@@ -207,15 +216,19 @@ impl Client for Member {
                 }
                 group.beat(&self.id, error != Some(ErrorCode::UnknownMemberId), now)
             }
-            (Asked::Commit { key, number, offset, newest }, Response::OffsetCommit(response)) => {
+            (
+                Asked::Commit { key, number, offset, generation, newest },
+                Response::OffsetCommit(response),
+            ) => {
                 if commit_error(response) != Some(ErrorCode::None) {
                     desk.model.commits.refused(*key, *number);
                     return Ok(());
                 }
-                group.committed(self.generation, *newest)?;
-                desk.model.commits.acknowledged(*key, *number);
+                group.committed(*generation, *newest)?;
+                let may_sink = desk.model.disk_may_fail;
+                desk.model.commits.acknowledged(*key, *number, may_sink);
                 let id = PartitionId { topic: key.1, index: key.2 };
-                if let Some(log) = desk.model.logs.get_mut(&id) {
+                if let Some(log) = desk.model.logs.get_mut(&id).filter(|_| !may_sink) {
                     log.committed(*offset);
                 }
                 Ok(())

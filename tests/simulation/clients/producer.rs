@@ -117,15 +117,10 @@ impl Producer {
         }
     }
 
-    fn refused(&mut self, id: PartitionId, error: ErrorCode) {
-        let gone = matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            if gone {
-                lane.open.clear();
-            } else {
-                lane.again = true;
-            }
-        }
+    /// What belongs to topics that are gone for good is given up.
+    fn give_up(&mut self, model: &Model) {
+        let is_alive = |id: &PartitionId| model.topics.alive().any(|(_, known)| known == id.topic);
+        self.lanes.retain(|id, lane| lane.on_their_way > 0 || is_alive(id));
     }
 }
 
@@ -155,7 +150,7 @@ fn answer(reply: &Reply) -> Option<&ProduceResponsePartition> {
 /// Whether a partition may answer so. What the disk does is known elsewhere.
 fn check_refusal(desk: &Desk<'_>, topic: TopicId, error: ErrorCode) -> Result<(), String> {
     match error {
-        ErrorCode::KafkaStorageError => Ok(()),
+        ErrorCode::KafkaStorageError if desk.model.disk_may_fail => Ok(()),
         ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition
             if !desk.model.topics.is_present(topic) =>
         {
@@ -175,6 +170,7 @@ impl Client for Producer {
             }
             return Ok(());
         }
+        self.give_up(desk.model);
         if self.send_again(desk) || self.finishing {
             return Ok(());
         }
@@ -227,8 +223,12 @@ impl Client for Producer {
         let Some(answer) = answer(reply) else { return Ok(()) };
         match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
             ErrorCode::None => self.acknowledged(id, batch.number),
-            error if self.idempotent => self.refused(id, error),
-            _ => {}
+            // Also where the topic is said to be gone: a crash may bring it back.
+            _ => {
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.again = self.idempotent;
+                }
+            }
         }
         Ok(())
     }

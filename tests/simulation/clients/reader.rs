@@ -13,6 +13,7 @@ use chronik::wire::messages::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestGroupTopic, OffsetFetchResponse,
 };
 
+use super::admin::{check_list, list};
 use super::{Client, Desk, Reply};
 use crate::model::batch::{self, Read};
 use crate::model::{Key, Log, Model, TOPICS};
@@ -22,6 +23,7 @@ enum Asked {
     Fetch { id: PartitionId, from: i64, floor: i64 },
     Commit { key: Key, number: u64, offset: i64 },
     Committed,
+    Topics,
     Ends { id: PartitionId, timestamp: i64, floor: i64 },
 }
 
@@ -192,13 +194,14 @@ fn check_fetched(
     got: &Fetched,
 ) -> Result<(), String> {
     let present = desk.model.topics.is_present(id.topic);
+    let disk_may_fail = desk.model.disk_may_fail;
     let log = desk.model.logs.get_mut(&id).ok_or("no such log")?;
     match got.error {
         ErrorCode::None => {
             log.shown(got.start, got.end, floor)?;
             log.fetched(from, floor, got.end, &got.records)
         }
-        ErrorCode::KafkaStorageError => Ok(()),
+        ErrorCode::KafkaStorageError if disk_may_fail => Ok(()),
         ErrorCode::OffsetOutOfRange => {
             let inside = from >= log.start && from < floor && !log.retained;
             if inside { Err(format!("lost: {from} is out of range")) } else { Ok(()) }
@@ -244,12 +247,16 @@ impl Client for Reader {
         let Some(id) = partitions.get(desk.below(partitions.len())).copied() else {
             return Ok(());
         };
-        match desk.below(10) {
+        // Whether a topic is coming or going is what it likes to know.
+        let is_unclear = (0..TOPICS.len()).any(|topic| desk.model.topics.is_unclear(topic));
+        let choice = if is_unclear && desk.below(3) == 0 { 9 } else { desk.below(11) };
+        match choice {
             0..=5 => {
                 self.fetch(desk, id);
             }
             6 | 7 => self.commit(desk, id),
             8 => self.committed(desk, id),
+            9 => self.asked = Some((desk.send(list()), Asked::Topics)),
             _ => self.ends(desk, id),
         }
         Ok(())
@@ -271,9 +278,10 @@ impl Client for Reader {
             (Asked::Commit { key, number, offset }, Response::OffsetCommit(response)) => {
                 match commit_error(response) {
                     Some(ErrorCode::None) => {
-                        desk.model.commits.acknowledged(*key, *number);
+                        let may_sink = desk.model.disk_may_fail;
+                        desk.model.commits.acknowledged(*key, *number, may_sink);
                         let id = PartitionId { topic: key.1, index: key.2 };
-                        if let Some(log) = desk.model.logs.get_mut(&id) {
+                        if let Some(log) = desk.model.logs.get_mut(&id).filter(|_| !may_sink) {
                             log.committed(*offset);
                         }
                         Ok(())
@@ -285,6 +293,7 @@ impl Client for Reader {
                     error => Err(format!("a commit was refused with {error:?}")),
                 }
             }
+            (Asked::Topics, Response::Metadata(response)) => check_list(desk.model, response),
             (Asked::Committed, Response::OffsetFetch(response)) => {
                 check_commits(desk.model, self.group, response)
             }

@@ -1,6 +1,6 @@
 //! What is known of committed offsets: the values that each may have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chronik::base::ids::{Offset, TopicId};
 
@@ -23,6 +23,8 @@ pub(crate) struct Commits {
     clock: u64,
     /// Whether the wall clock was set forward by years, so that commits may have expired.
     pub(crate) may_expire: bool,
+    /// Commits of records that the disk may have refused: a start lowers them to where the log ends.
+    may_sink: BTreeSet<Key>,
     cells: BTreeMap<Key, Vec<Attempt>>,
 }
 
@@ -39,7 +41,10 @@ impl Commits {
     }
 
     /// It is acknowledged: what was over before it was sent is replaced.
-    pub(crate) fn acknowledged(&mut self, key: Key, number: u64) {
+    pub(crate) fn acknowledged(&mut self, key: Key, number: u64, may_sink: bool) {
+        if may_sink {
+            self.may_sink.insert(key);
+        }
         self.clock += 1;
         let now = self.clock;
         let Some(cell) = self.cells.get_mut(&key) else { return };
@@ -77,7 +82,11 @@ impl Commits {
     /// Somebody reads a commit.
     pub(crate) fn read(&mut self, key: Key, offset: Offset) -> Result<(), String> {
         let cell = self.cells.entry(key).or_insert_with(|| vec![NONE]);
-        if offset == -1 && self.may_expire {
+        let highest = cell.iter().map(|attempt| attempt.offset).max().unwrap_or(-1);
+        let sinks = self.may_sink.contains(&key) && (0..highest).contains(&offset);
+        if sinks {
+            *cell = vec![Attempt { offset, ..NONE }];
+        } else if offset == -1 && self.may_expire {
             *cell = vec![NONE];
         } else if !cell.iter().any(|attempt| attempt.offset == offset) {
             let possible: Vec<Offset> = cell.iter().map(|attempt| attempt.offset).collect();

@@ -47,7 +47,8 @@ impl Group {
     pub(crate) fn shared(&mut self, generation: i32, member: &str, now: Mono) {
         if generation >= self.durable && generation == self.newest {
             self.durable = generation;
-            self.members.insert(member.to_owned(), now);
+            // Asking again for the share is no sign of life.
+            self.members.entry(member.to_owned()).or_insert(now);
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) logs: BTreeMap<PartitionId, Log>,
     pub(crate) commits: Commits,
     pub(crate) group: Group,
+    /// Whether the disk was made to fail in this run: else nobody is told that it did.
+    pub(crate) disk_may_fail: bool,
     producer_ids: BTreeSet<i64>,
     last_batch: u64,
 }

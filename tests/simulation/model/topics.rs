@@ -139,8 +139,13 @@ impl Topics {
         self.standing.insert(topic, Standing::Absent);
     }
 
-    /// A topic is listed, or not.
-    pub(crate) fn listed(&mut self, topic: usize, found: Option<TopicId>) -> Result<(), String> {
+    /// A topic is listed, or not. `ready`: it can be used.
+    pub(crate) fn listed(
+        &mut self,
+        topic: usize,
+        found: Option<TopicId>,
+        ready: bool,
+    ) -> Result<(), String> {
         let name = TOPICS[topic].name;
         if let Some(id) = found.filter(|id| self.gone.contains(id)) {
             return Err(format!("{name}: {id} was deleted and is back"));
@@ -151,7 +156,9 @@ impl Topics {
             (Standing::Present(id) | Standing::Deleting { id, .. }, Some(other)) if id != other => {
                 Err(format!("{name} is {other}, it was {id}"))
             }
-            (Standing::Creating { .. } | Standing::Deleting { over: true, .. }, Some(id)) => {
+            (Standing::Creating { .. } | Standing::Deleting { over: true, .. }, Some(id))
+                if ready =>
+            {
                 self.standing.insert(topic, Standing::Present(id));
                 Ok(())
             }

@@ -1,0 +1,146 @@
+//! What the simulation found, each as the shortest story that shows it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chronik::base::ids::{PartitionId, Ticket, TopicId};
+use chronik::base::memory::Pool;
+use chronik::base::time::Mono;
+use chronik::broker::options::Options;
+use chronik::broker::topic_configs::{TopicConfigs, log_config};
+use chronik::storage::damage::DamagePolicy;
+use chronik::storage::job::{Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome};
+use chronik::storage::pool;
+use chronik::storage::space::SpaceOptions;
+use chronik::storage::stepped::Stepped;
+use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
+
+use crate::model::batch;
+
+const PARTITION: PartitionId = PartitionId { topic: TopicId([7; 16]), index: 0 };
+
+/// Storage on a simulated disk, with one partition.
+struct Bench {
+    disk: Arc<SimFs>,
+    storage: Stepped,
+}
+
+impl Bench {
+    fn start(disk: Arc<SimFs>) -> Bench {
+        let options = pool::Options {
+            data_dir: PathBuf::from("/data"),
+            fs: Arc::clone(&disk) as _,
+            writers: 1,
+            readers: 1,
+            files_open_max: 8,
+            damage: DamagePolicy::Fence,
+            adopt: false,
+            compaction: pool::CompactionLimits::default(),
+            conversions: Pool::new("conversions", 1 << 20),
+            space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+            new_cluster_id: "cluster".into(),
+            new_directory_id: TopicId([1; 16]),
+            node_id: 1,
+        };
+        Bench { disk, storage: Stepped::start(&options).unwrap().0 }
+    }
+
+    /// Has a job done, and everything that follows from it.
+    fn outcomes(&mut self, job: Job) -> Vec<Outcome> {
+        self.storage.submit(job);
+        while let Some(worker) = self.storage.runnable().first().copied() {
+            self.storage.step(worker, Mono(0));
+        }
+        let mut outcomes = Vec::new();
+        self.storage.take_outcomes(&mut outcomes);
+        outcomes
+    }
+
+    fn open(&mut self) -> Option<Opened> {
+        let small = TopicConfigs::from([("segment.bytes".to_owned(), "400".to_owned())]);
+        let config = log_config(&small, &Options::default().settings);
+        let open = Open {
+            ticket: Ticket(1),
+            partition: PARTITION,
+            topic: Arc::from("t"),
+            config: Arc::new(config),
+        };
+        self.outcomes(Job::Open(open)).into_iter().find_map(|outcome| match outcome {
+            Outcome::Opened { result, .. } => result.ok(),
+            _ => None,
+        })
+    }
+
+    fn append(&mut self, number: u64) -> Result<Appended, AppendError> {
+        self.append_with(number, true)
+    }
+
+    fn append_with(&mut self, number: u64, sync: bool) -> Result<Appended, AppendError> {
+        let append = Append {
+            ticket: Ticket(2),
+            partition: PARTITION,
+            records: batch::build(number, 3, false, 0, None),
+            sync,
+            leader_epoch: 0,
+            now: 0,
+            origin: Origin::Client,
+        };
+        let mut outcomes = self.outcomes(Job::Append(append)).into_iter();
+        outcomes
+            .find_map(|outcome| match outcome {
+                Outcome::Appended { result, .. } => Some(result),
+                _ => None,
+            })
+            .unwrap()
+    }
+}
+
+#[test]
+fn a_directory_whose_making_failed_half_way_is_durable_once_it_is_used() {
+    for operation in [Operation::Open, Operation::Write, Operation::Rename, Operation::SyncDir] {
+        let mut bench = Bench::start(SimFs::new());
+        let at = At::Path("/data/t-0".into(), operation);
+        bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+        assert_eq!(bench.open(), None, "{operation:?}");
+        assert!(bench.open().is_some());
+        assert_eq!(bench.append(1).unwrap().end_offset, 3);
+        let mut bench = Bench::start(bench.disk.image(Image::Nothing));
+        assert_eq!(bench.open().unwrap().log_end, 3, "{operation:?}");
+    }
+}
+
+#[test]
+fn a_write_that_failed_does_not_come_back_after_a_clean_stop() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    let used: u64 = bench.disk.files().iter().map(|(_, bytes)| bytes).sum();
+    bench.disk.set_capacity(Some(used + 40));
+    assert!(matches!(bench.append(2), Err(AppendError::Storage(_))));
+    bench.disk.set_capacity(None);
+    bench.storage.shutdown(1).unwrap();
+    for seed in 0..50 {
+        let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
+        assert_eq!(bench.open().unwrap().log_end, 3);
+        assert_eq!(bench.append(3).unwrap().end_offset, 6, "image {seed}");
+    }
+}
+
+#[test]
+fn of_a_log_that_was_never_synced_no_segment_stays_without_the_first() {
+    let mut ends = Vec::new();
+    for seed in 0..100 {
+        let mut bench = Bench::start(SimFs::new());
+        bench.open();
+        for number in 1..=6 {
+            bench.append_with(number, false).unwrap();
+        }
+        let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
+        let opened = bench.open().unwrap();
+        assert_eq!(opened.log_start, 0, "image {seed}");
+        ends.push(opened.log_end);
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    assert!(ends.len() > 1, "{ends:?}");
+}
