@@ -113,9 +113,8 @@ impl Files {
     ) -> Result<T, StorageError> {
         match act() {
             Err(error) if error.is_out_of_descriptors() => {
-                lock(&self.open).retain(|file| {
-                    file.upgrade().is_some_and(|file| !file.close_if_idle())
-                });
+                lock(&self.open)
+                    .retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
                 act()
             }
             result => result,

@@ -143,8 +143,7 @@ impl Space {
     /// The disk has refused something of the broker's own, which waits: that counts, whatever the file system says of
     /// itself. There may be a quota, or a limit of files.
     pub(super) fn insist(&self, error: &StorageError) {
-        let refused =
-            if error.is_read_only() { DiskState::ReadOnly } else { DiskState::Short };
+        let refused = if error.is_read_only() { DiskState::ReadOnly } else { DiskState::Short };
         self.look(Some(refused));
     }
 

@@ -158,7 +158,11 @@ impl Syncer {
             self.stats.sync.observe(now().saturating_duration_since(begun));
             result.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
         }
-        if work.names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
+        if work.names {
+            self.files.with_descriptors(|| self.files.fs.sync_dir(&work.log.dir))
+        } else {
+            Ok(())
+        }
     }
 }
 

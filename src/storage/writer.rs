@@ -322,8 +322,8 @@ impl Writer {
             let rest = appends.get(results.len()..).unwrap_or_default();
             results.extend(partition.append_all(rest));
             let refused = results.iter().position(|result| storage_error(result).is_some());
-            let Some((first, error)) = refused
-                .and_then(|at| Some((at, storage_error(results.get(at)?)?.clone())))
+            let Some((first, error)) =
+                refused.and_then(|at| Some((at, storage_error(results.get(at)?)?.clone())))
             else {
                 return results;
             };
@@ -366,9 +366,8 @@ impl Writer {
             return Ok(known.opened());
         }
         let dir = dir_of(&self.data_dir, &open.topic, id.index);
-        let found = self.files.space.with_ballast(|| {
-            self.files.with_descriptors(|| self.find(open, &dir))
-        });
+        let found =
+            self.files.space.with_ballast(|| self.files.with_descriptors(|| self.find(open, &dir)));
         let found = found.inspect_err(|_| {
             self.unopened.insert(id, dir.clone());
         })?;

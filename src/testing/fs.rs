@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::base::time::WallMs;
-use crate::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, as_u64, write_full};
+use crate::storage::fs::{
+    DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room, as_u64, write_full,
+};
 use crate::storage::job::StorageError;
 use disk::{Disk, Node};
 pub use fault::{At, Fault, Kind, Operation};
@@ -268,6 +270,11 @@ impl Fs for SimFs {
 
     fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
         lock(&self.state).sync(Operation::SyncAll, path, None).map_err(because("sync", path))
+    }
+
+    fn room(&self, _path: &Path) -> Result<Room, StorageError> {
+        let total = lock(&self.state).capacity.unwrap_or(u64::MAX);
+        Ok(Room { free: self.free().unwrap_or(u64::MAX), total, read_only: false })
     }
 
     fn try_lock(&self, path: &Path) -> Result<Option<LockGuard>, StorageError> {

@@ -96,12 +96,7 @@ impl FaultyFile {
     }
 
     /// Writes no more than so many bytes.
-    fn write_some(
-        &self,
-        buffers: &[IoSlice<'_>],
-        position: u64,
-        most: usize,
-    ) -> io::Result<usize> {
+    fn write_some(&self, buffers: &[IoSlice<'_>], position: u64, most: usize) -> io::Result<usize> {
         let all: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.to_vec()).collect();
         self.real.write_at(&[IoSlice::new(&all[..most.min(all.len())])], position)
     }

@@ -70,6 +70,18 @@ impl File for SimFile {
         state.disk.change_file(self.node, FileChange::SetLen(len), now)
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let size = self.size()?;
+        let free = {
+            let state = lock(&self.state);
+            state.capacity.map(|capacity| capacity.saturating_sub(state.disk.used()))
+        };
+        if free.is_some_and(|free| len.saturating_sub(size) > free) {
+            return Err(Errno::NOSPC.into());
+        }
+        if len > size { self.set_len(len) } else { Ok(()) }
+    }
+
     fn size(&self) -> io::Result<u64> {
         let state = lock(&self.state);
         state.alive()?;
