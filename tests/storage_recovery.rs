@@ -4,6 +4,8 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "tests are their own masters"
 )]
 
@@ -24,7 +26,7 @@ use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
 #[path = "support/faulty_fs.rs"]
-#[expect(dead_code, clippy::cast_possible_truncation, reason = "other tests use the rest")]
+#[expect(reason = "other tests use the rest")]
 mod faulty_fs;
 #[path = "support/storage.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -178,11 +178,8 @@ pub(super) fn open(
         // The syncs of the tails to come have nothing left to wait for.
         remembered.synced = fs.sync_all(data_dir).is_ok();
     }
-    let home = |partition: &PartitionId| match journal.contains(partition) {
-        true => 0,
-        false => writer_of(*partition, writer_count),
-    };
-    let marks = write_marks(files, data_dir, &remembered, (&told_by, &home), writer_count)?;
+    let homes = Homes { told_by, journal: &journal, writer_count };
+    let marks = write_marks(files, data_dir, &remembered, &homes)?;
     // From here on a crash makes the next start an unclean one.
     let marker = if is_planted(Bug::CleanMarkerKept) { "none" } else { CLEAN_MARKER };
     match fs.remove_file(&data_dir.join(marker)) {
@@ -363,16 +360,34 @@ pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {
     }
 }
 
+/// In whose file a partition's mark stands.
+struct Homes<'a> {
+    /// In whose it was found.
+    told_by: BTreeMap<PartitionId, usize>,
+    journal: &'a HashSet<PartitionId>,
+    writer_count: usize,
+}
+
+impl Homes<'_> {
+    fn of(&self, partition: PartitionId) -> usize {
+        if self.journal.contains(&partition) { 0 } else { writer_of(partition, self.writer_count) }
+    }
+
+    /// Whether some mark changes its file.
+    fn have_changed(&self) -> bool {
+        self.told_by.iter().any(|(partition, writer)| self.of(*partition) != *writer)
+    }
+}
+
 /// Writes the marks anew, each to the file of the writer that has the partition now. If some change their file, all of
 /// them go to one that no writer has, first: a crash in between loses none.
 fn write_marks(
     files: &Files,
     data_dir: &Path,
     remembered: &Remembered,
-    (told_by, home): (&BTreeMap<PartitionId, usize>, &dyn Fn(&PartitionId) -> usize),
-    writer_count: usize,
+    homes: &Homes<'_>,
 ) -> Result<Vec<Marks>, StorageError> {
-    let fs = &*files.fs;
+    let (fs, writer_count) = (&*files.fs, homes.writer_count);
     let write = |number: usize, marks: BTreeMap<PartitionId, Mark>| {
         let writer = u32::try_from(number).unwrap_or(u32::MAX);
         let path = data_dir.join(marks::file_name(writer));
@@ -381,13 +396,13 @@ fn write_marks(
         files.space.with_ballast(|| replace_file(fs, &path, &bytes))?;
         Ok::<_, StorageError>((path, file))
     };
-    if told_by.iter().any(|(partition, writer)| home(partition) != *writer) {
+    if homes.have_changed() {
         write(writer_count, remembered.marks.clone())?;
         fs.sync_dir(data_dir)?;
     }
     let mut written = Vec::with_capacity(writer_count);
     for number in 0..writer_count {
-        let mine = remembered.marks.iter().filter(|(partition, _)| home(partition) == number);
+        let mine = remembered.marks.iter().filter(|(id, _)| homes.of(**id) == number);
         let (path, file) = write(number, mine.map(|(id, mark)| (*id, *mark)).collect())?;
         written.push(Marks::new(files, path, file)?);
     }

@@ -277,8 +277,11 @@ impl Syncer {
             self.stats.sync.observe(now().saturating_duration_since(begun));
             result.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
         }
-        let names = work.names && !is_planted(Bug::NamesNotSynced);
-        if names { self.files.fs.sync_dir(&work.log.dir) } else { Ok(()) }
+        if work.names && !is_planted(Bug::NamesNotSynced) {
+            self.files.with_descriptors(|| self.files.fs.sync_dir(&work.log.dir))
+        } else {
+            Ok(())
+        }
     }
 }
 

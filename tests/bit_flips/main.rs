@@ -8,6 +8,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a failed expectation is a failed test"
 )]

@@ -1,4 +1,5 @@
 //! The real file system, with faults on demand: in the files whose names match, or in the n-th operation.
+#![allow(dead_code)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "only tests use this")]
 
 use std::io::{self, IoSlice};

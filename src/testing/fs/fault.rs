@@ -58,6 +58,8 @@ pub enum Kind {
     Emfile,
     /// The file system has become read-only.
     Erofs,
+    /// A signal came before anything was read or written.
+    Eintr,
 }
 
 /// A fault to come.
@@ -95,6 +97,7 @@ impl Kind {
             ),
             Kind::Enospc => makes || matches!(operation, Operation::Write | Operation::CreateDir),
             Kind::Erofs => makes || (operation.counts() && !operation.is_sync()),
+            Kind::Eintr => matches!(operation, Operation::Read | Operation::Write),
         }
     }
 
@@ -106,6 +109,7 @@ impl Kind {
             Kind::Enospc => Errno::NOSPC,
             Kind::Emfile => Errno::MFILE,
             Kind::Erofs => Errno::ROFS,
+            Kind::Eintr => Errno::INTR,
         };
         Some(errno.into())
     }
