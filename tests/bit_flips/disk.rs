@@ -71,6 +71,7 @@ impl Node {
             files_open_max: 16,
             damage: DamagePolicy::Fence,
             adopt: false,
+            compaction: chronik::storage::pool::CompactionLimits::default(),
             conversions: Pool::new("conversions", 1 << 20),
             space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
             new_cluster_id: "a-cluster".to_owned(),
