@@ -1,8 +1,8 @@
 //! Damage at rest, bit by bit: each bit of a data directory is flipped alone, after a clean stop and after a crash. What is
 //! damaged is not served, all else is, and nothing panics.
 //!
-//! `make bitflips` takes every bit; the ordinary run takes all bits of the headers of a few batches and a sample of the
-//! others. What cannot be noticed stands in [`UNNOTICED`], with the reason.
+//! `make bitflips` takes every bit; the ordinary run takes a sample, denser in small files and in the headers of batches;
+//! `CHRONIK_BITFLIPS=uncovered` takes all bits that no checksum covers. What cannot be noticed stands in [`UNNOTICED`], with the reason.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,7 +36,16 @@ struct Flip {
 type Unnoticed = (&'static str, &'static str);
 
 /// Bits that change an answer and that nobody can notice: how many after a clean stop, and after a crash; and why.
-const UNNOTICED: &[(Unnoticed, usize, usize, &str)] = &[];
+const UNNOTICED: &[(Unnoticed, usize, usize, &str)] = &[
+    (
+        ("log", "leader epoch"),
+        101,
+        101,
+        "Kafka's checksum leaves it out; between two epochs, and at the borders of a segment, its neighbours allow others",
+    ),
+    (("meta.properties", "identity"), 276, 276, "text without a checksum: another id is as good"),
+    (("epochs", "epochs"), 0, 25, "text without a checksum; after a clean stop the manifest tells"),
+];
 
 /// The kind of a file, for the table.
 fn kind(path: &Path) -> &'static str {
@@ -210,18 +219,18 @@ fn flips(fs: &SimFs, content: &Content, all: bool) -> Vec<Flip> {
             continue;
         }
         // A prime, so that no bit of a byte is left out for ever.
-        let step = if all { 1 } else { 997 };
+        let step = if all { 1 } else { 499 };
         let small = if size <= 256 { 7 } else { step };
         let step = if all { 1 } else { small };
         flips.extend((0..size * 8).step_by(step).map(|bit| Flip { path: path.clone(), bit }));
     }
     if !all {
         let count = content.batches.len();
-        for number in [0, 1, count / 2, count - 1] {
+        for number in [0, count / 2, count - 1] {
             let batch = &content.batches[number];
             let bits = batch.position * 8..(batch.position + 61) * 8;
             let of_batch = |bit: usize| Flip { path: batch.path.clone(), bit: bit as u64 };
-            flips.extend(bits.step_by(3).map(of_batch));
+            flips.extend(bits.step_by(7).map(of_batch));
         }
     }
     flips
