@@ -26,7 +26,6 @@ use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
 #[path = "support/faulty_fs.rs"]
-#[expect(reason = "other tests use the rest")]
 mod faulty_fs;
 #[path = "support/storage.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
