@@ -98,7 +98,8 @@ fn one_connection_gets_every_page() {
         assert_eq!((answer.status, answer.body.as_str()), (200, "OK\n"), "{path}");
     }
     let answer = http.get("/healthz?format=json");
-    assert_eq!(answer.body, "{\"status\":\"OK\",\"components\":{\"storage\":\"OK\"}}\n");
+    let components = "{\"storage\":\"OK\",\"disk\":\"OK\",\"listeners\":\"OK\"}";
+    assert_eq!(answer.body, format!("{{\"status\":\"OK\",\"components\":{components}}}\n"));
     assert!(answer.head.contains(&"content-type: application/json".to_owned()));
     assert_eq!(http.get("/nowhere").status, 404);
     http.send("HEAD", "/livez");
