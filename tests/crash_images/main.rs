@@ -1,6 +1,7 @@
 //! A crash at every file operation of what a broker does, and what power cuts leave then: every image must recover, with
 //! everything that was acknowledged and nothing that was never sent.
 //!
+//! `CHRONIK_KEEP` names a directory where a sample of what survived is left.
 //! `CHRONIK_IMAGES` says how many images in all; `CHRONIK_CRASH=script:seed:operation:image` looks at one again.
 
 #![expect(
@@ -12,8 +13,9 @@
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chronik::storage::fs::Fs;
 use chronik::testing::fs::{Image, SimFs};
@@ -106,7 +108,24 @@ fn judge(world: &World, left: Left, seed: u64) -> Run {
             return Err(End::Wrong(reason));
         }
     }
-    next.judge_producers()
+    next.judge_producers()?;
+    keep(&mut next)
+}
+
+/// Of every so many judged images one is kept for other judges, if `CHRONIK_KEEP` names a directory for them.
+const KEPT_ONE_OF: usize = 20;
+
+fn keep(world: &mut World) -> Run {
+    static JUDGED: AtomicUsize = AtomicUsize::new(0);
+    let Some(dir) = std::env::var_os("CHRONIK_KEEP").map(PathBuf::from) else { return Ok(()) };
+    let number = JUDGED.fetch_add(1, Ordering::Relaxed);
+    if number % KEPT_ONE_OF == 0 {
+        world.stop()?;
+        let dir = dir.join(number.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        world.fs.copy_to(&dir).unwrap();
+    }
+    Ok(())
 }
 
 /// As [`judge`], with panics for failures.

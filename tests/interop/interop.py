@@ -214,6 +214,37 @@ def dump_log_reads_every_file(data):
     assert records >= 2000
 
 
+def dump_log_reads_what_crashes_left(home):
+    """Kafka's dump-log over a sample of the directories that simulated crashes left and Chronik recovered."""
+    kept = os.path.join(home, "survivors")
+    environment = dict(os.environ, CHRONIK_KEEP=kept, CHRONIK_IMAGES="6400")
+    command = ["cargo", "test", "--quiet", "--test", "crash_images"]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900)
+    files = {"log": [], "index": [], "timeindex": [], "snapshot": []}
+    for folder, _, names in os.walk(kept):
+        for name in sorted(names):
+            suffix = name.rsplit(".", 1)[-1]
+            path = os.path.join(folder, name)
+            if suffix in files and re.fullmatch(r"\d{20}\." + suffix, name) and os.path.getsize(path):
+                files[suffix].append(path)
+    text = "".join(dump(some, "--deep-iteration") for some in chunks(files["log"]))
+    batches = re.findall(r"(?m)^baseOffset: .*", text)
+    assert batches and all("isvalid: true" in line for line in batches), [x for x in batches if "isvalid: true" not in x][:3]
+    for kind in ("index", "timeindex"):
+        for some in chunks(files[kind]):
+            dump(some, "--index-sanity-check")
+            dump(some, "--verify-index-only")
+    producers = "".join(dump(some) for some in chunks(files["snapshot"]))
+    assert "producerId" in producers
+    sizes = {kind: len(paths) for kind, paths in files.items()}
+    print(f"        {len(os.listdir(kept))} directories, {len(batches)} batches; files {sizes}")
+    assert len(os.listdir(kept)) >= 200
+
+
+def chunks(paths, most=500):
+    return [paths[at : at + most] for at in range(0, len(paths), most)]
+
+
 def dump(paths, *options):
     text = java("org.apache.kafka.tools.DumpLogSegments", "--files", ",".join(paths), *options, seconds=180)
     bad = [
@@ -315,6 +346,7 @@ def main():
                 shutil.copy(capture.path, os.environ["CHRONIK_KEEP_CAPTURE"])
         broker.terminate()
         attempt(dump_log_reads_every_file, broker.data)
+        attempt(dump_log_reads_what_crashes_left, broker.home)
         if capture:
             attempt(dissector_finds_nothing_malformed, capture)
     print(f"interop: {len(DONE)} done, {len(LEFT_OUT)} left out")
