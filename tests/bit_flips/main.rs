@@ -237,7 +237,7 @@ fn flips(fs: &SimFs, content: &Content, all: bool) -> Vec<Flip> {
             continue;
         }
         // A prime, so that no bit of a byte is left out for ever.
-        let step = if all { 1 } else { 499 };
+        let step = if all { 1 } else { 1009 };
         let small = if size <= 256 { 7 } else { step };
         let step = if all { 1 } else { small };
         flips.extend((0..size * 8).step_by(step).map(|bit| Flip { path: path.clone(), bit }));
