@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use chronik::record::batch::BatchHeader;
 use chronik::storage::job::{AppendError, ReadError, TimeTarget};
 use chronik::testing::fs::SimFs;
 use disk::*;
@@ -43,6 +44,7 @@ const UNNOTICED: &[(Unnoticed, usize, usize, &str)] = &[
         101,
         "Kafka's checksum leaves it out; between two epochs, and at the borders of a segment, its neighbours allow others",
     ),
+    (("journal", "leader epoch"), 34, 34, "as in every log"),
     (("meta.properties", "identity"), 276, 276, "text without a checksum: another id is as good"),
     (("epochs", "epochs"), 0, 25, "text without a checksum; after a clean stop the manifest tells"),
 ];
@@ -81,6 +83,19 @@ fn field(byte: usize) -> &'static str {
     }
 }
 
+/// Where in its batch a byte of these batches is.
+fn in_batch(batches: &[u8], byte: usize) -> usize {
+    let mut start = 0;
+    loop {
+        let header = BatchHeader::read(&batches[start..]).unwrap();
+        let end = start + header.size_in_bytes();
+        if byte < end {
+            return byte - start;
+        }
+        start = end;
+    }
+}
+
 struct Case<'a> {
     flip: &'a Flip,
     content: &'a Content,
@@ -112,7 +127,10 @@ impl Case<'_> {
         match &node.journal {
             Ok(journal) if *journal == self.content.journal => {}
             Ok(_) if kind == "journal" => {
-                unnoticed.push((kind, field(self.flip.bit as usize / 8)));
+                unnoticed.push((
+                    kind,
+                    field(in_batch(&self.content.journal, self.flip.bit as usize / 8)),
+                ));
             }
             Ok(_) => return Err("the journal changed".to_owned()),
             Err(_) if kind == "journal" => {}
@@ -219,7 +237,7 @@ fn flips(fs: &SimFs, content: &Content, all: bool) -> Vec<Flip> {
             continue;
         }
         // A prime, so that no bit of a byte is left out for ever.
-        let step = if all { 1 } else { 499 };
+        let step = if all { 1 } else { 1009 };
         let small = if size <= 256 { 7 } else { step };
         let step = if all { 1 } else { small };
         flips.extend((0..size * 8).step_by(step).map(|bit| Flip { path: path.clone(), bit }));
@@ -236,7 +254,7 @@ fn flips(fs: &SimFs, content: &Content, all: bool) -> Vec<Flip> {
     flips
 }
 
-/// The bits that no checksum covers: those before it in each batch, and those of the text files.
+/// The bits that no checksum covers, those before it in each batch and those of the text files; and all of the journal.
 fn uncovered(fs: &SimFs, content: &Content) -> Vec<Flip> {
     let bits = |path: &Path, from: u64, to: u64| {
         let path = path.to_owned();
@@ -246,7 +264,7 @@ fn uncovered(fs: &SimFs, content: &Content) -> Vec<Flip> {
         let start = batch.position as u64;
         bits(&batch.path, start, start + 21).collect::<Vec<_>>()
     });
-    let texts = ["meta.properties", "epochs", "partition.metadata", "clean marker"];
+    let texts = ["journal", "meta.properties", "epochs", "partition.metadata", "clean marker"];
     let files = fs.files().into_iter().filter(|(path, _)| texts.contains(&kind(path)));
     of_batches
         .chain(files.flat_map(|(path, size)| bits(&path, 0, size).collect::<Vec<_>>()))
