@@ -77,7 +77,7 @@ fn a_newer_format_is_refused_without_a_byte_changed() {
 fn a_newer_manifest_is_refused_without_a_byte_changed() {
     let dir = Dir::new();
     copy(&kept("1-clean/data"), &dir.data());
-    change(&dir.data().join("chronik-manifest"), make_newer);
+    change(&dir.data().join("chronik-manifest"), |bytes| make_newer(bytes));
     assert_start_refused_but_for_the_lock(&dir);
 }
 
@@ -85,13 +85,13 @@ fn a_newer_manifest_is_refused_without_a_byte_changed() {
 fn newer_marks_are_refused_without_a_byte_changed() {
     let dir = Dir::new();
     copy(&kept("1-killed/data"), &dir.data());
-    change(&dir.data().join("chronik-marks-1"), make_newer);
+    change(&dir.data().join("chronik-marks-1"), |bytes| make_newer(bytes));
     assert_start_refused_but_for_the_lock(&dir);
 }
 
 /// A version that nobody knows, behind eight bytes of magic, and a content whose checksum is not ours: were it, the
 /// version would be what is damaged.
-fn make_newer(bytes: &mut Vec<u8>) {
+fn make_newer(bytes: &mut [u8]) {
     bytes[11] = 9;
     bytes[15] ^= 0x55;
 }
