@@ -121,7 +121,7 @@ impl Partition {
     ) -> Partition {
         let active = match found.segments.last() {
             Some(last) => Arc::clone(last),
-            None => Segment::new(&dir, found.end, config.index_interval_bytes),
+            None => Segment::begin(&dir, found.end, config.index_interval_bytes),
         };
         let view = super::log::View {
             log_start: found.log_start,
@@ -218,7 +218,7 @@ impl Partition {
     /// Begins a segment at the current end.
     fn begin_segment(&mut self) {
         let interval = self.config.index_interval_bytes;
-        let next = Segment::new(&self.log.dir, self.end, interval);
+        let next = Segment::begin(&self.log.dir, self.end, interval);
         self.closed_bytes = self.closed_bytes.saturating_add(self.active.size());
         self.active = Arc::clone(&next);
         self.active_since = None;

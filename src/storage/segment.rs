@@ -3,6 +3,7 @@
 //! The partition's writer appends to the last segment; readers look up positions in all of them. A segment holds
 //! sizes and the newest index entries, so what lies behind stays on the disk and costs neither memory nor a descriptor.
 
+mod aborted;
 mod age;
 mod seek;
 mod walk;
@@ -132,6 +133,8 @@ pub(super) struct Segment {
     state: Mutex<State>,
     /// What is known of its bytes. Locked for a moment, also while the state is.
     ledger: Mutex<Ledger>,
+    /// Its aborted transactions, once somebody has looked.
+    aborted: aborted::Remembered,
 }
 
 /// How the segments of one partition are made.
@@ -146,8 +149,9 @@ pub(super) struct Shape {
 impl Segment {
     fn with_state(dir: &Path, base: Offset, interval: u64, state: State) -> Arc<Segment> {
         let log = LazyFile::new(dir.join(file_name(base, LOG_SUFFIX)));
-        let ledger = Mutex::default();
-        Arc::new(Segment { base, interval, log, state: Mutex::new(state), ledger })
+        let (state, ledger) = (Mutex::new(state), Mutex::default());
+        let aborted = aborted::Remembered::default();
+        Arc::new(Segment { base, interval, log, state, ledger, aborted })
     }
 
     /// A new segment, which has no files yet.
@@ -167,6 +171,13 @@ impl Segment {
             is_own: false,
         };
         Segment::with_state(dir, base, interval, state)
+    }
+
+    /// A new segment that has no transactions, because nobody but this process writes to it.
+    pub(super) fn begin(dir: &Path, base: Offset, interval: u64) -> Arc<Segment> {
+        let segment = Segment::new(dir, base, interval);
+        segment.has_no_aborted();
+        segment
     }
 
     /// A new segment, which compaction writes and which may have gaps.

@@ -52,6 +52,8 @@ pub(crate) struct Faults {
     pub(crate) operations: AtomicU64,
     /// Which of them is struck, and how.
     pub(crate) strike: Mutex<Option<(u64, Strike)>>,
+    /// How often files whose path contains `path` were opened, or were to be.
+    pub(crate) opens: AtomicU64,
     /// Files that are open, and the most that were.
     pub(crate) open_now: AtomicU64,
     pub(crate) open_most: AtomicU64,
@@ -213,6 +215,8 @@ impl FaultyFs {
 
 impl Fs for FaultyFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
+        let counts = path.to_str().unwrap().contains(&*self.faults.path.lock().unwrap());
+        self.faults.opens.fetch_add(u64::from(counts), Ordering::SeqCst);
         self.faults.pass("open", path)?;
         self.refuse(&self.faults.open, "open", path)?;
         let real = self.real.open(path, mode)?;

@@ -130,6 +130,7 @@ impl Output {
             all.extend(read_file(fs, &path, TRANSACTIONS_BYTES_MAX)?.unwrap_or_default());
         }
         if all.is_empty() {
+            self.segment.has_no_aborted();
             return Ok(());
         }
         let [_, _, path, _] = files_of(&self.segment);

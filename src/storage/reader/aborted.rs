@@ -2,15 +2,9 @@
 
 use super::Reader;
 use crate::base::ids::Offset;
-use crate::storage::aborted::{self, AbortedTransaction};
-use crate::storage::format::FormatError;
-use crate::storage::fs::read_file;
-use crate::storage::job::{ReadError, StorageError};
+use crate::storage::aborted::AbortedTransaction;
+use crate::storage::job::ReadError;
 use crate::storage::log::View;
-use crate::storage::segment::Segment;
-
-/// Most bytes of one segment's transaction index.
-const INDEX_BYTES_MAX: usize = 64 << 20;
 
 impl Reader {
     /// Those with records in `from..to`. Their markers lie behind `from`, perhaps in a later segment; an entry that says
@@ -26,9 +20,9 @@ impl Reader {
             return Ok(found);
         }
         for (segment, _) in view.from(from) {
-            for entry in self.aborted_of(segment)? {
+            for entry in &*segment.aborted(&self.files)? {
                 if entry.last_offset >= from && entry.first_offset < to {
-                    found.push(entry);
+                    found.push(*entry);
                 }
                 if entry.last_stable_offset >= to {
                     return Ok(found);
@@ -36,16 +30,5 @@ impl Reader {
             }
         }
         Ok(found)
-    }
-
-    fn aborted_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>, ReadError> {
-        let path = segment.log().path().with_extension("txnindex");
-        let Some(bytes) = read_file(&*self.files.fs, &path, INDEX_BYTES_MAX)? else {
-            return Ok(Vec::new());
-        };
-        let damaged = |error: FormatError| {
-            ReadError::Storage(StorageError::content("read", &path, error.to_string()))
-        };
-        aborted::decode(&bytes).map_err(damaged)
     }
 }
