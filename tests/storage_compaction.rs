@@ -596,6 +596,37 @@ fn lags_and_the_dirty_ratio_decide_when() {
     assert_eq!(rounds(&world), 1);
 }
 
+/// Batches of 500 bytes or so, all of that age.
+fn fill_at(world: &mut World, timestamp: i64, batches: usize) {
+    let filler = "x".repeat(400);
+    for number in 0..batches {
+        let mut builder = BatchBuilder::new(BatchOptions::default()).unwrap();
+        let key = format!("key {number}");
+        builder.append(timestamp, Some(key.as_bytes()), Some(filler.as_bytes()), &[]).unwrap();
+        world.append(builder.finish().unwrap());
+    }
+}
+
+#[test]
+fn no_upkeep_is_wanted_before_enough_is_old_enough_to_be_compacted() {
+    let mut world = World::new(limits());
+    let lag = LogConfig { min_dirty_permille: 500, min_compaction_lag_ms: 5000, ..compacted() };
+    world.open(lag);
+    fill_at(&mut world, NOW, 20);
+    world.compact(NOW + 5001);
+    let rounds = world.storage.stats().compaction_rounds.get();
+    assert!(rounds > 0);
+    // A little that is ripe soon, and much that is not before a day is over.
+    let a_day = 24 * 3600 * 1000;
+    fill_at(&mut world, NOW + 10_000, 4);
+    fill_at(&mut world, NOW + a_day, 40);
+    let due = world.upkeep(NOW + 20_000, true).due;
+    assert_eq!(world.storage.stats().compaction_rounds.get(), rounds);
+    assert_eq!(due, Some(NOW + a_day + 5001));
+    world.compact(NOW + a_day + 5001);
+    assert!(world.storage.stats().compaction_rounds.get() > rounds);
+}
+
 #[test]
 fn the_rate_of_bytes_is_kept_by_resting() {
     let slow = CompactionLimits { bytes_per_second: 500, ..limits() };
