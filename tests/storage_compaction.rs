@@ -628,6 +628,33 @@ fn no_upkeep_is_wanted_before_enough_is_old_enough_to_be_compacted() {
 }
 
 #[test]
+fn gaps_are_no_damage_when_the_topic_is_not_compacted_any_more() {
+    for imported in [false, true] {
+        let mut world = World::new(limits());
+        world.open(compacted());
+        fill_at(&mut world, NOW, 20);
+        fill_at(&mut world, NOW, 20);
+        world.compact(NOW);
+        let records = world.records();
+        if imported {
+            // Kafka has compacted the log, and nothing was compacted here.
+            world.storage.shutdown(NOW).unwrap();
+            let checkpoint = Path::new("/data/cleaner-offset-checkpoint");
+            chronik::storage::fs::Fs::remove_file(&*world.fs, checkpoint).unwrap();
+            world = World::on(world.fs, world.limits);
+            world.open(compacted());
+        }
+        let kept = LogConfig { compact: false, delete: true, ..compacted() };
+        let config = Arc::new(kept.clone());
+        world.submit(Job::Configure { partition: partition(P), config });
+        let (mut world, _) = world.restart(kept.clone());
+        assert_eq!(world.records(), records, "imported: {imported}");
+        let (mut world, _) = world.crash(Image::Nothing, kept);
+        assert_eq!(world.records(), records, "imported: {imported}");
+    }
+}
+
+#[test]
 fn the_rate_of_bytes_is_kept_by_resting() {
     let slow = CompactionLimits { bytes_per_second: 500, ..limits() };
     let mut world = World::new(slow);
