@@ -596,6 +596,64 @@ fn lags_and_the_dirty_ratio_decide_when() {
     assert_eq!(rounds(&world), 1);
 }
 
+/// Batches of 500 bytes or so, all of that age.
+fn fill_at(world: &mut World, timestamp: i64, batches: usize) {
+    let filler = "x".repeat(400);
+    for number in 0..batches {
+        let mut builder = BatchBuilder::new(BatchOptions::default()).unwrap();
+        let key = format!("key {number}");
+        builder.append(timestamp, Some(key.as_bytes()), Some(filler.as_bytes()), &[]).unwrap();
+        world.append(builder.finish().unwrap());
+    }
+}
+
+#[test]
+fn no_upkeep_is_wanted_before_enough_is_old_enough_to_be_compacted() {
+    let mut world = World::new(limits());
+    let lag = LogConfig { min_dirty_permille: 500, min_compaction_lag_ms: 5000, ..compacted() };
+    world.open(lag);
+    fill_at(&mut world, NOW, 20);
+    world.compact(NOW + 5001);
+    let rounds = world.storage.stats().compaction_rounds.get();
+    assert!(rounds > 0);
+    // A little that is ripe soon, and much that is not before a day is over.
+    let a_day = 24 * 3600 * 1000;
+    fill_at(&mut world, NOW + 10_000, 4);
+    fill_at(&mut world, NOW + a_day, 40);
+    let due = world.upkeep(NOW + 20_000, true).due;
+    assert_eq!(world.storage.stats().compaction_rounds.get(), rounds);
+    assert_eq!(due, Some(NOW + a_day + 5001));
+    world.compact(NOW + a_day + 5001);
+    assert!(world.storage.stats().compaction_rounds.get() > rounds);
+}
+
+#[test]
+fn gaps_are_no_damage_when_the_topic_is_not_compacted_any_more() {
+    for imported in [false, true] {
+        let mut world = World::new(limits());
+        world.open(compacted());
+        fill_at(&mut world, NOW, 20);
+        fill_at(&mut world, NOW, 20);
+        world.compact(NOW);
+        let records = world.records();
+        if imported {
+            // Kafka has compacted the log, and nothing was compacted here.
+            world.storage.shutdown(NOW).unwrap();
+            let checkpoint = Path::new("/data/cleaner-offset-checkpoint");
+            chronik::storage::fs::Fs::remove_file(&*world.fs, checkpoint).unwrap();
+            world = World::on(world.fs, world.limits);
+            world.open(compacted());
+        }
+        let kept = LogConfig { compact: false, delete: true, ..compacted() };
+        let config = Arc::new(kept.clone());
+        world.submit(Job::Configure { partition: partition(P), config });
+        let (mut world, _) = world.restart(kept.clone());
+        assert_eq!(world.records(), records, "imported: {imported}");
+        let (mut world, _) = world.crash(Image::Nothing, kept);
+        assert_eq!(world.records(), records, "imported: {imported}");
+    }
+}
+
 #[test]
 fn the_rate_of_bytes_is_kept_by_resting() {
     let slow = CompactionLimits { bytes_per_second: 500, ..limits() };

@@ -19,6 +19,8 @@ use chronik::storage::job::{
     Append, AppendError, Job, LogConfig, Origin, ReadError, ReadPart, TimeTarget, Upkeep,
 };
 
+use chronik::testing::fs::SimFs;
+
 #[path = "support/storage.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
@@ -510,5 +512,21 @@ fn an_epoch_that_begins_in_an_emptied_log_takes_the_place_of_the_one_before() {
     bench.stop();
     let bench = Bench::start(&image.0);
     assert_eq!(bench.open(p, config()).epochs, [(5, 4)]);
+    bench.stop();
+}
+
+#[test]
+fn a_segment_that_a_full_disk_keeps_open_is_looked_after_a_minute_later() {
+    const MINUTE: i64 = 60_000;
+    let fs = SimFs::new();
+    let bench = Bench::start_on(Path::new("/data"), fs.clone());
+    let p = partition(1);
+    bench.open(p, LogConfig { segment_ms: HOUR, ..config() });
+    bench.append_at(p, batch_with(0, 1, idempotent(7, 0, 0)), NOW);
+    fs.set_capacity(Some(0));
+    let late = NOW + 2 * HOUR;
+    assert_eq!(bench.upkeep(p, late).due, Some(late + MINUTE));
+    fs.set_capacity(None);
+    assert_eq!(bench.upkeep(p, late + MINUTE).due, None);
     bench.stop();
 }

@@ -24,6 +24,13 @@ pub fn of_journal() -> TopicConfigs {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
+/// The configuration of a topic of which nobody knows for how long it was to keep what it holds.
+#[must_use]
+pub fn that_keep_all() -> TopicConfigs {
+    let pairs = [("retention.bytes", "-1"), ("retention.ms", "-1")];
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// Whether a topic may set this key to this value.
 ///
 /// # Errors

@@ -391,7 +391,8 @@ fn commit(
     Ok(())
 }
 
-/// Records a topic whose partitions are there already. Its configuration is lost, but for that of an internal one.
+/// Records a topic whose partitions are there already. Its configuration is lost, but for that of an internal one; a
+/// default must not delete what that kept.
 pub fn adopt(
     ctx: &mut Context<'_>,
     table: &mut TopicTable,
@@ -405,8 +406,9 @@ pub fn adopt(
         ));
     }
     let topic_id = id.unwrap_or_else(|| ctx.random.topic_id());
+    let is_ours = name.starts_with("__");
     let configs =
-        if name.starts_with("__") { topic_configs::of_journal() } else { TopicConfigs::new() };
+        if is_ours { topic_configs::of_journal() } else { topic_configs::that_keep_all() };
     let records = records_of(name, topic_id, &Plan { partitions, configs }, ctx.options.node_id);
     commit(ctx, table, &records)
 }

@@ -174,6 +174,11 @@ impl Partition {
         self.note_due();
     }
 
+    /// Whether `config` ends its compaction.
+    pub(super) fn ends_compaction(&self, config: &LogConfig) -> bool {
+        self.config.compact && !config.compact
+    }
+
     /// Whether something was written that no sync was asked for yet.
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty() || self.names_dirty

@@ -232,10 +232,16 @@ impl Writer {
         }
     }
 
-    fn configure(&mut self, partition: PartitionId, config: Arc<LogConfig>) {
-        if let Some(partition) = self.partitions.get_mut(&partition) {
-            partition.configure(config);
+    fn configure(&mut self, id: PartitionId, config: Arc<LogConfig>) {
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if partition.ends_compaction(&config) {
+            // Another broker may have left gaps before the log was imported: no start must take them for damage.
+            let begun = self.compaction.cleaned.begin(&partition.log.topic, id.index);
+            begun
+                .and_then(|new| if new { self.files.fs.sync_dir(&self.data_dir) } else { Ok(()) })
+                .unwrap_or_else(|error| log::warn!("{error}"));
         }
+        partition.configure(config);
     }
 
     /// The syncer says when it is done.

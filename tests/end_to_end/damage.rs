@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::client::{Client, batch};
 use super::process::{Broker, Dir, EachRefStr, Process, arguments};
+use chronik::wire::api::Response;
+use chronik::wire::messages::{DescribeConfigsRequest, DescribeConfigsRequestResource};
 
 #[track_caller]
 fn refused(dir: &Dir) -> String {
@@ -29,6 +31,19 @@ fn with_records(clean: bool) -> Dir {
     dir
 }
 
+/// What was set for the topic `t`, and not by default.
+fn settings(client: &mut Client) -> Vec<String> {
+    let resource = DescribeConfigsRequestResource {
+        resource_type: 2,
+        resource_name: "t".to_owned(),
+        configuration_keys: None,
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    let Response::DescribeConfigs(response) = client.ask(request, 4) else { panic!() };
+    let set = response.results[0].configs.iter().filter(|config| config.config_source == 1);
+    set.map(|config| format!("{}={}", config.name, config.value.as_deref().unwrap())).collect()
+}
+
 fn journal(dir: &Dir) -> PathBuf {
     dir.data().join("__cluster_metadata-0")
 }
@@ -48,6 +63,9 @@ fn a_lost_journal_deletes_nothing_and_its_topics_can_be_recorded_anew() {
         let mut client = Client::connect(broker.kafka);
         assert_eq!((client.topics(), client.end_of("t")), (vec!["t".to_owned()], 1));
         client.produce("t", -1, batch(b"more"));
+        let mut kept = settings(&mut client);
+        kept.sort();
+        assert_eq!(kept, ["retention.bytes=-1", "retention.ms=-1"], "nothing goes by a default");
         broker.kill();
         let broker = Broker::start(&dir);
         let mut client = Client::connect(broker.kafka);

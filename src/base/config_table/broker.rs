@@ -115,7 +115,7 @@ rows! { CHRONIK, Acts;
     "chronik.durability": Text = "group", Check::OneOf(&["group", "always", "os"]);
     /// What a start does that finds partitions, but not the `__cluster_metadata` in which their topics are recorded.
     /// `refuse`: it changes nothing and ends. `adopt`: it records them anew, by their directories' names and
-    /// `partition.metadata`; configurations are lost.
+    /// `partition.metadata`; configurations are lost, and nothing is deleted before retention is set again.
     "chronik.metadata.lost": Text = "refuse", Check::OneOf(&["refuse", "adopt"]);
     /// Where health, readiness and metrics are served over HTTP: HOST:PORT, or `none`.
     "chronik.http": Text = "127.0.0.1:9644", Check::NotEmpty;

@@ -45,8 +45,8 @@ impl Cleaned {
         if known <= end {
             return known;
         }
-        // The log has lost its end.
-        self.forget(topic, partition).unwrap_or_else(|error| log::warn!("{error}"));
+        // The log has lost its end. What is left of it may have gaps all the same.
+        self.note(topic, partition, 0);
         0
     }
 
@@ -85,7 +85,7 @@ impl Cleaned {
         }
     }
 
-    /// A log is new, or has lost what was clean. The file does not speak of it any more when this returns; the directory
+    /// A log is new. The file does not speak of it any more when this returns; the directory
     /// is for the caller to sync.
     ///
     /// # Errors
@@ -119,4 +119,24 @@ fn read(fs: &dyn Fs, path: &Path) -> Result<BTreeMap<(String, i32), Offset>, Sto
         .map_err(|error| StorageError::content("read", path, error.to_string()))?;
     let entries = checkpoint.entries.into_iter();
     Ok(entries.map(|entry| ((entry.topic, entry.partition), entry.offset)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fs::SimFs;
+
+    #[test]
+    fn a_log_that_lost_its_end_is_dirty_and_may_still_have_gaps() {
+        let fs: Arc<dyn Fs> = SimFs::new();
+        let data_dir = Path::new("/data");
+        fs.create_dir(data_dir).unwrap();
+        let cleaned = Cleaned::load(Arc::clone(&fs), data_dir);
+        cleaned.note("topic", 0, 10);
+        assert_eq!(cleaned.of("topic", 0, 10), 10);
+        assert_eq!(cleaned.of("topic", 0, 5), 0);
+        let cleaned = Cleaned::load(fs, data_dir);
+        assert!(cleaned.knows("topic", 0));
+        assert_eq!(cleaned.of("topic", 0, 20), 0);
+    }
 }

@@ -35,7 +35,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::job::LogConfig;
-use super::segment::Segment;
 use crate::base::ids::Offset;
 use cleaned::Cleaned;
 pub(super) use filter::LastBatch;
@@ -108,15 +107,18 @@ pub(super) struct Dirt {
 
 impl Dirt {
     /// Of segments and the offset at which each ends.
-    pub(super) fn of(closed: &[(Arc<Segment>, Offset)], cleaned_to: Offset) -> Dirt {
+    pub(super) fn of(closed: &[Closed], cleaned_to: Offset) -> Dirt {
         let mut dirt = Dirt::default();
-        for (segment, end) in closed {
-            dirt.all = dirt.all.saturating_add(segment.size());
-            if *end > cleaned_to {
-                dirt.dirty = dirt.dirty.saturating_add(segment.size());
-            }
-        }
+        closed.iter().for_each(|segment| dirt.add(segment, cleaned_to));
         dirt
+    }
+
+    /// One segment more.
+    pub(super) fn add(&mut self, (segment, end): &Closed, cleaned_to: Offset) {
+        self.all = self.all.saturating_add(segment.size());
+        if *end > cleaned_to {
+            self.dirty = self.dirty.saturating_add(segment.size());
+        }
     }
 
     /// Whether it is more than the configuration tolerates.

@@ -104,18 +104,27 @@ impl Partition {
             Retry::WhenGrown(base) if base == self.active.base() => return None,
             Retry::WhenGrown(_) => AT_ONCE,
         };
-        let closed = self.closed_segments();
-        let dirt = Dirt::of(&closed, state.cleaned_to);
-        if !dirt.is_any() {
-            return None;
-        }
-        let first = closed.iter().find(|(_, end)| *end > state.cleaned_to)?;
-        let due = if dirt.is_too_much(&self.config) {
-            self.is_ripe_at(first).unwrap_or(AT_ONCE)
-        } else {
-            self.is_overdue_at(&closed)?
-        };
+        let due = self.is_wanted_at(&self.closed_segments())?;
         Some(due.max(not_before))
+    }
+
+    /// From when on enough is dirty, or overdue, among the segments that are ripe by then.
+    fn is_wanted_at(&self, closed: &[Closed]) -> Option<WallMs> {
+        let cleaned_to = self.compaction.cleaned_to;
+        let clean = closed.iter().take_while(|(_, end)| *end <= cleaned_to).count();
+        let mut dirt = Dirt::of(closed.get(..clean)?, cleaned_to);
+        let overdue_at = self.is_overdue_at(closed);
+        let (mut ripe_at, mut wanted) = (AT_ONCE, None);
+        for segment in closed.get(clean..)? {
+            dirt.add(segment, cleaned_to);
+            ripe_at = ripe_at.max(self.is_ripe_at(segment).unwrap_or(AT_ONCE));
+            if dirt.is_too_much(&self.config) {
+                return wanted.into_iter().chain([ripe_at]).min();
+            }
+            let overdue_at = overdue_at.filter(|_| dirt.is_any());
+            wanted = wanted.or(overdue_at.map(|at| at.max(ripe_at)));
+        }
+        wanted
     }
 
     /// All closed segments, each with its end.

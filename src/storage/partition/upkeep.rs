@@ -102,8 +102,11 @@ impl Partition {
         let (mut count, is_blocked) = self.count_leaving(upkeep);
         if count > closed || (upkeep.expire && self.is_overdue(upkeep.now)) {
             if let Err(error) = self.roll() {
-                log::warn!("{error}");
                 count = count.min(closed);
+                if count == 0 {
+                    return Err(error);
+                }
+                log::warn!("{error}");
             }
         }
         if count > 0 {
