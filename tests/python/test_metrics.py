@@ -33,8 +33,9 @@ def families(broker):
 
 
 def total(found, word):
-    """The sum of every sample of the families with this word in their name."""
-    return sum(sample.value for name, family in found.items() if word in name for sample in family.samples)
+    """The sum of every sample of the counters with this word in their name."""
+    counters = {name: family for name, family in found.items() if family.type == "counter"}
+    return sum(sample.value for name, family in counters.items() if word in name for sample in family.samples)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz"])
