@@ -130,25 +130,24 @@ struct Report {
 #[derive(Default)]
 struct Groups {
     appends: Vec<(PartitionId, Vec<Append>)>,
-    places: HashMap<PartitionId, usize>,
+    /// Where each is among them.
+    places: BTreeMap<PartitionId, usize>,
 }
 
 impl Groups {
     fn add(&mut self, append: Append) {
-        let partition = append.partition;
-        self.begin(partition);
-        let place = self.places.get(&partition).and_then(|place| self.appends.get_mut(*place));
-        if let Some((_, group)) = place {
+        let place = self.begin(append.partition);
+        if let Some((_, group)) = self.appends.get_mut(place) {
             group.push(append);
         }
     }
 
-    /// Has a partition looked after, even if nothing new comes.
-    fn begin(&mut self, partition: PartitionId) {
-        self.places.entry(partition).or_insert_with(|| {
+    /// Has a partition looked after, even if nothing new comes. Gives its place.
+    fn begin(&mut self, partition: PartitionId) -> usize {
+        *self.places.entry(partition).or_insert_with(|| {
             self.appends.push((partition, Vec::new()));
             self.appends.len() - 1
-        });
+        })
     }
 }
 
@@ -371,7 +370,9 @@ impl Writer {
     }
 
     fn retry_held(&self, groups: &mut Groups) {
-        self.held.keys().for_each(|partition| groups.begin(*partition));
+        for partition in self.held.keys() {
+            groups.begin(*partition);
+        }
     }
 
     fn count_refused(&self, error: &AppendError) {
