@@ -16,7 +16,8 @@ use chronik::record::batch::{Batches, Prefix, verify_crc};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
 use chronik::storage::job::{
-    AppendError, Job, LogConfig, Open, Outcome, Read, ReadError, ReadPart, TimeTarget,
+    Append, AppendError, Job, LogConfig, Open, Origin, Outcome, Read, ReadError, ReadPart,
+    TimeTarget,
 };
 
 #[path = "support/storage.rs"]
@@ -546,4 +547,36 @@ fn removing_partitions_while_they_are_synced_leaves_a_clean_stop() {
     }
     bench.stop();
     assert!(Bench::start(&dir.0).started.clean);
+}
+
+#[test]
+fn what_the_broker_writes_down_fits_however_small_segments_are() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let (p, small) = (partition(1), LogConfig { segment_bytes: 200, ..config() });
+    bench.open(p, small.clone());
+    let large = batch(0, 100);
+    assert!(large.len() > 200);
+    assert!(matches!(bench.append(p, large.clone()), Err(AppendError::TooLarge)), "of a client");
+    for (offset, records) in [(0, batch(0, 1)), (1, large), (101, batch(0, 1))] {
+        let ticket = bench.ticket();
+        bench.storage.submit(Job::Append(Append {
+            ticket,
+            partition: p,
+            records: Bytes::from_vec(records),
+            sync: true,
+            leader_epoch: 3,
+            now: NOW,
+            origin: Origin::Broker,
+        }));
+        assert_eq!(bench.appended(ticket).unwrap().base_offset, offset);
+    }
+    let all = [(0, 1), (1, 100), (101, 1)];
+    assert_eq!(batches(&bench.read(p, 0, 1 << 20).unwrap()), all);
+    assert_eq!(names(&dir.0.join("topic-0"), ".log").len(), 3, "it has a segment of its own");
+    bench.stop();
+    let bench = Bench::start(&dir.0);
+    assert_eq!(bench.open(p, small).log_end, 102);
+    assert_eq!(batches(&bench.read(p, 0, 1 << 20).unwrap()), all);
+    bench.stop();
 }

@@ -20,8 +20,8 @@ use crate::record::RecordError;
 use crate::record::builder::{BatchBuilder, BatchOptions};
 use crate::storage::job::{Append, Job, Origin};
 
-/// A batch that has grown beyond this many bytes takes no further record, so that it fits into a segment whatever one
-/// turn records.
+/// A batch that has grown beyond this many bytes takes no further record, so that it fits into a segment file
+/// whatever one turn records.
 const BATCH_BYTES: usize = 16 << 20;
 
 /// A moment in the journal: the number of records before it. The default is before everything.

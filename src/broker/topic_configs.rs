@@ -12,14 +12,15 @@ use crate::storage::job::LogConfig;
 /// What a topic sets itself; the rest comes from the broker's settings.
 pub type TopicConfigs = BTreeMap<String, String>;
 
-/// The configuration of the broker's own topics. Their segments have room for any batch of the journal, however small
-/// those of other topics are.
+/// The configuration of the broker's own topics. Their segments are small: what is replaced goes with the next round of
+/// compaction, which looks at closed segments, so a start reads few megabytes after years of commits. A batch that is
+/// larger gets a segment of its own.
 #[must_use]
 pub fn of_journal() -> TopicConfigs {
     let pairs = [
         ("cleanup.policy", "compact"),
         ("compression.type", "producer"),
-        ("segment.bytes", "104857600"),
+        ("segment.bytes", "4194304"),
     ];
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }

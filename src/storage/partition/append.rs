@@ -190,7 +190,9 @@ impl Partition {
         count: i64,
     ) -> Result<bool, AppendError> {
         let limit = self.config.segment_bytes.min(SEGMENT_BYTES_MAX);
-        if bytes > limit {
+        // What the broker has to write down gets a segment of its own, however large it is.
+        let is_ours = append.origin == Origin::Broker;
+        if bytes > (if is_ours { SEGMENT_BYTES_MAX } else { limit }) {
             return Err(AppendError::TooLarge);
         }
         let size = self.active.size().saturating_add(staged.bytes);
