@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full images fuzz smoke minimal static install wear recovery append-cost bitflips sim
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ crash: build ## kill -9 under load, CHRONIK_CRASH_ROUNDS times (500)
 disk-full: build ## fill a small file system and free it again under load, CHRONIK_DISK_ROUNDS times (100); needs root
 	tests/support/venv.sh suite
 	CHRONIK_BIN=$(RELEASE_BIN) CHRONIK_DISK_ROUNDS=$${CHRONIK_DISK_ROUNDS:-100} CHRONIK_EXPECT_MOUNT=1 $(PYTEST) -s tests/python/test_disk.py
+
+kernel-faults: ## kill the broker within the first 60 writes, syncs, renames, truncates and opens of a life; needs strace
+	tests/support/venv.sh suite
+	cargo build --bin chronik
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" CHRONIK_KERNEL_KILLS=$${CHRONIK_KERNEL_KILLS:-300} $(PYTEST) -s tests/python/test_kernel_faults.py
 
 images: ## a crash at every file operation of many lives, and IMAGES (1000000) ways for the power to go
 	CHRONIK_IMAGES=$${IMAGES:-1000000} cargo test --release --test crash_images -- --nocapture

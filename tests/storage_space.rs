@@ -1,6 +1,6 @@
 //! A disk that is full, refuses, or fails in any one operation: what storage goes on doing, and that nothing is lost.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -278,6 +278,30 @@ fn a_full_disk_prevents_neither_a_stop_nor_a_start() {
 }
 
 #[test]
+fn no_descriptor_left_is_no_reason_to_go_offline() {
+    let p = partition(1);
+    let mut it = Machine::start(&SimFs::new(), space(0, 0));
+    it.open(p);
+    for number in 0..6 {
+        it.append(p, batch(number, 3)).unwrap();
+    }
+    let end = it.synced(p);
+    // Once: what nobody uses is closed, and it works. For long: the next segment has to wait.
+    for (times, works) in [(1, true), (u32::MAX, false)] {
+        it.fail("/topic-0/", Operation::Open, Kind::Emfile, times);
+        let results: Vec<_> = (0..6).map(|number| it.append(p, batch(number, 3))).collect();
+        assert_eq!(results.iter().all(Result::is_ok), works, "{results:?}");
+        for error in results.into_iter().filter_map(Result::err) {
+            assert!(matches!(error, AppendError::Storage(_)), "{error:?}");
+        }
+    }
+    it.fs.heal();
+    it.append(p, batch(0, 3)).unwrap();
+    assert!(it.synced(p) > end);
+    it.storage.shutdown(NOW).unwrap();
+}
+
+#[test]
 fn a_directory_that_cannot_be_opened_for_its_sync_for_want_of_descriptors_costs_no_partition() {
     let p = partition(1);
     let mut it = Machine::start(&SimFs::new(), space(0, 0));
@@ -366,4 +390,101 @@ fn the_ballast_is_where_it_is_expected() {
     assert_eq!(it.ballast(), 0);
     assert!(fs.read(&PathBuf::from("/data").join(BALLAST)).is_none(), "nobody wants it any more");
     drop(it);
+}
+
+/// What a run was told: the values of records that are kept for sure, and of those that may be.
+#[derive(Debug, Default)]
+struct Told {
+    acknowledged: BTreeMap<PartitionId, Vec<i64>>,
+    tried: BTreeMap<PartitionId, Vec<i64>>,
+}
+
+/// Appends here and there, trying again what is refused for the moment. `false`: something is offline.
+fn script(it: &mut Machine, told: &mut Told) -> bool {
+    let mut all_well = true;
+    for number in 0..8 {
+        for id in [partition(1), partition(2), partition(3)] {
+            let sequence = i32::try_from(number).unwrap();
+            let (records, origin) = if id == partition(3) {
+                (batch(number, 1), Origin::Broker)
+            } else {
+                (batch_with(number, 1, idempotent(7, 0, sequence)), Origin::Client)
+            };
+            told.tried.entry(id).or_default().push(number);
+            let done = (0..4).any(|_| {
+                let ticket = it.ask(id, records.clone(), origin);
+                it.second();
+                let written = matches!(it.result(ticket), Some(Ok(_)));
+                written && it.synced(id) > number
+            });
+            if done {
+                told.acknowledged.entry(id).or_default().push(number);
+            } else {
+                all_well = false;
+                break;
+            }
+        }
+    }
+    all_well
+}
+
+/// Everything that was acknowledged is there, in order, and nothing that was not sent, and nothing twice.
+fn check(fs: &Arc<SimFs>, told: &Told, what: &str) {
+    let mut it =
+        Machine::try_start(fs, space(0, 64 * KIB)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    for id in names().into_keys() {
+        let end = it.try_open(id).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found: Vec<i64> = it.content(id).iter().map(|(base, _)| *base).collect();
+        assert_eq!(found, (0..end).collect::<Vec<i64>>(), "{what}: {id:?}");
+        let kept = told.acknowledged.get(&id).map_or(0, Vec::len);
+        let tried = told.tried.get(&id).map_or(0, Vec::len);
+        let count = usize::try_from(end).unwrap();
+        assert!((kept..=tried).contains(&count), "{what}: {id:?} {kept} {count} {tried}");
+    }
+}
+
+#[test]
+fn whatever_single_operation_fails_in_whatever_way_nothing_acknowledged_is_lost() {
+    let kinds = [Kind::Eio, Kind::Enospc, Kind::Short(0), Kind::Short(7), Kind::Short(70)];
+    let kinds = kinds.into_iter().chain([Kind::SyncFails, Kind::Emfile, Kind::Erofs, Kind::Eintr]);
+    let fs = SimFs::new();
+    let begun = run_script(&fs, &mut Told::default());
+    assert!(begun, "the script itself succeeds");
+    let operations = fs.operations();
+    let mut struck = 0;
+    for kind in kinds {
+        for at in 0..operations {
+            let what = format!("{kind:?} at {at}");
+            let fs = SimFs::new();
+            fs.fail(Fault { at: At::Operation(at), kind, times: 1 });
+            if matches!(kind, Kind::Short(_)) {
+                // A short write whose rest fails.
+                fs.fail(Fault { at: At::Operation(at + 1), kind: Kind::Eio, times: 1 });
+            }
+            let mut told = Told::default();
+            let well = run_script(&fs, &mut told);
+            if matches!(kind, Kind::Enospc | Kind::Emfile | Kind::Erofs | Kind::Eintr) {
+                assert!(well, "{what}: it passes, and everything goes on");
+            }
+            fs.heal();
+            check(&fs.killed(), &told, &what);
+            check(&fs.image(Image::Nothing), &told, &format!("{what}, and a power cut"));
+            struck += 1;
+        }
+    }
+    println!("{struck} runs, {operations} operations");
+}
+
+/// Starts, tries once more if that fails, and runs the script.
+fn run_script(fs: &Arc<SimFs>, told: &mut Told) -> bool {
+    let started = Machine::try_start(fs, space(0, 64 * KIB));
+    let Ok(mut it) = started.or_else(|_| Machine::try_start(fs, space(0, 64 * KIB))) else {
+        return false;
+    };
+    for id in names().into_keys() {
+        if it.try_open(id).is_err() && it.try_open(id).is_err() {
+            return false;
+        }
+    }
+    script(&mut it, told)
 }

@@ -122,7 +122,7 @@ impl Files {
     /// tried once more.
     pub(super) fn with_descriptors<T>(
         &self,
-        act: impl Fn() -> Result<T, StorageError>,
+        mut act: impl FnMut() -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         match act() {
             Err(error) if error.is_out_of_descriptors() => {

@@ -235,13 +235,17 @@ impl Partition {
     /// Completes the indexes of the active segment; they are synced with the log. A segment without a record has no
     /// files yet.
     fn close_active(&mut self) -> Result<(), StorageError> {
-        if self.active.size() == 0 {
+        self.close_segment(&Arc::clone(&self.active))
+    }
+
+    fn close_segment(&mut self, segment: &Segment) -> Result<(), StorageError> {
+        if segment.size() == 0 {
             return Ok(());
         }
-        match self.active.close_indexes(&self.files) {
+        match segment.close_indexes(&self.files) {
             Ok(written) => written.into_iter().for_each(|file| self.note_dirty(file)),
             Err(ReadError::Storage(error)) => return Err(error),
-            Err(_) => log::warn!("{} is damaged", self.active.log().path().display()),
+            Err(_) => log::warn!("{} is damaged", segment.log().path().display()),
         }
         self.names_dirty = true;
         Ok(())
@@ -363,8 +367,11 @@ impl Partition {
         if let Some(error) = self.log.failure() {
             return Err(error.clone());
         }
-        if !self.active.are_indexes_flushed() {
-            self.close_active()?;
+        // Besides the active one those whose indexes a crash may have torn: made anew, they last.
+        for segment in self.log.view().segments.iter() {
+            if !segment.are_indexes_flushed() {
+                self.close_segment(segment)?;
+            }
         }
         let untouched = self.producers.as_ref().is_none_or(Producers::is_empty);
         if untouched { Ok(()) } else { self.write_snapshot() }

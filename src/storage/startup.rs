@@ -163,6 +163,13 @@ pub(super) fn open(
         let reason = "there are partitions beside it, but the file is missing".to_owned();
         return Err(StartError::Foreign { path: data_dir.join(META_PROPERTIES), reason });
     }
+    if let (true, Some(parent)) = (new, parent_of(data_dir)) {
+        // A start may have broken off between making the directory and syncing its name.
+        match fs.sync_dir(parent) {
+            Err(error) if is_out_of_reach(&error) => {}
+            synced => synced?,
+        }
+    }
     files.space.open()?;
     let meta = match known {
         Some(meta) => meta,
@@ -226,8 +233,7 @@ fn marks_files(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError
 fn make_dirs(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
     match fs.create_dir(dir) {
         Err(error) if is_absent(&error) => {
-            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let Some(parent) = parent.filter(|parent| fs.read_dir(parent).is_err()) else {
+            let Some(parent) = parent_of(dir).filter(|parent| fs.read_dir(parent).is_err()) else {
                 return Err(error);
             };
             make_dirs(fs, parent)?;
@@ -235,10 +241,18 @@ fn make_dirs(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
         }
         made => made,
     }?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => fs.sync_dir(parent),
-        _ => Ok(()),
-    }
+    parent_of(dir).map_or(Ok(()), |parent| fs.sync_dir(parent))
+}
+
+/// Whether a directory above ours is one that we may not sync, or that has nothing to sync: somebody else made ours there.
+fn is_out_of_reach(error: &StorageError) -> bool {
+    let refusals = [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::INVAL];
+    refusals.iter().any(|errno| error.errno == Some(errno.raw_os_error()))
+}
+
+/// The directory in which a directory's name stands, if the path tells.
+fn parent_of(dir: &Path) -> Option<&Path> {
+    dir.parent().filter(|parent| !parent.as_os_str().is_empty())
 }
 
 /// What `meta.properties` says; `None`: the directory is new.

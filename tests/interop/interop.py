@@ -217,7 +217,8 @@ def dump_log_reads_every_file(data):
 def dump_log_reads_what_crashes_left(home):
     """Kafka's dump-log over a sample of the directories that simulated crashes left and Chronik recovered."""
     kept = os.path.join(home, "survivors")
-    environment = dict(os.environ, CHRONIK_KEEP=kept, CHRONIK_IMAGES="6400")
+    # One after the other, so that the sample is the same each time.
+    environment = dict(os.environ, CHRONIK_KEEP=kept, CHRONIK_IMAGES="6400", RUST_TEST_THREADS="1")
     command = ["cargo", "test", "--quiet", "--test", "crash_images"]
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900)
     files = {"log": [], "index": [], "timeindex": [], "snapshot": []}

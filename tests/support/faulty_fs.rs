@@ -1,5 +1,4 @@
-//! The real file system, with faults on demand: in the files whose names match, or in the n-th operation.
-#![allow(dead_code)]
+//! The real file system, with faults on demand in the files whose names match.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "only tests use this")]
 
 use std::io::{self, IoSlice};
@@ -11,22 +10,8 @@ use chronik::base::payload::RangeFile;
 use chronik::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room};
 use chronik::storage::job::StorageError;
 
-pub(crate) const EINTR: i32 = 4;
 pub(crate) const EIO: i32 = 5;
-pub(crate) const EMFILE: i32 = 24;
 pub(crate) const ENOSPC: i32 = 28;
-pub(crate) const EROFS: i32 = 30;
-
-/// What happens to one operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Strike {
-    /// It fails and does nothing.
-    Fails(i32),
-    /// A write writes half of its bytes and says so; another operation fails.
-    Short,
-    /// A write writes half of its bytes and fails; another operation fails.
-    Torn(i32),
-}
 
 /// Which calls fail.
 #[derive(Debug, Default)]
@@ -48,35 +33,11 @@ pub(crate) struct Faults {
     /// What the file system says is free; `None`: what the real one says.
     pub(crate) free: Mutex<Option<u64>>,
     pub(crate) read_only: AtomicBool,
-    /// Operations so far that change or sync something.
-    pub(crate) operations: AtomicU64,
-    /// Which of them is struck, and how.
-    pub(crate) strike: Mutex<Option<(u64, Strike)>>,
     /// How often files whose path contains `path` were opened, or were to be.
     pub(crate) opens: AtomicU64,
     /// Files that are open, and the most that were.
     pub(crate) open_now: AtomicU64,
     pub(crate) open_most: AtomicU64,
-    /// What was struck.
-    pub(crate) struck: Mutex<Option<String>>,
-}
-
-impl Faults {
-    /// Counts an operation; gives what is to happen to it.
-    fn count(&self, action: &str, path: &str) -> Option<Strike> {
-        let number = self.operations.fetch_add(1, Ordering::SeqCst);
-        let (_, strike) = self.strike.lock().unwrap().filter(|(at, _)| *at == number)?;
-        *self.struck.lock().unwrap() = Some(format!("{action} {path}"));
-        Some(strike)
-    }
-
-    /// Counts an operation that either happens or fails.
-    fn pass(&self, action: &'static str, path: &Path) -> Result<(), StorageError> {
-        match self.count(action, &path.display().to_string()) {
-            None | Some(Strike::Fails(EINTR) | Strike::Short) => Ok(()),
-            Some(Strike::Fails(errno) | Strike::Torn(errno)) => Err(failure(action, path, errno)),
-        }
-    }
 }
 
 fn failure(action: &'static str, path: &Path, errno: i32) -> StorageError {
@@ -129,16 +90,6 @@ impl RangeFile for FaultyFile {
 
 impl File for FaultyFile {
     fn write_at(&self, buffers: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        let half = buffers.iter().map(|buffer| buffer.len()).sum::<usize>().div_ceil(2);
-        match self.faults.count("write", &self.path) {
-            None => {}
-            Some(Strike::Fails(errno)) => return Err(io::Error::from_raw_os_error(errno)),
-            Some(Strike::Short) => return self.write_some(buffers, position, half),
-            Some(Strike::Torn(errno)) => {
-                self.write_some(buffers, position, half)?;
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-        }
         if !self.hit(&self.faults.full) {
             return self.real.write_at(buffers, position);
         }
@@ -150,11 +101,6 @@ impl File for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if let Some(Strike::Fails(errno) | Strike::Torn(errno)) =
-            self.faults.count("sync", &self.path).filter(|strike| *strike != Strike::Fails(EINTR))
-        {
-            return Err(io::Error::from_raw_os_error(errno));
-        }
         if self.path.ends_with(".log") {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
         }
@@ -165,8 +111,6 @@ impl File for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let path = Path::new(&self.path);
-        self.faults.pass("truncate", path).map_err(|_| io::Error::from_raw_os_error(EIO))?;
         if self.hit(&self.faults.set_len) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -217,7 +161,6 @@ impl Fs for FaultyFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, StorageError> {
         let counts = path.to_str().unwrap().contains(&*self.faults.path.lock().unwrap());
         self.faults.opens.fetch_add(u64::from(counts), Ordering::SeqCst);
-        self.faults.pass("open", path)?;
         self.refuse(&self.faults.open, "open", path)?;
         let real = self.real.open(path, mode)?;
         let path = path.display().to_string();
@@ -227,17 +170,14 @@ impl Fs for FaultyFs {
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), StorageError> {
-        self.faults.pass("create directory", path)?;
         self.real.create_dir(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.faults.pass("rename", from)?;
         self.real.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> Result<(), StorageError> {
-        self.faults.pass("remove", path)?;
         self.real.remove_file(path)
     }
 
@@ -250,7 +190,6 @@ impl Fs for FaultyFs {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<(), StorageError> {
-        self.faults.pass("sync", path)?;
         self.refuse(&self.faults.sync_dir, "sync", path)?;
         self.real.sync_dir(path)
     }

@@ -66,7 +66,8 @@ impl Partition {
         staged: &mut Staged,
         results: &mut [AppendResult],
     ) -> AppendResult {
-        self.check_size()?;
+        let files = Arc::clone(&self.files);
+        files.with_descriptors(|| self.check_size())?;
         if let Some(error) = self.log.failure() {
             return Err(AppendError::Offline(error.clone()));
         }
@@ -85,7 +86,7 @@ impl Partition {
         if self.wants_roll(append, &candidates, staged, bytes, count)? {
             // What was checked against a write that failed would have to be checked again.
             self.write(std::mem::take(staged), results)?;
-            self.roll()?;
+            files.with_descriptors(|| self.roll())?;
         }
         if self.active.size() == 0 {
             self.active_since.get_or_insert(append.now);
@@ -262,7 +263,9 @@ impl Partition {
 
     fn try_write(&mut self, staged: &Staged) -> Result<(), StorageError> {
         if !staged.epochs.is_empty() {
-            self.write_epochs(&self.epochs_with(&staged.epochs))?;
+            let files = Arc::clone(&self.files);
+            let epochs = self.epochs_with(&staged.epochs);
+            files.with_descriptors(|| self.write_epochs(&epochs))?;
         }
         let size = self.active.size();
         if size == 0 {
