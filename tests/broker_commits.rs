@@ -507,6 +507,23 @@ fn nothing_expires_while_the_clock_is_wrong() {
 }
 
 #[test]
+fn nothing_expires_while_the_clock_of_a_start_far_ahead_may_still_be_set_right() {
+    let mut h = with_topic();
+    let right = h.now.wall;
+    h.commits(commit("t", 0, 1));
+    h.stopped_at = Some(right);
+    h.now.wall += 3650 * DAY_MS;
+    h.restart();
+    h.advance_ms(599_999);
+    assert_eq!(h.committed("t", 0), 1);
+    h.set_clock(right);
+    h.advance_ms(6 * DAY_MS);
+    assert_eq!(h.committed("t", 0), 1);
+    h.advance_ms(2 * DAY_MS);
+    assert_eq!(h.committed("t", 0), -1);
+}
+
+#[test]
 fn groups_that_commits_make_are_limited() {
     let limits = Limits { groups: 1, ..Limits::default() };
     let mut h = Harness::with(Options { limits, ..Options::default() });

@@ -137,6 +137,9 @@ impl Broker {
         let retention_ms = self.options.groups.offsets_retention_ms;
         let State { upkeep, groups, .. } = &mut self.state;
         upkeep.clock_was_set(now);
+        if let Some(at) = upkeep.clock().trusted_at(now) {
+            groups.trust_clock_from(at);
+        }
         groups.clock_stepped(now, upkeep.clock().jumped_to(), retention_ms);
     }
 

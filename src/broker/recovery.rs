@@ -119,7 +119,7 @@ impl Broker {
         if let (Some(topic), Some(end)) = (offsets_topic, offsets_end) {
             self.journal.open(Log::Offsets, topic, end);
         }
-        self.state.upkeep.clock_was_set(now);
+        self.clock_was_set(now);
         let (state, mut ctx) = self.split(now, out);
         state.table.names_are_free();
         state.groups.loaded(&mut ctx, &state.table);

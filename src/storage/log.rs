@@ -1,6 +1,7 @@
 //! What writer, syncer and readers share of one partition: where its log begins and ends, and its segments.
 //!
-//! The writer publishes; the others look. `log_start <= synced <= end` holds at every moment.
+//! The writer publishes; the others look. Neither `log_start` nor `synced` is ever beyond `end`; what is deleted need not be
+//! synced first.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

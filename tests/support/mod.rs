@@ -64,6 +64,8 @@ pub(crate) struct Harness {
     /// How partitions were looked after.
     pub(crate) upkeeps: Vec<Upkeep>,
     next_sequence: u64,
+    /// When the last stop was, if the next start is to know.
+    pub(crate) stopped_at: Option<i64>,
 }
 
 pub(crate) fn conn(slot: usize) -> ConnId {
@@ -88,6 +90,7 @@ impl Harness {
             jobs: Vec::new(),
             upkeeps: Vec::new(),
             next_sequence: 0,
+            stopped_at: None,
         };
         assert_eq!(harness.broker.metadata_recovered(0, false), None);
         let mut out = Vec::new();
@@ -104,6 +107,7 @@ impl Harness {
         self.replies.clear();
         let seed = self.next_sequence + 8; // identities never come again
         let mut broker = Broker::new(self.broker.options().clone(), seed);
+        self.stopped_at.into_iter().for_each(|at| broker.stopped_at(at));
         let metadata = PartitionId { topic: TopicId::METADATA, index: 0 };
         let end = self.replay(&mut broker, JournalLog::Metadata, metadata);
         let offsets = broker.metadata_recovered(end, false);

@@ -3,7 +3,8 @@
 //!
 //! Each empty group has one deadline, which is looked at again when it passes. Ages are measured with the wall clock,
 //! and only while it is known to be right: a machine that starts in 1970 forgets nothing. What was committed before the
-//! clock jumped is as old as the jump, at most.
+//! clock jumped is as old as the jump, at most; and nothing is forgotten for some minutes after a jump, or a start that
+//! finds itself far ahead of the last stop, as the clock may be set right only then.
 
 use super::Groups;
 use super::commits::Commit;
@@ -17,6 +18,11 @@ use crate::broker::groups::records::GroupRecord;
 const EMPTY_GROUP_KEPT_MS: i64 = 600_000;
 
 impl Groups {
+    /// Nothing is forgotten for its age before then.
+    pub fn trust_clock_from(&mut self, at: Mono) {
+        self.shared.clock_trusted_from = at;
+    }
+
     /// The wall clock was set, or is seen for the first time: when things expire is computed anew. `jumped_to`: where it
     /// jumped to last, 0 if it did not.
     pub fn clock_stepped(&mut self, now: Now, jumped_to: WallMs, retention_ms: i64) {
@@ -88,7 +94,8 @@ impl Shared {
         let since = group.empty_since();
         let at = |commit: &Commit| era.expires_at(commit, since, retention_ms);
         let first = group.commits.iter().map(|(_, _, commit)| at(commit)).min()?;
-        Some(now.mono.plus_ms(first.saturating_sub(now.wall).max(0)))
+        let at = now.mono.plus_ms(first.saturating_sub(now.wall).max(0));
+        Some(at.max(self.clock_trusted_from))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::records::GroupRecord;
 use crate::base::deadlines::Deadlines;
-use crate::base::time::WallMs;
+use crate::base::time::{Mono, WallMs};
 use crate::broker::context::Context;
 use crate::broker::event::RequestId;
 use crate::broker::journal::Position;
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) clock_sane_since: Option<WallMs>,
     /// Where it jumped to last; 0: it did not.
     pub(super) clock_jumped_to: WallMs,
+    /// Before then nothing expires: the clock may still be set right.
+    pub(super) clock_trusted_from: Mono,
     last_number: u64,
 }
 
