@@ -73,7 +73,7 @@ kernel-faults: ## kill the broker within the first 60 writes, syncs, renames, tr
 images: ## a crash at every file operation of many lives, and IMAGES (1000000) ways for the power to go
 	CHRONIK_IMAGES=$${IMAGES:-1000000} cargo test --release --test crash_images -- --nocapture
 
-sim: ## the broker on a simulated disk: SEED= plays one seed, SEEDS= that many (2000)
+sim: ## the broker on a simulated disk: SEED= plays one seed, SEEDS= that many (400)
 	CHRONIK_SIM_SEED=$(SEED) CHRONIK_SIM_SEEDS=$(SEEDS) cargo test --release --test simulation no_seed_breaks_a_promise -- --nocapture
 
 fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_FUZZ_SECONDS (300) long

@@ -62,6 +62,10 @@ pub enum Bug {
     CleanMarkerFirst,
     /// A deadline that has passed is left standing: when nothing happens, nothing is due.
     DeadlineLeft,
+    /// A trim is answered before the mark is written: what was deleted does not come back.
+    TrimNotDurable,
+    /// A compacted segment takes the place of others before it is on the disk: a swap loses nothing.
+    SwapNotSynced,
 }
 
 #[cfg(feature = "testing")]
@@ -96,6 +100,8 @@ impl Bug {
         Bug::CleanMarkerKept,
         Bug::CleanMarkerFirst,
         Bug::DeadlineLeft,
+        Bug::TrimNotDurable,
+        Bug::SwapNotSynced,
     ];
 }
 

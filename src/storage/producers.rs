@@ -178,6 +178,21 @@ impl Producers {
         }
     }
 
+    /// A batch was in order and is refused all the same. If it is the first of its producer, those that were sent
+    /// behind it may not come before it.
+    pub(super) fn refuse(&mut self, header: &BatchHeader) {
+        let is_sequenced = header.has_producer() && header.base_sequence != NO_SEQUENCE;
+        if !is_sequenced
+            || self.by_id.len() >= PRODUCERS_MAX
+            || is_planted(Bug::FirstWriteForgotten)
+        {
+            return;
+        }
+        let (epoch, awaited) = (header.producer_epoch, Some(header.base_sequence));
+        let refused = || Producer { epoch, awaited, ..Producer::default() };
+        self.by_id.entry(header.producer_id).or_insert_with(refused);
+    }
+
     /// What compaction must not lose of them.
     pub(super) fn last_batches(&self) -> BTreeMap<ProducerId, LastBatch> {
         let last = |(id, producer): (&ProducerId, &Producer)| {
@@ -348,6 +363,18 @@ mod tests {
         assert_eq!(producers.check(&batch(0, 40, 2, 0)), Ok(None));
         assert!(producers.to_snapshot().0.producers.is_empty(), "nothing of it is in the log");
         producers.note(&batch(0, 40, 2, 0), None);
+        assert_eq!(producers.check(&batch(0, 42, 1, 2)), Ok(None));
+    }
+
+    #[test]
+    fn what_was_sent_behind_a_first_batch_that_was_refused_does_not_come_before_it() {
+        let mut producers = Producers::default();
+        producers.refuse(&batch(0, 40, 2, 0));
+        producers.refuse(&batch(0, 42, 1, 0));
+        assert_eq!(producers.check(&batch(0, 42, 1, 0)), Err(AppendError::SequenceGap));
+        assert_eq!(producers.check(&batch(0, 40, 2, 0)), Ok(None));
+        producers.note(&batch(0, 40, 2, 0), None);
+        producers.refuse(&batch(0, 42, 1, 0));
         assert_eq!(producers.check(&batch(0, 42, 1, 2)), Ok(None));
     }
 

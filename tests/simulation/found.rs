@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
 use chronik::base::memory::Pool;
+use chronik::base::payload::Bytes;
 use chronik::base::time::Mono;
 use chronik::broker::options::Options;
 use chronik::broker::topic_configs::{TopicConfigs, log_config};
 use chronik::storage::damage::DamagePolicy;
-use chronik::storage::job::{Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome};
+use chronik::storage::job::{
+    Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome, Upkeep,
+};
 use chronik::storage::pool;
 use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::Stepped;
@@ -76,10 +79,23 @@ impl Bench {
     }
 
     fn append_with(&mut self, number: u64, sync: bool) -> Result<Appended, AppendError> {
+        self.append_batch(batch::build(number, 3, false, 0, None), sync)
+    }
+
+    /// Closes the segment that is written to, for its age, and has that in the marks.
+    fn close_segment(&mut self) {
+        let now = 4_000_000_000_000;
+        let (partition, expire, free) = (PARTITION, true, false);
+        self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
+        self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
+        self.storage.tick(Mono(60_000_000));
+    }
+
+    fn append_batch(&mut self, records: Bytes, sync: bool) -> Result<Appended, AppendError> {
         let append = Append {
             ticket: Ticket(2),
             partition: PARTITION,
-            records: batch::build(number, 3, false, 0, None),
+            records,
             sync,
             leader_epoch: 0,
             now: 0,
@@ -143,4 +159,19 @@ fn of_a_log_that_was_never_synced_no_segment_stays_without_the_first() {
     ends.sort_unstable();
     ends.dedup();
     assert!(ends.len() > 1, "{ends:?}");
+}
+
+#[test]
+fn a_segment_that_has_no_file_yet_stays_the_one_that_is_written_to() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    bench.close_segment();
+    // What is written after this start is not marked yet when the power goes.
+    let mut bench = Bench::start(bench.disk.image(Image::Nothing));
+    assert_eq!(bench.open().unwrap().log_end, 3);
+    bench.append_with(2, false).unwrap();
+    let mut bench = Bench::start(bench.disk.image(Image::Everything));
+    assert_eq!(bench.open().unwrap().log_end, 6);
+    assert_eq!(bench.append(3).unwrap().end_offset, 9);
 }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::script::{Action, script};
 use crate::world::World;
@@ -11,6 +12,10 @@ use crate::world::World;
 const LENGTH: usize = 250;
 /// Runs that shrinking a script may take.
 const SHRINKING_MAX: usize = 250;
+/// How long that may take.
+const SHRINKING_TIME: Duration = Duration::from_secs(60);
+/// Seeds in every test run.
+const SEEDS: u64 = 400;
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +52,15 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Leaves out whatever part of a failing script it fails without: halves first, then ever smaller parts.
+#[expect(clippy::disallowed_methods, reason = "how long people wait is no part of a run")]
 pub(crate) fn shrink(seed: u64) -> Vec<Action> {
     let mut script = script(seed, LENGTH);
     let (mut size, mut runs) = (script.len() / 2, 0);
-    while size > 0 && runs < SHRINKING_MAX {
+    let begun = Instant::now();
+    let may_go_on = |runs| runs < SHRINKING_MAX && begun.elapsed() < SHRINKING_TIME;
+    while size > 0 && may_go_on(runs) {
         let mut from = 0;
-        while from < script.len() && runs < SHRINKING_MAX {
+        while from < script.len() && may_go_on(runs) {
             let to = (from + size).min(script.len());
             let without = [&script[..from], &script[to..]].concat();
             runs += 1;
@@ -90,7 +98,7 @@ fn seeds() -> std::ops::Range<u64> {
     let count = number("CHRONIK_SIM_SEEDS");
     match (number("CHRONIK_SIM_SEED"), count) {
         (Some(first), count) => first..first + count.unwrap_or(1),
-        (None, count) => 1..1 + count.unwrap_or(2_000),
+        (None, count) => 1..1 + count.unwrap_or(SEEDS),
     }
 }
 

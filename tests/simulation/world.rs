@@ -20,6 +20,8 @@ use crate::script::{Action, CLIENTS};
 
 /// Wall time at the beginning, in 2027.
 const TODAY: i64 = 1_800_000_000_000;
+/// Steps of workers in a run: a hundred times as many as in a usual one.
+const STEPS_MAX: u64 = 300_000;
 const YEAR_MS: i64 = 365 * 24 * 3_600_000;
 
 pub(crate) struct World {
@@ -39,6 +41,8 @@ pub(crate) struct World {
     /// Sums up everything that happened.
     pub(crate) trace: u64,
     pub(crate) starts: u64,
+    /// Steps that workers may still do: a run that goes round in circles ends as a failure.
+    pub(crate) steps_left: u64,
     pub(crate) log: Option<Vec<String>>,
     /// How many of the disk's operations stand in it.
     pub(crate) history_told: usize,
@@ -81,6 +85,7 @@ impl World {
             was_clean: Some(true),
             trace: 0xcbf2_9ce4_8422_2325,
             starts: 0,
+            steps_left: STEPS_MAX,
             log: None,
             history_told: 0,
             own_answer: None,
@@ -332,6 +337,7 @@ impl World {
     }
 
     pub(crate) fn step(&mut self, worker: Worker) -> Done {
+        self.steps_left = self.steps_left.checked_sub(1).ok_or("the run does not end")?;
         let now = self.now;
         self.say(|| format!("  {worker:?}"));
         if let Some(node) = &mut self.node {

@@ -76,6 +76,23 @@ impl Partition {
             staged.results.push(results.len());
             return Ok(duplicate);
         }
+        let first = candidates.first().map(|batch| batch.header);
+        let appended = self.stage_new(append, candidates, staged, results);
+        let is_passing = matches!(appended, Err(AppendError::NoSpace | AppendError::Storage(_)));
+        if let (Some(producers), Some(first), true) = (&mut self.producers, first, is_passing) {
+            producers.refuse(&first);
+        }
+        appended
+    }
+
+    /// Adds to the write what is new and in order.
+    fn stage_new(
+        &mut self,
+        append: &Append,
+        candidates: Vec<Candidate>,
+        staged: &mut Staged,
+        results: &mut [AppendResult],
+    ) -> AppendResult {
         let bytes: usize = candidates.iter().map(|batch| batch.bytes.len()).sum();
         let bytes = as_u64(bytes);
         let has_room = self.files.space.admit(bytes);

@@ -47,7 +47,7 @@ pub(super) struct Tail<'a> {
     pub(super) bases: Vec<Offset>,
     pub(super) epochs: Epochs,
     pub(super) segments: Vec<Arc<Segment>>,
-    /// Whether the last segment ends before the log does.
+    /// Whether the last segment is not the one to append to: it ends before the log does, or was closed.
     pub(super) is_cut_short: bool,
 }
 
@@ -90,8 +90,19 @@ impl Tail<'_> {
                 break;
             }
         }
+        self.is_cut_short |= self.lacks_active(known, &start, next);
         self.epochs.retain(|(_, from)| *from < next);
         Ok(next)
+    }
+
+    /// Whether the mark names a segment that has no file yet. It stays the one that is written to: were records
+    /// appended to the one before it, the mark would be taken for the end of that one, however long it is by then.
+    fn lacks_active(&self, known: &Known<'_>, start: &Start, end: Offset) -> bool {
+        let is_ahead = |mark: &Mark| mark.segment_bytes == 0 && mark.segment_base == end;
+        let last = self.segments.last();
+        start.marked
+            && known.mark.is_some_and(is_ahead)
+            && last.is_some_and(|last| last.base() < end)
     }
 
     /// Where the log begins: where its mark says, or with its first segment. A log start beyond the end is damage, and

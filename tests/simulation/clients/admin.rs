@@ -1,9 +1,11 @@
-//! An administrator: makes topics, deletes them, and makes them again.
+//! An administrator: makes topics, deletes them, makes them again, and has records deleted.
 
+use chronik::base::ids::{Offset, PartitionId};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::{
-    CreateTopicsRequest, CreateTopicsRequestConfig, CreateTopicsRequestTopic, DeleteTopicsRequest,
+    CreateTopicsRequest, CreateTopicsRequestConfig, CreateTopicsRequestTopic, DeleteRecordsRequest,
+    DeleteRecordsRequestPartition, DeleteRecordsRequestTopic, DeleteTopicsRequest,
     DeleteTopicsRequestTopic, MetadataRequest, MetadataResponse,
 };
 
@@ -14,6 +16,8 @@ use crate::model::{Model, TOPICS};
 enum Asked {
     Create(usize),
     Delete(usize),
+    /// The first offset that is to stay; `None`: the high watermark.
+    Trim(PartitionId, Option<Offset>),
     List,
 }
 
@@ -64,6 +68,26 @@ impl Admin {
         self.asked = Some((desk.send(create(topic)), Asked::Create(topic)));
     }
 
+    /// Has records deleted: all, about half, or one.
+    fn send_trim(&mut self, desk: &mut Desk<'_>, topic: usize, id: PartitionId) {
+        let choice = desk.below(4);
+        let Some(log) = desk.model.logs.get_mut(&id) else { return };
+        let floor = log.floor().max(log.start);
+        let asked = match choice {
+            0 => None,
+            1 => Some(floor),
+            2 => Some(floor.midpoint(log.start)),
+            _ => Some(floor.min(log.start + 1)),
+        };
+        log.trim_sent(asked);
+        let (partition_index, offset) = (id.index, asked.unwrap_or(-1));
+        let partitions = vec![DeleteRecordsRequestPartition { partition_index, offset }];
+        let name = TOPICS[topic].name.to_owned();
+        let topics = vec![DeleteRecordsRequestTopic { name, partitions }];
+        let request = DeleteRecordsRequest { topics, ..DeleteRecordsRequest::default() };
+        self.asked = Some((desk.send(request), Asked::Trim(id, asked)));
+    }
+
     fn send_list(&mut self, desk: &mut Desk<'_>) {
         self.asked = Some((desk.send(list()), Asked::List));
     }
@@ -85,6 +109,10 @@ impl Client for Admin {
                 self.asked = Some((desk.send(request), Asked::Delete(topic)));
             } else if desk.below(3) == 0 {
                 self.send_list(desk);
+            } else if desk.below(2) == 0 && !TOPICS[topic].compact {
+                let count = usize::try_from(TOPICS[topic].partitions).unwrap();
+                let index = desk.below(count) as i32;
+                self.send_trim(desk, topic, PartitionId { topic: id, index });
             }
         } else {
             self.send_create(desk, topic);
@@ -118,6 +146,19 @@ impl Client for Admin {
                         Ok(())
                     }
                     error => Err(format!("a deletion was refused with {error:?}")),
+                }
+            }
+            (Asked::Trim(id, asked), Response::DeleteRecords(response)) => {
+                let answer = &response.topics[0].partitions[0];
+                let present = desk.model.topics.is_present(id.topic);
+                let log = desk.model.logs.get_mut(&id).ok_or("no such log")?;
+                match ErrorCode::from_code(answer.error_code) {
+                    Some(ErrorCode::None) => log
+                        .trimmed(asked, answer.low_watermark)
+                        .map_err(|error| format!("deletion in {id}: {error}")),
+                    Some(ErrorCode::KafkaStorageError) if desk.model.disk_may_fail => Ok(()),
+                    Some(_) if !present => Ok(()),
+                    error => Err(format!("a deletion in {id} was refused with {error:?}")),
                 }
             }
             (Asked::List, Response::Metadata(response)) => check_list(desk.model, response),

@@ -183,7 +183,11 @@ impl Client for Producer {
     fn promised(&mut self, desk: &mut Desk<'_>, number: u64, reply: &Reply) -> Result<(), String> {
         if let Reply::Response(response) = reply {
             if let Response::InitProducerId(response) = &**response {
-                return desk.model.producer_id(response.producer_id);
+                return match ErrorCode::from_code(response.error_code) {
+                    Some(ErrorCode::None) => desk.model.producer_id(response.producer_id),
+                    _ if desk.model.disk_may_fail => Ok(()),
+                    error => Err(format!("a producer id was refused with {error:?}")),
+                };
             }
         }
         let (id, batch) = self.on_their_way.get(&number).ok_or("an answer nobody waits for")?;
@@ -211,7 +215,8 @@ impl Client for Producer {
         if self.asked_for_id.take_if(|asked| *asked == number).is_some() {
             if let Reply::Response(response) = reply {
                 if let Response::InitProducerId(response) = &**response {
-                    self.producer_id = Some(response.producer_id);
+                    let id = response.producer_id;
+                    self.producer_id = (response.error_code == 0).then_some(id);
                 }
             }
             return Ok(());

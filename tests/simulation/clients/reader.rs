@@ -203,7 +203,7 @@ fn check_fetched(
         }
         ErrorCode::KafkaStorageError if disk_may_fail => Ok(()),
         ErrorCode::OffsetOutOfRange => {
-            let inside = from >= log.start && from < floor && !log.retained;
+            let inside = from >= log.start_max() && from < floor;
             if inside { Err(format!("lost: {from} is out of range")) } else { Ok(()) }
         }
         ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition if !present => Ok(()),
@@ -288,6 +288,11 @@ impl Client for Reader {
                     }
                     Some(_) if !desk.model.topics.is_present(key.1) => {
                         desk.model.commits.refused(*key, *number);
+                        Ok(())
+                    }
+                    // There is no room for it; a write that failed may come back after a crash.
+                    Some(ErrorCode::CoordinatorNotAvailable) if desk.model.disk_may_fail => {
+                        desk.model.commits.forsaken(*key, *number);
                         Ok(())
                     }
                     error => Err(format!("a commit was refused with {error:?}")),

@@ -35,6 +35,8 @@ pub(crate) struct Log {
     pub(crate) start: Offset,
     /// The highest end that readers were shown in this run.
     shown: Offset,
+    /// Somebody asked that the log start as late as here.
+    asked_start: Offset,
 }
 
 type Checked = Result<(), String>;
@@ -76,6 +78,28 @@ impl Log {
         Ok(())
     }
 
+    /// Where the log may start at most: further on if old records go, or if somebody asked for that.
+    pub(crate) fn start_max(&self) -> Offset {
+        if self.retained { Offset::MAX } else { self.start.max(self.asked_start) }
+    }
+
+    /// The log is asked to start here; `None`: at its high watermark, which is not above all that was ever sent.
+    pub(crate) fn trim_sent(&mut self, offset: Option<Offset>) {
+        let sent = || self.sent.values().map(|sent| i64::from(sent.count)).sum();
+        self.asked_start = self.asked_start.max(offset.unwrap_or_else(sent));
+    }
+
+    /// The log starts here for good, as somebody asked. What lies below needs nobody any more, what lies above stays.
+    pub(crate) fn trimmed(&mut self, asked: Option<Offset>, start: Offset) -> Checked {
+        if start < self.start.max(asked.unwrap_or_default()) || start > self.start_max() {
+            return Err(format!("it is to start at {asked:?} and starts at {start}"));
+        }
+        self.start = start;
+        // Nothing starts behind its end.
+        self.firm = self.firm.max(start);
+        Ok(())
+    }
+
     /// The end that everybody who asks from now on must be shown at least.
     pub(crate) fn floor(&self) -> Offset {
         self.firm.max(self.shown)
@@ -86,7 +110,7 @@ impl Log {
         if start < self.start {
             return Err(format!("the log start went back from {} to {start}", self.start));
         }
-        if !self.retained && start > self.start {
+        if start > self.start_max() {
             return Err(format!("the log starts at {start} and nobody asked for that"));
         }
         if end < floor {
@@ -109,7 +133,7 @@ impl Log {
     ) -> Checked {
         let Some(last) = records.last() else {
             let is_there = self.records.range(from..).next().is_some_and(|(at, _)| *at < floor);
-            return if is_there && from >= self.start && !self.compact && !self.retained {
+            return if is_there && from >= self.start_max() && !self.compact {
                 Err(format!("lost: nothing at {from}, promised were {floor}"))
             } else {
                 Ok(())

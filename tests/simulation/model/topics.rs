@@ -40,6 +40,7 @@ pub(crate) const TOPICS: [Spec; 4] = [
             ANY_TIME,
             ("cleanup.policy", "compact"),
             ("segment.bytes", "700"),
+            ("index.interval.bytes", "128"),
             ("min.cleanable.dirty.ratio", "0.01"),
             ("delete.retention.ms", "0"),
         ],
@@ -49,7 +50,12 @@ pub(crate) const TOPICS: [Spec; 4] = [
         partitions: 1,
         compact: false,
         retained: true,
-        configs: &[ANY_TIME, ("segment.bytes", "600"), ("retention.bytes", "2000")],
+        configs: &[
+            ANY_TIME,
+            ("segment.bytes", "600"),
+            ("retention.bytes", "2000"),
+            ("retention.ms", "20000"),
+        ],
     },
 ];
 
