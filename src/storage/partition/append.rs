@@ -103,6 +103,7 @@ impl Partition {
         if self.wants_roll(append, &candidates, staged, bytes, count)? {
             // What was checked against a write that failed would have to be checked again.
             self.write(std::mem::take(staged), results)?;
+            let files = Arc::clone(&self.files);
             files.with_descriptors(|| self.roll())?;
         }
         if self.active.size() == 0 {
