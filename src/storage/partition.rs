@@ -52,6 +52,8 @@ pub(super) struct SyncWork {
     pub(super) active: bool,
     /// Whether the directory has new names.
     pub(super) names: bool,
+    /// Whether a failed write was cut off again, which no earlier sync has made durable.
+    pub(super) cut: bool,
 }
 
 impl SyncWork {
@@ -99,6 +101,8 @@ pub(super) struct Partition {
     since_snapshot: u64,
     dirty: Vec<Dirty>,
     names_dirty: bool,
+    /// Whether a failed write was cut off again since the last sync.
+    cut: bool,
     /// When the active segment got its first record here, by the wall clock.
     active_since: Option<WallMs>,
     /// Bytes of all segments but the active one.
@@ -153,6 +157,7 @@ impl Partition {
             since_snapshot: 0,
             dirty: Vec::new(),
             names_dirty: false,
+            cut: false,
             active_since: None,
             closed_bytes,
             due: upkeep::Due::default(),
@@ -359,6 +364,7 @@ impl Partition {
             files: std::mem::take(&mut self.dirty),
             active,
             names: std::mem::take(&mut self.names_dirty),
+            cut: std::mem::take(&mut self.cut),
         }
     }
 

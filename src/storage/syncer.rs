@@ -243,7 +243,7 @@ impl Syncer {
             _ => (work.end, work.segment_base, work.segment_bytes),
         };
         // An earlier sync of the same files covered this one; files beside the log come with new names.
-        if !work.names && work.log.synced() >= work.end {
+        if !work.names && !work.cut && work.log.synced() >= work.end {
             return outcome(work.log.synced(), Ok(()));
         }
         let log_start = work.log.log_start().min(end);
@@ -305,6 +305,7 @@ impl Waiting {
         (other.end, other.segment_base, other.segment_bytes) =
             (work.end, work.segment_base, work.segment_bytes);
         other.names |= work.names;
+        other.cut |= work.cut;
         for dirty in work.files {
             if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
                 other.files.push(dirty);

@@ -15,7 +15,7 @@ const SHRINKING_MAX: usize = 250;
 /// How long that may take.
 const SHRINKING_TIME: Duration = Duration::from_secs(60);
 /// Seeds in every test run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2000;
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

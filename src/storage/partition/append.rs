@@ -300,6 +300,7 @@ impl Partition {
         let path = self.active.log().path().to_owned();
         self.note_dirty(Dirty { path, file: Arc::clone(&file) });
         let Err(error) = written else { return Ok(()) };
+        self.cut = true;
         let path = self.active.log().path();
         let error = StorageError::io("write", path, &error);
         if is_planted(Bug::FailedWriteKept) {
