@@ -500,9 +500,9 @@ fn retention(world: &mut World) -> Run {
     }
     world.create(partition, "short-lived", config)?;
     let mut producers = [1000, 1001, 1002].map(|number| Producer::new(partition, number));
-    for round in 0..3 {
+    for (round, producer) in producers.iter_mut().enumerate() {
         sends(world, &[partition], 5)?;
-        producers[round].send(world);
+        producer.send(world);
         world.settle()?;
         for _ in 0..3 {
             let now = world.below(3) * u64::from(kind == 1 || kind == 2);
