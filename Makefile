@@ -36,10 +36,11 @@ test-clients: ## the Python tests alone, against target/debug/chronik or CHRONIK
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" $(PYTEST) -n 4 --dist worksteal -m "not serial" tests/python
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" $(PYTEST) -m serial tests/python
 
-interop: ## kcat, Kafka's console clients and dump-log tool, Wireshark's dissector; the same questions to Kafka
+interop: ## kcat, Kafka's console clients and dump-log tool, Wireshark's dissector; the same questions to Kafka; from Kafka and back
 	cargo build --bin chronik
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" tests/interop/run
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" tests/interop/differential
+	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" tests/interop/transfer
 
 idle: build ## print how often an idle broker's threads wake up in a minute: never
 	CHRONIK_BIN=$(RELEASE_BIN) tools/idle

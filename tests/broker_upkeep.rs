@@ -91,6 +91,28 @@ fn what_storage_cannot_do_yet_is_not_asked_for_in_a_loop() {
 }
 
 #[test]
+fn of_many_partitions_only_a_few_are_looked_after_at_a_time() {
+    let mut h = Harness::new();
+    h.create_topic("t", 100);
+    let due = h.now.wall + HOUR;
+    for index in 0..100 {
+        let id = h.id_of("t", index);
+        h.wants(id, Some(due), None);
+        h.ask(produce("t", index, -1, batch(1)));
+        h.wants(id, None, None);
+    }
+    h.now.mono = h.now.mono.plus_ms(HOUR);
+    h.now.wall = due;
+    h.tick_broker();
+    assert_eq!(h.upkeeps.len(), 16);
+    assert_eq!(h.broker.next_deadline(), None, "the others' turn comes with an answer");
+    let answered = h.step();
+    assert!(answered && h.upkeeps.len() == 17);
+    h.settle();
+    assert_eq!((h.upkeeps.len(), h.broker.next_deadline()), (100, None));
+}
+
+#[test]
 fn deadlines_follow_the_wall_clock_when_it_is_set() {
     let mut h = with_due(10 * HOUR);
     h.set_clock(h.now.wall + 4 * HOUR);

@@ -38,6 +38,7 @@ const OWN_DEFAULTS: &[(&str, &str)] = &[
     ("flush.ms", "1000"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("listeners", "PLAINTEXT://127.0.0.1:9092"),
+    ("log.cleaner.dedupe.buffer.size", "4194304"),
     ("log.dir", "./data"),
     ("log.flush.interval.ms", "1000"),
     ("log.segment.bytes", "67108864"),

@@ -352,7 +352,13 @@ fn segments_of_deleted_records_go_also_without_a_policy_that_deletes() {
     let bench = Bench::start(&dir.0);
     let p = partition(1);
     let one = one_each().segment_bytes;
-    let compacted = LogConfig { compact: true, delete: false, retention_ms: 0, ..one_each() };
+    let compacted = LogConfig {
+        compact: true,
+        delete: false,
+        retention_ms: 0,
+        min_dirty_permille: 1000,
+        ..one_each()
+    };
     bench.open(p, LogConfig { retention_bytes: one as i64, ..compacted });
     for number in 0..4 {
         bench.append_at(p, stamped(NOW + number), NOW);

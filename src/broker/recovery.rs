@@ -62,6 +62,8 @@ impl Broker {
         self.journal.open(Log::Metadata, TopicId::METADATA, end);
         self.state.producer_ids.loaded();
         if unclean && end > 0 {
+            // Nobody knows when the last stop was: it may be long ago.
+            self.state.upkeep.wrote(1);
             self.raise_leader_epoch();
         }
         self.state.table.get(OFFSETS_TOPIC).map(|topic| topic.id)

@@ -19,6 +19,8 @@ use crate::storage::job::{self, Job, Upkept};
 
 /// How long a partition is left alone after it was looked after, in milliseconds.
 const REST_MS: i64 = 1_000;
+/// Most partitions that are looked after at a time: whoever appends waits behind them.
+const RUNNING_MAX: usize = 16;
 
 /// What the partitions wait for.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Upkeep {
     clock: WallClock,
     wanted: BTreeMap<PartitionId, Wanted>,
     deadlines: Deadlines<PartitionId>,
+    /// How many storage is at.
+    running: usize,
     /// The partition that is giving up a segment because all logs together are too large.
     freeing: Option<PartitionId>,
     /// When the next one may be asked for that.
@@ -127,14 +131,20 @@ impl Upkeep {
 
     /// Looks after what is due.
     pub fn tick(&mut self, ctx: &mut Context<'_>, table: &TopicTable) {
-        while let Some(partition) = self.deadlines.pop_due(ctx.now.mono) {
+        self.look_after_due(ctx);
+        self.free(ctx, table);
+    }
+
+    fn look_after_due(&mut self, ctx: &mut Context<'_>) {
+        while self.running < RUNNING_MAX {
+            let Some(partition) = self.deadlines.pop_due(ctx.now.mono) else { return };
             self.look_after(ctx, partition, false);
         }
-        self.free(ctx, table);
     }
 
     fn look_after(&mut self, ctx: &mut Context<'_>, partition: PartitionId, free: bool) {
         let wanted = self.wanted.entry(partition).or_default();
+        self.running += usize::from(!wanted.is_running);
         wanted.is_running = true;
         wanted.is_stale = false;
         self.deadlines.remove(partition);
@@ -171,8 +181,10 @@ impl Upkeep {
         }
         let wanted = self.wanted.entry(id).or_default();
         let is_stale = wanted.is_stale;
+        self.running -= usize::from(wanted.is_running);
         (wanted.is_running, wanted.rested) = (false, rested);
         self.want(ctx.now, id, if is_stale { Some(0) } else { upkept.due });
+        self.look_after_due(ctx);
         self.free(ctx, table);
         begins_later
     }
@@ -197,7 +209,8 @@ impl Upkeep {
 
     /// A partition is gone.
     fn forget(&mut self, partition: PartitionId) {
-        self.wanted.remove(&partition);
+        let wanted = self.wanted.remove(&partition);
+        self.running -= usize::from(wanted.is_some_and(|wanted| wanted.is_running));
         self.deadlines.remove(partition);
         self.freeing = self.freeing.filter(|freeing| *freeing != partition);
     }
@@ -213,7 +226,8 @@ impl Upkeep {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
         let free = self.is_short.then_some(self.free_from);
-        self.deadlines.next().into_iter().chain(free).min()
+        let due = self.deadlines.next().filter(|_| self.running < RUNNING_MAX);
+        due.into_iter().chain(free).min()
     }
 }
 

@@ -4,7 +4,8 @@
 //! nothing is deleted for its age
 //!
 //! - while the time is before this program was made ([`is_sane`]),
-//! - for ten minutes after the clock jumped ahead by more than a day,
+//! - for ten minutes after the clock jumped ahead by more than a day, or after a start so long after the last stop, or
+//!   after one that does not know when that was,
 //! - while the time is before the newest that this broker wrote down itself, unless it has been so for a day of
 //!   running: then it was the newest that was wrong.
 //!
@@ -39,6 +40,10 @@ impl WallClock {
     pub fn observe(&mut self, now: Now) -> bool {
         let Some(seen) = self.seen.replace(now) else {
             self.steady_since = now.mono;
+            if self.newest > 0 && now.wall.saturating_sub(self.newest) > JUMP_MS {
+                // It may have been off for long, or its clock is about to be set right.
+                self.quiet_from = now.mono.plus_ms(AFTER_JUMP_MS);
+            }
             return false;
         };
         let passed = i64::try_from(now.mono.since(seen.mono).as_millis()).unwrap_or(i64::MAX);
@@ -114,6 +119,19 @@ mod tests {
         assert_eq!(clock.trusted_at(set), Some(set.mono.plus_ms(600_000)));
         assert!(!clock.is_trusted(later(set, 599_999)));
         assert!(clock.is_trusted(later(set, 600_000)));
+    }
+
+    #[test]
+    fn a_start_long_after_the_last_stop_waits_for_ten_minutes() {
+        let mut clock = WallClock::default();
+        clock.wrote(TODAY);
+        let start = at(0, TODAY + 30 * DAY);
+        assert!(!clock.observe(start));
+        assert_eq!(clock.trusted_at(start), Some(start.mono.plus_ms(600_000)));
+        let mut clock = WallClock::default();
+        clock.wrote(TODAY);
+        clock.observe(at(0, TODAY + 3_600_000));
+        assert!(clock.is_trusted(at(0, TODAY + 3_600_000)));
     }
 
     #[test]

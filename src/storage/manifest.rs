@@ -217,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn the_version_before_knows_nothing_of_when_a_segment_was_written() {
+        let mut manifest = sample();
+        let mut old = Vec::new();
+        old.extend_from_slice(b"CHRKMANI\0\0\0\x01");
+        let new = manifest.encode();
+        let mut rest = &new[12..new.len() - 4];
+        for partition in &mut manifest.partitions {
+            for segment in &mut partition.segments {
+                let at = rest.windows(8).position(|w| w == segment.written.to_be_bytes()).unwrap();
+                old.extend_from_slice(&rest[..at]);
+                rest = &rest[at + 8..];
+                segment.written = -1;
+            }
+        }
+        old.extend_from_slice(rest);
+        push_crc32(&mut old);
+        assert_eq!(Manifest::decode(&old).unwrap(), manifest);
+    }
+
+    #[test]
     fn every_cut_and_every_flipped_bit_is_noticed() {
         let bytes = sample().encode();
         for length in 0..bytes.len() {

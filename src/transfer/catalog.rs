@@ -48,12 +48,13 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// Reads a log of metadata: the newest snapshot, if there is one, and what follows it.
+    /// Reads a log of metadata: the newest snapshot, if there is one, and what follows it. `unclean`: a crash may have
+    /// torn its end.
     pub(super) fn read(fs: &dyn Fs, dir: &Path, unclean: bool) -> Result<Catalog, TransferError> {
         let mut catalog = Catalog::default();
         let snapshot = newest_snapshot(fs, dir)?;
         if let Some((_, path)) = &snapshot {
-            catalog.read_file(fs, path, 0, unclean)?;
+            catalog.read_file(fs, path, 0, false)?;
         }
         let from = snapshot.map_or(0, |(offset, _)| offset);
         let files = adopt::log_files(fs, dir)?;
@@ -61,8 +62,9 @@ impl Catalog {
             let reason = "its beginning is missing, and there is no snapshot of it";
             return Err(StorageError::content("read", dir, reason).into());
         }
-        for (_, path) in files {
-            catalog.read_file(fs, &path, from, unclean)?;
+        let last = files.len().saturating_sub(1);
+        for (number, (_, path)) in files.iter().enumerate() {
+            catalog.read_file(fs, path, from, unclean && number == last)?;
         }
         Ok(catalog)
     }

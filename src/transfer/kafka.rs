@@ -12,6 +12,7 @@ use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC, is_internal};
 use crate::storage::adopt::{self, PartitionDirectory};
 use crate::storage::checkpoint::{LOG_STARTS, RECOVERY_POINTS};
 use crate::storage::fs::Fs;
+use crate::storage::job::TOPIC_NAME_TAKEN;
 
 /// A node that is held.
 pub(super) struct Node {
@@ -92,6 +93,9 @@ impl Node {
             for index in topic.partitions.iter().filter(|i| self.directory(topic, **i).is_none()) {
                 reasons
                     .push(format!("{name}-{index} is not in these directories; leave out {name}"));
+            }
+            if name == TOPIC_NAME_TAKEN {
+                reasons.push(format!("no topic can be named {name} here; leave it out"));
             }
             let tiered = topic.configs.get("remote.storage.enable");
             if tiered.is_some_and(|value| value.eq_ignore_ascii_case("true")) {

@@ -201,6 +201,8 @@ impl Target {
             fs.rename(&self.staging.join(&name), &self.dir.join(&name))?;
         }
         fs.sync_dir(&self.dir)?;
+        // What is removed later must not be what was moved.
+        fs.sync_dir(&self.staging)?;
         // D
         let epoch =
             i32::try_from(existing.catalog.broker_epoch).unwrap_or(0).max(import.leader_epoch);
@@ -293,16 +295,19 @@ impl Existing {
         if meta.format == 0 {
             return refuse(format!("{named} is Kafka's own; name another directory"));
         }
+        let unclean =
+            || refuse(format!("{named} was not stopped cleanly: start and stop its broker once"));
+        // What is refused is left without even a lock; what counts is read under it.
+        if !adopt::is_clean(fs, dir)? {
+            return unclean();
+        }
         let Some(lock) = fs.try_lock(&dir.join(".lock"))? else {
             return refuse(format!("{named} is in use: stop its broker first"));
         };
         let path = dir.join(manifest::FILE_NAME);
         let manifest = match (adopt::is_clean(fs, dir)?, read_file(fs, &path, FILE_BYTES_MAX)?) {
             (true, Some(bytes)) => Manifest::decode(&bytes),
-            _ => {
-                let reason = "was not stopped cleanly: start and stop its broker once";
-                return refuse(format!("{named} {reason}"));
-            }
+            _ => return unclean(),
         };
         let manifest =
             manifest.map_err(|error| StorageError::content("read", &path, error.to_string()))?;

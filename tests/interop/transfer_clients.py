@@ -6,8 +6,9 @@ usage: transfer_clients.py fill BOOTSTRAP | facts BOOTSTRAP | resume BOOTSTRAP
 import base64
 import json
 import sys
+import time
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, OFFSET_BEGINNING, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, OFFSET_BEGINNING, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
@@ -52,7 +53,6 @@ def fill(bootstrap):
         writer.produce("compacted", f"value {number}" if number % 30 else None, f"key {number % 17}")
         if number % 40 == 0:
             assert writer.flush(60) == 0
-            import time
             time.sleep(0.15)
     writer.produce("trimmed", "a")
     for number in range(50):
@@ -95,10 +95,22 @@ def text(value):
     return value if value is None else base64.b64encode(value).decode()
 
 
+def watermarks(reader, partition, patience_s=30):
+    """Kafka takes connections before it leads its partitions."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return reader.get_watermark_offsets(partition, 20)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def read_all(bootstrap, topic, partition, isolation):
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False,
-                       "isolation.level": isolation, "check.crcs": True, "enable.partition.eof": True})
-    low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), 20)
+                       "isolation.level": isolation, "check.crcs": True, "enable.partition.eof": True, "fetch.wait.max.ms": 20})
+    low, high = watermarks(reader, TopicPartition(topic, partition))
     records = []
     reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
     while low < high:
@@ -139,7 +151,8 @@ def resume(bootstrap):
     for name in ("zstd", "transactions", "compacted"):
         writer.produce(name, "written after the move", "new", 0)
     assert writer.flush(60) == 0
-    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "readers", "auto.offset.reset": "error"})
+    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "readers", "auto.offset.reset": "error",
+                       "enable.auto.commit": False})
     reader.subscribe(["trimmed"])
     message = reader.poll(30)
     first = [message.topic(), message.partition(), message.offset()] if message and not message.error() else str(message and message.error())

@@ -384,7 +384,11 @@ impl World {
             2 => self.now.wall + 10 * YEAR_MS,
             _ => (self.now.wall - 10 * YEAR_MS).max(0),
         };
-        self.model.commits.may_expire |= before >= TODAY && self.now.wall > before + YEAR_MS;
+        if before >= TODAY && self.now.wall > before + YEAR_MS {
+            // The next process knows nothing of the jump: what is there is ten years old.
+            self.model.commits.may_expire = true;
+            self.model.logs.values_mut().for_each(|log| log.retained = true);
+        }
         let now = self.now;
         if let Some(node) = &mut self.node {
             node.broker.clock_was_set(now);

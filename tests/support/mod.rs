@@ -198,11 +198,16 @@ impl Harness {
     pub(crate) fn advance_ms(&mut self, ms: i64) {
         self.now.mono = self.now.mono.plus_ms(ms);
         self.now.wall += ms;
+        self.tick_broker();
+        self.settle();
+    }
+
+    /// The broker does what is due; the disk does nothing yet.
+    pub(crate) fn tick_broker(&mut self) {
         let mut out = Vec::new();
         self.broker.tick(self.now, &mut out);
         self.broker.end_turn(self.now, &mut out);
         self.perform(out);
-        self.settle();
     }
 
     /// The answer to a request, if there is one by now.

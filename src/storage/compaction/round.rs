@@ -363,7 +363,7 @@ impl Round {
     fn begin_group(&mut self, files: &Files, mut first: usize) -> Result<(), StorageError> {
         while let Some(closed) = self.segments.get(first) {
             let is_damaged = self.damaged.contains(&closed.0.base());
-            if !is_damaged && !(self.merging && !self.merges(first)) {
+            if !is_damaged && (!self.merging || self.merges(first)) {
                 break;
             }
             self.filter.keep_tombstones |= is_damaged;

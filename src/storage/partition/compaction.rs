@@ -193,7 +193,9 @@ impl Partition {
 
     /// There is something to do, but not now.
     pub(in crate::storage) fn compaction_waits(&mut self, upkeep: &Upkeep) {
-        self.retry_after(upkeep.expire.then_some(upkeep.now), WAIT_MS);
+        // The broker leaves a partition alone for a while in any case.
+        let at = upkeep.now.saturating_add(WAIT_MS);
+        self.compaction.retry = if upkeep.expire { Retry::At(at) } else { Retry::Now };
     }
 
     fn retry_after(&mut self, clock: Option<WallMs>, wait_ms: i64) {

@@ -40,7 +40,8 @@ impl Model {
         let spec = &TOPICS[topic];
         for index in 0..spec.partitions {
             let log = self.logs.entry(PartitionId { topic: id, index }).or_default();
-            (log.compact, log.retained) = (spec.compact, spec.retained);
+            log.compact = spec.compact;
+            log.retained |= spec.retained;
         }
     }
 
