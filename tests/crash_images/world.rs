@@ -66,6 +66,8 @@ pub(crate) struct World {
     opened: HashMap<u64, Result<Opened, StorageError>>,
     answers: HashMap<u64, Outcome>,
     trims: HashMap<u64, Offset>,
+    /// What appends that are answered before them add to what may be removed.
+    upkeeps: Vec<Upkeep>,
     /// After how many operations the process is to die, counted from when this was armed.
     crash_after: Option<u64>,
     /// Operations since then on earlier disks, and the number of the first one on this disk.
@@ -88,6 +90,7 @@ impl World {
             opened: HashMap::new(),
             answers: HashMap::new(),
             trims: HashMap::new(),
+            upkeeps: Vec::new(),
             crash_after: None,
             counted: None,
         }
@@ -133,6 +136,7 @@ impl World {
         }
         self.aim();
         self.tickets.clear();
+        self.upkeeps.clear();
         self.opened.clear();
         self.answers.clear();
         self.model.logs.values_mut().for_each(Log::forget_pending);
@@ -355,6 +359,7 @@ impl World {
     pub(crate) fn upkeep(&mut self, partition: PartitionId, now: i64, free: bool) {
         let upkeep = Upkeep { partition, now, expire: true, stepped: 0, free };
         self.log(partition).may_remove(&upkeep);
+        self.upkeeps.push(upkeep);
         self.storage().submit(Job::Upkeep(upkeep));
     }
 
@@ -444,7 +449,11 @@ impl World {
                 let (id, number, epoch) = self.tickets[&ticket.0];
                 let Some(log) = self.model.logs.get_mut(&id) else { return Ok(()) };
                 match result {
-                    Ok(appended) => log.appended(number, epoch, &appended)?,
+                    Ok(appended) => {
+                        log.appended(number, epoch, &appended)?;
+                        let waiting = self.upkeeps.iter().filter(|upkeep| upkeep.partition == id);
+                        waiting.for_each(|upkeep| log.may_remove(upkeep));
+                    }
                     // Behind a write that failed, sequences have gaps.
                     Err(_) if self.fs.is_crashed() => {}
                     Err(_) if self.faulty => log.refused(number),
@@ -478,6 +487,8 @@ impl World {
                 }
             }
             Outcome::Upkept(upkept) => {
+                let done = |upkeep: &Upkeep| upkeep.partition == upkept.partition;
+                self.upkeeps.iter().position(done).map(|place| self.upkeeps.remove(place));
                 let log = self.log(upkept.partition);
                 if upkept.log_start > log.start_most {
                     return Err(End::Wrong(format!("{upkept:?} instead of {}", log.start_most)));
