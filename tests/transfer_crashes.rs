@@ -146,7 +146,6 @@ fn options(fs: &Arc<SimFs>, node_id: i32) -> Options {
         compaction: chronik::storage::pool::CompactionLimits::default(),
         damage: DamagePolicy::Fence,
         conversions: Pool::new("conversions", 1 << 20),
-        compaction: chronik::storage::pool::CompactionLimits::default(),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
         new_cluster_id: "cluster".to_owned(),
         new_directory_id: TopicId::from_random([9; 16]),
