@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim bench
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ build: ## build the small and fast binary, target/release/chronik
 
 check: ## formatting, lints and documentation, without a warning
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features bench -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
 test: test-rust test-clients ## every test: Rust, Python clients, hostile peers, crashes, idleness
@@ -47,6 +47,10 @@ idle: build ## print how often an idle broker's threads wake up in a minute: nev
 
 footprint: build ## print size, memory and start times
 	CHRONIK_BIN=$(RELEASE_BIN) tools/footprint
+
+bench: build ## measure broker and floors in one run and print the table of targets; BENCH=--quick, BENCH='--only NAME'
+	cargo build --release --features bench --bin chronik-bench
+	target/release/chronik-bench $(BENCH)
 
 wear: build ## print what is written for what is kept: write amplification, syncs per 1,000 records and commits
 	CHRONIK_BIN=$(RELEASE_BIN) tools/wear

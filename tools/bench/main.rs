@@ -1,0 +1,44 @@
+//! The benchmark: drives a broker, a floor or a peer with one thread and says what it cost them.
+//!
+//! | module    | what it knows                                                                                  |
+//! |-----------|------------------------------------------------------------------------------------------------|
+//! | [`floor`] | servers that do only what cannot be left out: what a broker is measured against                 |
+//! | [`machine`] | what the figures were taken on                                                               |
+//!
+//! A figure is a ratio of two subjects that took turns in one run on one machine, driven by the same generator.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a measurement reads clocks, files and /proc itself"
+)]
+
+mod floor;
+mod machine;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // If nobody listens, nobody hears.
+            let _ = writeln!(io::stderr(), "chronik-bench: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what the first argument names; without one, the whole table.
+fn dispatch(args: &[String]) -> Result<(), String> {
+    match args.split_first() {
+        Some((command, rest)) if command == "floor" => floor::run(rest),
+        Some((command, _)) if command == "machine" => {
+            writeln!(io::stdout(), "{}", machine::line()).map_err(|error| error.to_string())
+        }
+        Some((command, _)) => Err(format!("unknown command {command}")),
+        None => Err("the table is not built yet".to_owned()),
+    }
+}
