@@ -1,8 +1,15 @@
 //! The benchmark: drives a broker, a floor or a peer with one thread and says what it cost them.
 //!
-//! | module    | what it knows                                                                                  |
-//! |-----------|------------------------------------------------------------------------------------------------|
-//! | [`floor`] | servers that do only what cannot be left out: what a broker is measured against                 |
+//! | module      | what it knows                                                                                |
+//! |-------------|----------------------------------------------------------------------------------------------|
+//! | [`frames`], [`reply`] | what is sent, written once, and what is read of the answers                        |
+//! | [`load`]    | the generator: one thread, many connections                                                  |
+//! | [`client`]  | one request at a time, for what goes before and after                                        |
+//! | [`subject`] | whom it drives: processes, their addresses and ends                                          |
+//! | [`proc`]    | what they cost                                                                               |
+//! | [`spec`], [`measure`], [`figures`] | a measurement: its numbers, its course, its outcome                   |
+//! | [`adhoc`]   | one measurement of anybody, from the command line                                            |
+//! | [`floor`]   | servers that do only what cannot be left out: what a broker is measured against              |
 //! | [`machine`] | what the figures were taken on                                                               |
 //!
 //! A figure is a ratio of two subjects that took turns in one run on one machine, driven by the same generator.
@@ -12,8 +19,18 @@
     reason = "a measurement reads clocks, files and /proc itself"
 )]
 
+mod adhoc;
+mod client;
+mod figures;
 mod floor;
+mod frames;
+mod load;
 mod machine;
+mod measure;
+mod proc;
+mod reply;
+mod spec;
+mod subject;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -37,6 +54,9 @@ fn dispatch(args: &[String]) -> Result<(), String> {
         Some((command, rest)) if command == "floor" => floor::run(rest),
         Some((command, _)) if command == "machine" => {
             writeln!(io::stdout(), "{}", machine::line()).map_err(|error| error.to_string())
+        }
+        Some((command, rest)) if adhoc::COMMANDS.contains(&command.as_str()) => {
+            adhoc::run(command, rest)
         }
         Some((command, _)) => Err(format!("unknown command {command}")),
         None => Err("the table is not built yet".to_owned()),

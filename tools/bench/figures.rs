@@ -1,0 +1,87 @@
+//! Figures with names: one line of JSON each run, and medians of several.
+
+use std::fmt::Write;
+
+/// Names and numbers, in the order in which they were put.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Figures(Vec<(&'static str, f64)>);
+
+impl Figures {
+    /// With one more.
+    pub(crate) fn with(mut self, name: &'static str, value: f64) -> Figures {
+        self.0.push((name, value));
+        self
+    }
+
+    /// The figure of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+    }
+
+    /// Of every name in the first the median over all.
+    pub(crate) fn medians(runs: &[Figures]) -> Figures {
+        let names = runs.first().map(|run| run.0.as_slice()).unwrap_or_default();
+        let of = |name: &str| median(runs.iter().filter_map(|run| run.get(name)).collect());
+        Figures(names.iter().map(|(name, _)| (*name, of(name))).collect())
+    }
+}
+
+/// The middle one; of an even number, the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    if values.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.wrapping_sub(1)), at(middle)) }
+}
+
+/// One run of one subject, as a line of JSON.
+pub(crate) fn json_line(
+    scenario: &str,
+    subject: &str,
+    params: &[(&str, String)],
+    round: usize,
+    figures: &Figures,
+) -> String {
+    let mut line = format!("{{\"scenario\":{},\"subject\":{}", text(scenario), text(subject));
+    let params: Vec<String> =
+        params.iter().map(|(name, value)| format!("{}:{}", text(name), plain(value))).collect();
+    let _ = write!(line, ",\"params\":{{{}}},\"round\":{round}", params.join(","));
+    for (name, value) in &figures.0 {
+        let value = if value.is_finite() { significant(*value) } else { "null".to_owned() };
+        let _ = write!(line, ",{}:{value}", text(name));
+    }
+    line.push('}');
+    line
+}
+
+/// A number as it is, anything else as text.
+fn plain(value: &str) -> String {
+    if value.parse::<f64>().is_ok_and(f64::is_finite) { value.to_owned() } else { text(value) }
+}
+
+fn text(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push(' '),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Four digits, or all before the point.
+pub(crate) fn significant(value: f64) -> String {
+    let size = value.abs();
+    let decimals = match size {
+        _ if size >= 1000.0 || size == 0.0 => 0,
+        _ if size >= 100.0 => 1,
+        _ if size >= 10.0 => 2,
+        _ if size >= 1.0 => 3,
+        _ if size >= 0.01 => 4,
+        _ => 6,
+    };
+    format!("{value:.decimals$}")
+}
