@@ -1,0 +1,87 @@
+//! The file that frames are written to.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+/// Bytes of one write that fills a file.
+const FILL_BYTES: usize = 1 << 20;
+
+/// What is written to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// A file that grows, as a log does.
+    New,
+    /// A file whose blocks and pages are there already.
+    Reuse,
+}
+
+/// A file that is written from its beginning to a size, and then anew.
+pub(super) struct Target {
+    file: OwnedFd,
+    medium: Medium,
+    bytes_max: u64,
+    position: u64,
+}
+
+impl Target {
+    /// Creates `path`.
+    pub(super) fn create(path: &Path, medium: Medium, bytes_max: u64) -> io::Result<Target> {
+        let file = match medium {
+            Medium::New => open(path)?,
+            Medium::Reuse => filled(path, bytes_max)?,
+        };
+        Ok(Target { file, medium, bytes_max, position: 0 })
+    }
+
+    /// Writes what the caller's checksum has just covered.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.position >= self.bytes_max {
+            self.begin_anew()?;
+        }
+        while !bytes.is_empty() {
+            let written = rustix::io::pwrite(&self.file, bytes, self.position)?;
+            self.position += u64::try_from(written).unwrap_or_default();
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Pages that were never synced are given back without a write to the disk.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        self.position = 0;
+        if self.medium == Medium::New {
+            rustix::fs::ftruncate(&self.file, 0)?;
+        }
+        Ok(())
+    }
+
+    /// The same file, for another thread to sync.
+    pub(super) fn handle(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone()
+    }
+
+    /// Returns when the disk has what was written.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&self.file)?)
+    }
+}
+
+/// Creates `path` with `bytes` bytes that are on the disk and in the cache.
+pub(super) fn filled(path: &Path, bytes: u64) -> io::Result<OwnedFd> {
+    let file = open(path)?;
+    let piece = vec![0x5a; FILL_BYTES];
+    let mut position = 0;
+    while position < bytes {
+        position += u64::try_from(rustix::io::pwrite(&file, &piece, position)?).unwrap_or_default();
+    }
+    rustix::fs::fsync(&file)?;
+    Ok(file)
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?)
+}
