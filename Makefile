@@ -28,7 +28,7 @@ check: ## formatting, lints and documentation, without a warning
 test: test-rust test-clients ## every test: Rust, Python clients, hostile peers, crashes, idleness
 
 test-rust: ## the Rust tests alone
-	cargo test
+	cargo test --features bench
 
 test-clients: ## the Python tests alone, against target/debug/chronik or CHRONIK_BIN
 	tests/support/venv.sh
@@ -48,8 +48,8 @@ idle: build ## print how often an idle broker's threads wake up in a minute: nev
 footprint: build ## print size, memory and start times
 	CHRONIK_BIN=$(RELEASE_BIN) tools/footprint
 
-bench: build ## measure broker and floors in one run and print the table of targets; BENCH=--quick, BENCH='--only NAME'
-	cargo build --release --features bench --bin chronik-bench
+bench: minimal ## measure broker and floors in one run and print the table of targets; BENCH=--quick, BENCH='--only NAME'
+	cargo build --release --features bench --bin chronik --bin chronik-bench
 	target/release/chronik-bench $(BENCH)
 
 wear: build ## print what is written for what is kept: write amplification, syncs per 1,000 records and commits

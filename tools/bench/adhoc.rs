@@ -33,12 +33,12 @@ pub(crate) fn run(command: &str, args: &[String]) -> Result<(), String> {
     let spec = Spec::from(&matches, default(command))?;
     let subject = subject(&matches)?;
     let rounds = given(&matches, "rounds", 1)?;
-    let filled =
-        if command == "fetch" { Some(Topic::filled(&subject, &spec)?) } else { None };
+    let filled = if command == "fetch" { Some(Topic::filled(&subject, &spec)?) } else { None };
     for round in 0..rounds {
         let figures = match (command, &filled) {
             (_, Some(topic)) => measure::fetch(topic, &subject, &spec)?,
             ("follow", _) => measure::follow(&subject, &spec)?,
+            _ if matches.opt_present("keep") => measure::produce_and_keep(&subject, &spec)?,
             _ => measure::produce(&subject, &spec)?,
         };
         print(&json_line(command, &subject.name, &spec.params(), round, &figures))?;
@@ -67,6 +67,7 @@ fn options() -> Options {
     options.optopt("", "name", "as the results call the server", "NAME");
     options.optopt("", "dir", "where files go (target/bench/data)", "DIR");
     options.optopt("", "rounds", "how often it is done (1)", "N");
+    options.optflag("", "keep", "leave the topic that was produced to");
     options.optflag("h", "help", "print this");
     Spec::options(&mut options);
     options

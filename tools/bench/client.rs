@@ -104,7 +104,8 @@ impl Client {
         for _ in 0..200 {
             let topic =
                 MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
-            let request = MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
+            let request =
+                MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
             if let Response::Metadata(body) = self.ask(request.into(), 8)? {
                 let topic = body.topics.first();
                 let ready = topic.map_or(0, |topic| {

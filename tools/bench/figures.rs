@@ -31,7 +31,11 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    if values.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.wrapping_sub(1)), at(middle)) }
+    if values.len() % 2 == 1 {
+        at(middle)
+    } else {
+        f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
+    }
 }
 
 /// One run of one subject, as a line of JSON.
@@ -76,7 +80,7 @@ fn text(value: &str) -> String {
 pub(crate) fn significant(value: f64) -> String {
     let size = value.abs();
     let decimals = match size {
-        _ if size >= 1000.0 || size == 0.0 => 0,
+        _ if size >= 1000.0 || value.fract() == 0.0 => 0,
         _ if size >= 100.0 => 1,
         _ if size >= 10.0 => 2,
         _ if size >= 1.0 => 3,

@@ -7,8 +7,8 @@ use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
 use chronik::wire::api::{Request, RequestFrame};
 use chronik::wire::messages::{
-    FetchRequest, FetchRequestPartition, FetchRequestTopic, ProduceRequest, ProduceRequestPartition,
-    ProduceRequestTopic,
+    FetchRequest, FetchRequestPartition, FetchRequestTopic, ProduceRequest,
+    ProduceRequestPartition, ProduceRequestTopic,
 };
 use chronik::wire::records::Records;
 
@@ -165,7 +165,11 @@ impl Frame {
 }
 
 /// A request with its length.
-pub(crate) fn encode(request: Request, version: i16, correlation_id: i32) -> Result<Vec<u8>, String> {
+pub(crate) fn encode(
+    request: Request,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Vec<u8>, String> {
     let client_id = Some("chronik-bench".to_owned());
     let frame = RequestFrame { version, correlation_id, client_id, request, trailing: 0 };
     let parts = frame.encode().map_err(|error| format!("{error:?}"))?;

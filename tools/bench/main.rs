@@ -9,8 +9,9 @@
 //! | [`proc`]    | what they cost                                                                               |
 //! | [`spec`], [`measure`], [`figures`] | a measurement: its numbers, its course, its outcome                   |
 //! | [`adhoc`]   | one measurement of anybody, from the command line                                            |
+//! | [`table`], [`scenarios`], [`row`], [`plot`] | all measurements of a run, their targets and drawings           |
 //! | [`floor`]   | servers that do only what cannot be left out: what a broker is measured against              |
-//! | [`machine`] | what the figures were taken on                                                               |
+//! | [`machine`], [`limits`] | what the figures were taken on                                                               |
 //!
 //! A figure is a ratio of two subjects that took turns in one run on one machine, driven by the same generator.
 
@@ -24,13 +25,18 @@ mod client;
 mod figures;
 mod floor;
 mod frames;
+mod limits;
 mod load;
 mod machine;
 mod measure;
+mod plot;
 mod proc;
 mod reply;
+mod row;
+mod scenarios;
 mod spec;
 mod subject;
+mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -58,7 +64,10 @@ fn dispatch(args: &[String]) -> Result<(), String> {
         Some((command, rest)) if adhoc::COMMANDS.contains(&command.as_str()) => {
             adhoc::run(command, rest)
         }
-        Some((command, _)) => Err(format!("unknown command {command}")),
-        None => Err("the table is not built yet".to_owned()),
+        Some((command, rest)) if command == "markdown" => table::print_markdown(rest),
+        Some((command, _)) if !command.starts_with('-') => {
+            Err(format!("unknown command {command}"))
+        }
+        _ => table::run(args),
     }
 }

@@ -43,7 +43,8 @@ impl Topic {
         let topic = Topic::create(subject, spec)?;
         if subject.is_broker {
             let batches = spec.fill / u64::try_from(topic.batch.bytes.len()).unwrap_or(1);
-            let fill = Spec { acks: 1, connections: 1, in_flight: 5, outstanding: 0, ..spec.clone() };
+            let fill =
+                Spec { acks: 1, connections: 1, in_flight: 5, outstanding: 0, ..spec.clone() };
             let dialect = subject.dialect()?;
             let mut work = producing(&topic, &fill, dialect)?;
             work.requests_max = Some(batches.max(1));
@@ -75,12 +76,16 @@ pub(crate) fn produce(subject: &Subject, spec: &Spec) -> Result<Figures, String>
     Ok(figures)
 }
 
+/// Produces to a new topic, which stays.
+pub(crate) fn produce_and_keep(subject: &Subject, spec: &Spec) -> Result<Figures, String> {
+    produce_to(&Topic::create(subject, spec)?, subject, spec)
+}
+
 fn produce_to(topic: &Topic, subject: &Subject, spec: &Spec) -> Result<Figures, String> {
     let dialect = subject.dialect()?;
     let audited = subject.is_broker && spec.partitions <= AUDITED_MAX;
     let before = if audited { topic.end(subject, spec.partitions)? } else { 0 };
-    let mut load =
-        Load::connect(subject.address, dialect, vec![producing(topic, spec, dialect)?])?;
+    let mut load = Load::connect(subject.address, dialect, vec![producing(topic, spec, dialect)?])?;
     let meter = Meter::start(subject)?;
     let tallies = load.run(Duration::from_secs_f64(spec.seconds))?;
     let tally = tallies.first().ok_or("nothing was done")?;
@@ -127,6 +132,15 @@ pub(crate) fn fetch(topic: &Topic, subject: &Subject, spec: &Spec) -> Result<Fig
     let meter = Meter::start(subject)?;
     let tallies = load.run(Duration::from_secs_f64(spec.seconds))?;
     meter.figures(tallies.first().ok_or("nothing was done")?)
+}
+
+/// Waits at the end of a topic for as long as the spec says, asking again whenever a wait ends.
+pub(crate) fn wait(topic: &Topic, subject: &Subject, spec: &Spec) -> Result<Tally, String> {
+    let dialect = subject.dialect()?;
+    let work = vec![fetching(topic, spec, dialect, None, None)?];
+    let mut load = Load::connect(subject.address, dialect, work)?;
+    let tallies = load.run(Duration::from_secs_f64(spec.seconds))?;
+    tallies.into_iter().next().ok_or("nothing was fetched".to_owned())
 }
 
 /// Produces at a rate to a new topic while a consumer waits at its end; adds how long records take to arrive there.

@@ -33,8 +33,6 @@ struct Running {
     child: Child,
     /// A directory that goes with the process.
     dir: Option<PathBuf>,
-    /// Read by a thread of its own, so that the process never waits for who reads.
-    lines: Receiver<String>,
 }
 
 /// Programs and a place for files.
@@ -92,7 +90,7 @@ impl Site {
         }
         let mut child = spawn(command.stderr(Stdio::piped()))?;
         let lines = follow(child.stderr.take());
-        start("chronik", child, lines, "ready on ", true)
+        start("chronik", child, &lines, "ready on ", true)
     }
 
     /// A floor, with these options.
@@ -103,7 +101,7 @@ impl Site {
         let mut child = spawn(command.stdout(Stdio::piped()))?;
         let lines = follow(child.stdout.take());
         let name = format!("floor {name}");
-        let mut subject = start(&name, child, lines, "listening on ", false)?;
+        let mut subject = start(&name, child, &lines, "listening on ", false)?;
         if let Some(running) = &mut subject.child {
             running.dir = Some(dir);
         }
@@ -116,7 +114,8 @@ fn spawn(command: &mut Command) -> Result<Child, String> {
     command.stdin(Stdio::null()).spawn().map_err(|error| format!("{program}: {error}"))
 }
 
-/// The lines that a process writes, as they come.
+/// The lines that a process writes, as they come. They are read to the end by a thread of its own, so that the process
+/// never waits for who reads.
 fn follow(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (sender, lines) = channel();
     if let Some(output) = output {
@@ -134,17 +133,17 @@ fn follow(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
 fn start(
     name: &str,
     child: Child,
-    lines: Receiver<String>,
+    lines: &Receiver<String>,
     before: &str,
     is_broker: bool,
 ) -> Result<Subject, String> {
     let pid = child.id();
-    let mut running = Running { child, dir: None, lines };
+    let mut running = Running { child, dir: None };
     let deadline = Instant::now() + PATIENCE;
     let mut said = String::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(line) = running.lines.recv_timeout(left) else {
+        let Ok(line) = lines.recv_timeout(left) else {
             let _ = running.child.kill();
             let _ = running.child.wait();
             return Err(format!("{name} does not start: {said}"));
@@ -171,7 +170,11 @@ impl Subject {
     /// # Errors
     /// If a broker does not answer.
     pub(crate) fn dialect(&self) -> Result<Dialect, String> {
-        if self.is_broker { Ok(Client::connect(self.address)?.dialect()) } else { Ok(Dialect::Echo) }
+        if self.is_broker {
+            Ok(Client::connect(self.address)?.dialect())
+        } else {
+            Ok(Dialect::Echo)
+        }
     }
 
     /// Asks it to stop, and waits for that.

@@ -86,6 +86,7 @@ struct Lane {
     /// When each request began, if somebody follows.
     began_at: Vec<Instant>,
     followed: bool,
+    last_answer: Instant,
     tally: Tally,
 }
 
@@ -159,6 +160,7 @@ impl Load {
             partition_next: 0,
             began_at: Vec::new(),
             followed: false,
+            last_answer: Instant::now(),
             tally: Tally::new()?,
         });
         Ok(())
@@ -198,8 +200,7 @@ impl Load {
         if self.under_way() > 0 {
             return Err(format!("{} requests without a reply for {PATIENCE:?}", self.under_way()));
         }
-        let elapsed = start.elapsed();
-        self.lanes.iter_mut().map(|lane| lane.end(elapsed)).collect()
+        self.lanes.iter_mut().map(|lane| lane.end(start)).collect()
     }
 
     /// Whether anything is left to wait for. Closes the gates when the time is over.
@@ -343,6 +344,7 @@ impl Lane {
             for (_, began) in connection.awaiting.drain(..count.min(connection.awaiting.len())) {
                 self.under_way -= 1;
                 self.tally.count(payload, began.elapsed());
+                self.last_answer = Instant::now();
             }
         }
     }
@@ -376,11 +378,18 @@ impl Lane {
             }
         };
         self.tally.count(bytes, now - began);
+        self.last_answer = now;
         Ok(now)
     }
 
     /// Reads on behind the whole batches among so many bytes, and times their way.
-    fn advance(&mut self, connection: &mut Connection, bytes: u64, now: Instant, began: &[Instant]) {
+    fn advance(
+        &mut self,
+        connection: &mut Connection,
+        bytes: u64,
+        now: Instant,
+        began: &[Instant],
+    ) {
         let Work::Fetch { batch_bytes, batch_records, end, .. } = self.traffic.work else { return };
         let batches = bytes / batch_bytes.max(1);
         let before = usize::try_from(connection.offset / i64::from(batch_records.max(1)));
@@ -396,11 +405,11 @@ impl Lane {
     }
 
     /// What was seen in a run that has ended; the next begins at nothing. Offsets go on.
-    fn end(&mut self, elapsed: Duration) -> Result<Tally, String> {
+    fn end(&mut self, start: Instant) -> Result<Tally, String> {
         self.begun = 0;
         self.due = 0;
         let mut tally = std::mem::replace(&mut self.tally, Tally::new()?);
-        tally.elapsed = elapsed;
+        tally.elapsed = self.last_answer.saturating_duration_since(start);
         Ok(tally)
     }
 }

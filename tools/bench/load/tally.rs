@@ -23,9 +23,8 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(super) fn new() -> Result<Tally, String> {
-        let histogram = || {
-            Histogram::new_with_bounds(1, LONGEST_NS, 3).map_err(|error| format!("{error:?}"))
-        };
+        let histogram =
+            || Histogram::new_with_bounds(1, LONGEST_NS, 3).map_err(|error| format!("{error:?}"));
         Ok(Tally {
             requests: 0,
             bytes: 0,

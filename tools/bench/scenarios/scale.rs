@@ -1,0 +1,174 @@
+//! Throughput as connections, partitions and record sizes grow, with the same bytes under way in total.
+
+use std::time::Duration;
+
+use super::{Bench, Turn, figure};
+use crate::figures::Figures;
+use crate::load::Load;
+use crate::measure::{self, Meter, Topic};
+use crate::plot::{Curve, Plot};
+use crate::row::{Bound, Row};
+use crate::spec::Spec;
+use crate::subject::Subject;
+
+/// Appends of 64 KB, 4 MB of them under way.
+const UNDER_WAY: usize = 64;
+/// What is not grown stays at this.
+const SOME: usize = 16;
+
+/// Connections from 1 to 10,000.
+pub(super) fn connections(bench: &mut Bench) -> Result<Vec<Row>, String> {
+    let most = bench.amount(10_000, 1_000);
+    let counts = steps(crate::limits::connections(most));
+    grow(bench, "connections", &counts, |count| Spec {
+        connections: count,
+        partitions: 16,
+        ..spread(count)
+    })
+}
+
+/// Partitions from 1 to 10,000.
+pub(super) fn partitions(bench: &mut Bench) -> Result<Vec<Row>, String> {
+    let counts = steps(bench.amount(10_000, 1_000));
+    grow(bench, "partitions", &counts, |count| Spec {
+        connections: SOME,
+        partitions: i32::try_from(count).unwrap_or(1),
+        ..spread(SOME)
+    })
+}
+
+/// 1, 10, 100 … and `most` itself.
+fn steps(most: usize) -> Vec<usize> {
+    let mut steps: Vec<usize> =
+        [1, 10, 100, 1_000, 10_000].into_iter().filter(|step| *step < most).collect();
+    steps.push(most);
+    steps
+}
+
+/// 64 KB a request, and as many under way on each connection as make the same total.
+fn spread(connections: usize) -> Spec {
+    Spec {
+        request: 64 << 10,
+        in_flight: UNDER_WAY.div_ceil(connections),
+        outstanding: UNDER_WAY,
+        ..Spec::default()
+    }
+}
+
+/// Measures `acks=1` and synced at every count, and draws both.
+fn grow(
+    bench: &mut Bench,
+    what: &'static str,
+    counts: &[usize],
+    spec: impl Fn(usize) -> Spec,
+) -> Result<Vec<Row>, String> {
+    let keys =
+        ["max.connections=20000", "max.connections.per.ip=20000", "chronik.max.partitions=20000"];
+    let broker = bench.site.broker(&keys)?;
+    let mut curves = Vec::new();
+    let mut rows = Vec::new();
+    for (name, acks) in [("acks=1", 1), ("synced", -1)] {
+        let points = curve(bench, what, &broker, counts, &|count| Spec {
+            acks,
+            bytes: bench_bytes(acks, &spec(count)),
+            seconds: 10.0,
+            ..spec(count)
+        })?;
+        let best = points.iter().map(|point| point.1).fold(0.0, f64::max);
+        let least = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
+        let last = counts.last().copied().unwrap_or(0);
+        let figure = format!("throughput, {what} 1 to {last}, {name}: least by best");
+        rows.push(if acks == 1 {
+            Row::ratio(&figure, "MB/s", (least, best), "the best", Bound::AtLeast(0.8))
+        } else {
+            Row::report(&figure, format!("{least:.0} of {best:.0} MB/s, {:.2}", least / best))
+        });
+        curves.push(Curve { name: name.to_owned(), points });
+    }
+    let plot = Plot {
+        title: format!("Throughput against {what}, 64 KB appends, 4 MB under way"),
+        below: what.to_owned(),
+        side: "MB/s".to_owned(),
+        curves,
+    };
+    bench.draw(&format!("{what}.svg"), &plot)?;
+    Ok(rows)
+}
+
+/// Enough for every partition to get an append.
+fn bench_bytes(acks: i16, spec: &Spec) -> u64 {
+    let each = u64::try_from(spec.partitions).unwrap_or(1) * (64 << 10);
+    if acks == 1 { each.max(128_000_000) } else { each.clamp(32_000_000, 128_000_000) }
+}
+
+/// The points of one curve: megabytes a second at every count. The counts take turns.
+fn curve(
+    bench: &mut Bench,
+    what: &str,
+    broker: &Subject,
+    counts: &[usize],
+    spec: &dyn Fn(usize) -> Spec,
+) -> Result<Vec<(f64, f64)>, String> {
+    let specs: Vec<Spec> = counts.iter().map(|count| spec(*count)).collect();
+    let topics = specs.iter().map(|spec| Topic::create(broker, spec));
+    let topics = topics.collect::<Result<Vec<Topic>, String>>()?;
+    let turn = |(spec, topic): (&Spec, &Topic)| -> Turn<'_> {
+        let (own, topic_name) = (spec.clone(), topic.name.clone());
+        let batch = topic.batch.clone();
+        let name = format!("{} connections, {} partitions", own.connections, own.partitions);
+        let topic = Topic { name: topic_name, batch };
+        (name, Box::new(move || append(broker, &topic, &own)))
+    };
+    let turns = specs.iter().zip(&topics).map(turn).collect();
+    let medians = match specs.first() {
+        Some(first) => bench.alternate(what, first, turns)?,
+        None => Vec::new(),
+    };
+    topics.iter().try_for_each(|topic| topic.delete(broker))?;
+    let place = |(index, count): (usize, &usize)| {
+        let count = f64::from(u32::try_from(*count).unwrap_or(u32::MAX));
+        (count, figure(&medians, index, "mb_per_s"))
+    };
+    Ok(counts.iter().enumerate().map(place).collect())
+}
+
+/// Produces to a topic that stays.
+fn append(broker: &Subject, topic: &Topic, spec: &Spec) -> Result<Figures, String> {
+    let dialect = broker.dialect()?;
+    let work = vec![measure::producing(topic, spec, dialect)?];
+    let mut load = Load::connect(broker.address, dialect, work)?;
+    let meter = Meter::start(broker)?;
+    let tallies = load.run(Duration::from_secs_f64(spec.seconds))?;
+    meter.figures(tallies.first().ok_or("nothing was done")?)
+}
+
+/// Record sizes from 16 B to 100 KB in requests of the same size, beside the floor, which does not look at records.
+pub(super) fn records(bench: &mut Bench) -> Result<Vec<Row>, String> {
+    let broker = bench.site.broker(&[])?;
+    let bytes: u64 = bench.amount(128_000_000, 32_000_000);
+    let floor = bench.site.floor("write-worker", &["--file-bytes", &bytes.to_string()])?;
+    let mut curves = Vec::from([("chronik", Vec::new()), ("write-worker", Vec::new())]);
+    let mut costs = Vec::new();
+    for record in [16, 100, 1_000, 10_000, 100_000] {
+        let spec = Spec { record, bytes, ..Spec::default() };
+        let turns: Vec<Turn<'_>> = vec![
+            ("chronik".into(), Box::new(|| measure::produce(&broker, &spec))),
+            (floor.name.clone(), Box::new(|| measure::produce(&floor, &spec))),
+        ];
+        let medians = bench.alternate("records", &spec, turns)?;
+        let size = f64::from(u32::try_from(record).unwrap_or(u32::MAX));
+        for (index, (_, points)) in curves.iter_mut().enumerate() {
+            points.push((size, figure(&medians, index, "mb_per_s")));
+        }
+        costs.push(format!("{record} B {:.2}", figure(&medians, 0, "cpu_s_per_gb")));
+    }
+    let curves = curves.into_iter().map(|(name, points)| Curve { name: name.to_owned(), points });
+    let plot = Plot {
+        title: "Throughput against record size, 256 KB requests, acks=1".to_owned(),
+        below: "bytes of a record".to_owned(),
+        side: "MB/s".to_owned(),
+        curves: curves.collect(),
+    };
+    bench.draw("records.svg", &plot)?;
+    Ok(vec![Row::report("CPU-s per GB of values, by record size", costs.join(", "))])
+}

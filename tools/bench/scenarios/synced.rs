@@ -1,0 +1,48 @@
+//! What waits for the disk: `acks=all` from one and from many, and beside somebody who reads.
+
+use super::{Bench, Turn, figure};
+use crate::measure::{self, Topic};
+use crate::row::{Bound, Row};
+use crate::spec::Spec;
+
+/// Acknowledged batches of one record of 1 KB, one under way for each producer, against the floor's group commit.
+pub(super) fn groups(bench: &mut Bench) -> Result<Vec<Row>, String> {
+    let broker = bench.site.broker(&[])?;
+    let floor = bench.site.floor("sync-worker", &[])?;
+    let mut rows = Vec::new();
+    for connections in [1, 8, 64] {
+        let seconds = bench.amount(1.5, 0.5);
+        let spec =
+            Spec { request: 1, acks: -1, connections, in_flight: 1, seconds, ..Spec::default() };
+        let turns: Vec<Turn<'_>> = vec![
+            ("chronik".into(), Box::new(|| measure::produce(&broker, &spec))),
+            (floor.name.clone(), Box::new(|| measure::produce(&floor, &spec))),
+        ];
+        let medians = bench.alternate("synced", &spec, turns)?;
+        let name = format!("acks=all, {connections} producers");
+        let pair = (figure(&medians, 0, "requests_per_s"), figure(&medians, 1, "requests_per_s"));
+        rows.push(Row::ratio(&name, "batches/s", pair, "sync-worker", Bound::AtLeast(0.9)));
+    }
+    rows.push(Row::peers("acks=all, 64 producers, beside Kafka synced", "≥ 5 × Kafka"));
+    Ok(rows)
+}
+
+/// The ack latency of a synced producer with and without a reader of old data on the same broker.
+pub(super) fn beside(bench: &mut Bench) -> Result<Vec<Row>, String> {
+    let broker = bench.site.broker(&[])?;
+    let old = Topic::filled(&broker, &Spec::default())?;
+    let seconds = bench.amount(2.0, 0.7);
+    let spec = Spec { request: 1, acks: -1, in_flight: 1, seconds, ..Spec::default() };
+    let turns: Vec<Turn<'_>> = vec![
+        ("with a reader".into(), Box::new(|| measure::beside(&broker, &spec, Some(&old)))),
+        ("without".into(), Box::new(|| measure::beside(&broker, &spec, None))),
+    ];
+    let medians = bench.alternate("beside", &spec, turns)?;
+    let pair = (figure(&medians, 0, "p99_us"), figure(&medians, 1, "p99_us"));
+    let name = "synced producer beside a catch-up reader, p99";
+    let reading = format!("{:.0} MB/s", figure(&medians, 0, "read_mb_per_s"));
+    Ok(vec![
+        Row::ratio(name, "µs", pair, "without the reader", Bound::AtMost(1.5)),
+        Row::report("that reader's throughput", reading),
+    ])
+}
