@@ -18,6 +18,13 @@ impl Figures {
         self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
     }
 
+    /// The run in which a request cost the server least: the one that was disturbed least.
+    pub(crate) fn least(runs: &[Figures]) -> Figures {
+        let cost = |run: &&Figures| run.get("cpu_us_per_request").unwrap_or(f64::INFINITY);
+        let least = runs.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        least.cloned().unwrap_or_default()
+    }
+
     /// Of every name in the first the median over all.
     pub(crate) fn medians(runs: &[Figures]) -> Figures {
         let names = runs.first().map(|run| run.0.as_slice()).unwrap_or_default();
@@ -88,4 +95,26 @@ pub(crate) fn significant(value: f64) -> String {
         _ => 6,
     };
     format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).to_bits(), 2.5_f64.to_bits());
+        assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_line_of_results_is_json() {
+        let figures = Figures::default().with("seconds", 0.12345).with("nothing", f64::NAN);
+        let params = [("codec", "none".to_owned()), ("record", "1024".to_owned())];
+        assert_eq!(
+            json_line("produce", "a \"floor\"", &params, 2, &figures),
+            r#"{"scenario":"produce","subject":"a \"floor\"","params":{"codec":"none","record":1024},"round":2,"seconds":0.1235,"nothing":null}"#
+        );
+    }
 }

@@ -145,6 +145,9 @@ pub(crate) fn wait(topic: &Topic, subject: &Subject, spec: &Spec) -> Result<Tall
 
 /// Produces at a rate to a new topic while a consumer waits at its end; adds how long records take to arrive there.
 pub(crate) fn follow(subject: &Subject, spec: &Spec) -> Result<Figures, String> {
+    if !subject.is_broker {
+        return Err("a floor has no consumers".to_owned());
+    }
     let topic = Topic::create(subject, spec)?;
     let dialect = subject.dialect()?;
     let work = vec![
@@ -164,19 +167,19 @@ pub(crate) fn follow(subject: &Subject, spec: &Spec) -> Result<Figures, String> 
         .with("arrival_p99_us", percentile(arrival, 99.0)))
 }
 
-/// Produces to a new topic while, if there is one, another topic is read over and over on a connection of its own.
+/// Produces to a new topic while, if there is one, another topic is read over and over on so many connections.
 pub(crate) fn beside(
     subject: &Subject,
     spec: &Spec,
-    reading: Option<&Topic>,
+    reading: Option<(&Topic, usize)>,
 ) -> Result<Figures, String> {
     let topic = Topic::create(subject, spec)?;
     let dialect = subject.dialect()?;
     let mut work = vec![producing(&topic, spec, dialect)?];
-    if let Some(read) = reading {
+    if let Some((read, connections)) = reading {
         let end = Client::connect(subject.address)?.end_of(&read.name, 0)?;
-        let one = Spec { connections: 1, ..spec.clone() };
-        work.push(fetching(read, &one, dialect, Some(end), None)?);
+        let readers = Spec { connections, partitions: 1, ..spec.clone() };
+        work.push(fetching(read, &readers, dialect, Some(end), None)?);
     }
     let mut load = Load::connect(subject.address, dialect, work)?;
     let meter = Meter::start(subject)?;

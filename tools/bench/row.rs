@@ -133,3 +133,18 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_met_on_its_own_side_only() {
+        let at_most = Row::ratio("cost", "s", (1.2, 1.0), "floor", Bound::AtMost(1.3));
+        assert_eq!((at_most.ratio.as_str(), at_most.verdict.as_str()), ("1.20", "met"));
+        let at_least = Row::ratio("speed", "MB/s", (0.7, 1.0), "best", Bound::AtLeast(0.8));
+        assert_eq!(at_least.verdict, "not met");
+        // What was not measured has met nothing.
+        assert_eq!(Row::value("size", "MB", f64::NAN, Bound::AtMost(4.0)).verdict, "not met");
+    }
+}

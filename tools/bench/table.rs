@@ -31,6 +31,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let out = matches.opt_str("out").unwrap_or_else(|| OUT.to_owned());
     let out = Path::new(&out);
     let mut bench = Bench::new(out, matches.opt_present("quick"))?;
+    bench.rounds = matches.opt_get("rounds").map_err(|error| format!("--rounds: {error}"))?;
+    bench.least = matches.opt_present("least");
     let rows = scenarios::run(&mut bench, &only);
     let _ = std::fs::remove_dir_all(out.join("data"));
     let page = format!("{}\n\n{}", machine::line(), row::markdown(&rows));
@@ -54,6 +56,8 @@ fn options() -> Options {
     let mut options = Options::new();
     options.optflag("", "quick", "less of everything: two minutes instead of ten");
     options.optmulti("", "only", "this scenario alone; may be repeated", "SCENARIO");
+    options.optopt("", "rounds", "how often all take turns, after once that does not count", "N");
+    options.optflag("", "least", "of each the least disturbed round instead of the median");
     options.optopt("", "out", "where results go (target/bench)", "DIR");
     options.optflag("h", "help", "print this");
     options

@@ -147,3 +147,35 @@ impl Connection {
         (&self.incoming.head, self.incoming.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_cut_wherever_the_bytes_are() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut connection = Connection::new(listener.local_addr().unwrap(), 0).unwrap();
+        let long = vec![7; HEAD_MAX + 100];
+        let mut bytes = vec![0, 0, 0, 2, 1, 2, 0, 0, 0, 0];
+        bytes.extend(u32::try_from(long.len()).unwrap().to_be_bytes());
+        bytes.extend(&long);
+        for piece in 1..bytes.len() {
+            let mut replies = Vec::new();
+            for part in bytes.chunks(piece) {
+                let mut rest = part;
+                while !rest.is_empty() {
+                    let (left, whole) = connection.take(rest);
+                    rest = left;
+                    if whole {
+                        let (head, length) = connection.reply();
+                        replies.push((head.to_vec(), length));
+                    }
+                }
+            }
+            let head = long.get(..HEAD_MAX).unwrap().to_vec();
+            let expected = [(vec![1, 2], 2), (Vec::new(), 0), (head, long.len())];
+            assert_eq!(replies, expected, "in pieces of {piece}");
+        }
+    }
+}

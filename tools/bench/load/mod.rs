@@ -86,6 +86,8 @@ struct Lane {
     /// When each request began, if somebody follows.
     began_at: Vec<Instant>,
     followed: bool,
+    /// Requests of the leader that have arrived here.
+    arrived: usize,
     last_answer: Instant,
     tally: Tally,
 }
@@ -160,6 +162,7 @@ impl Load {
             partition_next: 0,
             began_at: Vec::new(),
             followed: false,
+            arrived: 0,
             last_answer: Instant::now(),
             tally: Tally::new()?,
         });
@@ -215,7 +218,16 @@ impl Load {
         if first.is_some_and(Lane::is_done) && limited.all(Lane::is_done) {
             self.open = false;
         }
-        (self.open || self.under_way() > 0) && now < self.last_reply + PATIENCE.max(length)
+        let behind = (0..self.lanes.len()).any(|lane| self.is_behind(lane));
+        (self.open || self.under_way() > 0 || behind)
+            && now < self.last_reply + PATIENCE.max(length)
+    }
+
+    /// Whether a follower has not seen all that was produced: it reads on until then.
+    fn is_behind(&self, lane: usize) -> bool {
+        let Some(lane) = self.lanes.get(lane) else { return false };
+        let leader = lane.leader().and_then(|leader| self.lanes.get(leader));
+        leader.is_some_and(|leader| lane.arrived < leader.began_at.len())
     }
 
     fn under_way(&self) -> usize {
@@ -237,8 +249,9 @@ impl Load {
 
     /// Begins what may begin.
     fn pump(&mut self, number: usize) -> Result<(), String> {
+        let open = self.open || self.is_behind(number);
         let Some(lane) = self.lanes.get_mut(number) else { return Ok(()) };
-        while self.open && lane.may_begin() {
+        while open && lane.may_begin() {
             let Some(index) = lane.rotation.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(index) else { break };
             lane.begin(connection);
@@ -396,6 +409,7 @@ impl Lane {
         let arrived = began.iter().skip(before.unwrap_or(usize::MAX));
         for begun in arrived.take(usize::try_from(batches).unwrap_or(0)) {
             self.tally.arrived(now - *begun);
+            self.arrived += 1;
         }
         let records = i64::try_from(batches).unwrap_or(0) * i64::from(batch_records);
         connection.offset += records;

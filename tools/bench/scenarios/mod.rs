@@ -52,6 +52,10 @@ pub(crate) struct Bench {
     pub site: Site,
     /// Less of everything, for a first look.
     pub quick: bool,
+    /// How often all take turns, after a first time that does not count; `None`: as often as the rest suggests.
+    pub rounds: Option<usize>,
+    /// Of everybody the least disturbed round instead of the median: for a machine on which others work.
+    pub least: bool,
     results: File,
     out: PathBuf,
 }
@@ -66,7 +70,7 @@ impl Bench {
         let path = out.join("results.jsonl");
         let results =
             File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Bench { site, quick, results, out: out.to_owned() })
+        Ok(Bench { site, quick, rounds: None, least: false, results, out: out.to_owned() })
     }
 
     /// This many, or fewer when it has to be quick.
@@ -85,7 +89,7 @@ impl Bench {
         spec: &Spec,
         mut turns: Vec<Turn<'_>>,
     ) -> Result<Vec<Figures>, String> {
-        let rounds = self.amount(5, 3);
+        let rounds = self.rounds.unwrap_or(self.amount(5, 3));
         let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); turns.len()];
         for round in 0..=rounds {
             for ((name, turn), runs) in turns.iter_mut().zip(&mut runs) {
@@ -96,7 +100,8 @@ impl Bench {
                 }
             }
         }
-        Ok(runs.iter().map(|runs| Figures::medians(runs)).collect())
+        let one = if self.least { Figures::least } else { Figures::medians };
+        Ok(runs.iter().map(|runs| one(runs)).collect())
     }
 
     /// Writes a line of results.

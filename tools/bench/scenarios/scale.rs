@@ -13,6 +13,9 @@ use crate::subject::Subject;
 
 /// Appends of 64 KB, 4 MB of them under way.
 const UNDER_WAY: usize = 64;
+/// More than the defaults allow.
+const KEYS: &[&str] =
+    &["max.connections=20000", "max.connections.per.ip=20000", "chronik.max.partitions=20000"];
 /// What is not grown stays at this.
 const SOME: usize = 16;
 
@@ -55,34 +58,27 @@ fn spread(connections: usize) -> Spec {
     }
 }
 
-/// Measures `acks=1` and synced at every count, and draws both.
+/// Measures `acks=1`, synced, and `acks=1` at a floor, which shows what the generator can do; draws all of them.
 fn grow(
     bench: &mut Bench,
     what: &'static str,
     counts: &[usize],
     spec: impl Fn(usize) -> Spec,
 ) -> Result<Vec<Row>, String> {
-    let keys =
-        ["max.connections=20000", "max.connections.per.ip=20000", "chronik.max.partitions=20000"];
-    let broker = bench.site.broker(&keys)?;
+    let broker = bench.site.broker(KEYS)?;
+    let floor = bench.site.floor("write-worker", &["--file-bytes", "128000000"])?;
     let mut curves = Vec::new();
     let mut rows = Vec::new();
-    for (name, acks) in [("acks=1", 1), ("synced", -1)] {
-        let points = curve(bench, what, &broker, counts, &|count| Spec {
+    for (name, subject, acks) in
+        [("acks=1", &broker, 1), ("synced", &broker, -1), ("write-worker", &floor, 1)]
+    {
+        let points = curve(bench, what, subject, counts, &|count| Spec {
             acks,
-            bytes: bench_bytes(acks, &spec(count)),
+            bytes: bytes_of(acks, &spec(count)),
             seconds: 10.0,
             ..spec(count)
         })?;
-        let best = points.iter().map(|point| point.1).fold(0.0, f64::max);
-        let least = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
-        let last = counts.last().copied().unwrap_or(0);
-        let figure = format!("throughput, {what} 1 to {last}, {name}: least by best");
-        rows.push(if acks == 1 {
-            Row::ratio(&figure, "MB/s", (least, best), "the best", Bound::AtLeast(0.8))
-        } else {
-            Row::report(&figure, format!("{least:.0} of {best:.0} MB/s, {:.2}", least / best))
-        });
+        rows.push(row(what, name, counts, &points));
         curves.push(Curve { name: name.to_owned(), points });
     }
     let plot = Plot {
@@ -95,8 +91,21 @@ fn grow(
     Ok(rows)
 }
 
+/// The least of a curve beside its best.
+fn row(what: &str, name: &str, counts: &[usize], points: &[(f64, f64)]) -> Row {
+    let best = points.iter().map(|point| point.1).fold(0.0, f64::max);
+    let least = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
+    let last = counts.last().copied().unwrap_or(0);
+    let figure = format!("throughput, {what} 1 to {last}, {name}: least by best");
+    if name == "acks=1" {
+        Row::ratio(&figure, "MB/s", (least, best), "the best", Bound::AtLeast(0.8))
+    } else {
+        Row::report(&figure, format!("{least:.0} of {best:.0} MB/s, {:.2}", least / best))
+    }
+}
+
 /// Enough for every partition to get an append.
-fn bench_bytes(acks: i16, spec: &Spec) -> u64 {
+fn bytes_of(acks: i16, spec: &Spec) -> u64 {
     let each = u64::try_from(spec.partitions).unwrap_or(1) * (64 << 10);
     if acks == 1 { each.max(128_000_000) } else { each.clamp(32_000_000, 128_000_000) }
 }
@@ -105,26 +114,29 @@ fn bench_bytes(acks: i16, spec: &Spec) -> u64 {
 fn curve(
     bench: &mut Bench,
     what: &str,
-    broker: &Subject,
+    subject: &Subject,
     counts: &[usize],
     spec: &dyn Fn(usize) -> Spec,
 ) -> Result<Vec<(f64, f64)>, String> {
     let specs: Vec<Spec> = counts.iter().map(|count| spec(*count)).collect();
-    let topics = specs.iter().map(|spec| Topic::create(broker, spec));
+    let topics = specs.iter().map(|spec| Topic::create(subject, spec));
     let topics = topics.collect::<Result<Vec<Topic>, String>>()?;
     let turn = |(spec, topic): (&Spec, &Topic)| -> Turn<'_> {
         let (own, topic_name) = (spec.clone(), topic.name.clone());
         let batch = topic.batch.clone();
-        let name = format!("{} connections, {} partitions", own.connections, own.partitions);
+        let name = format!(
+            "{}, {} connections, {} partitions",
+            subject.name, own.connections, own.partitions
+        );
         let topic = Topic { name: topic_name, batch };
-        (name, Box::new(move || append(broker, &topic, &own)))
+        (name, Box::new(move || append(subject, &topic, &own)))
     };
     let turns = specs.iter().zip(&topics).map(turn).collect();
     let medians = match specs.first() {
         Some(first) => bench.alternate(what, first, turns)?,
         None => Vec::new(),
     };
-    topics.iter().try_for_each(|topic| topic.delete(broker))?;
+    topics.iter().try_for_each(|topic| topic.delete(subject))?;
     let place = |(index, count): (usize, &usize)| {
         let count = f64::from(u32::try_from(*count).unwrap_or(u32::MAX));
         (count, figure(&medians, index, "mb_per_s"))

@@ -34,7 +34,7 @@ pub(super) fn beside(bench: &mut Bench) -> Result<Vec<Row>, String> {
     let seconds = bench.amount(2.0, 0.7);
     let spec = Spec { request: 1, acks: -1, in_flight: 1, seconds, ..Spec::default() };
     let turns: Vec<Turn<'_>> = vec![
-        ("with a reader".into(), Box::new(|| measure::beside(&broker, &spec, Some(&old)))),
+        ("with a reader".into(), Box::new(|| measure::beside(&broker, &spec, Some((&old, 1))))),
         ("without".into(), Box::new(|| measure::beside(&broker, &spec, None))),
     ];
     let medians = bench.alternate("beside", &spec, turns)?;
