@@ -156,6 +156,8 @@ pub(crate) struct Fetched {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) records: Vec<Read>,
+    /// The offset behind the last batch; `None`: there is none.
+    pub(crate) next: Option<i64>,
 }
 
 /// Reads the answer to a fetch of one partition, also from the files.
@@ -179,11 +181,13 @@ pub(crate) fn read_fetched(response: &FetchResponse) -> Result<Option<Fetched>, 
             }
         }
     }
+    let (records, next) = batch::read(&bytes)?;
     Ok(Some(Fetched {
         error: ErrorCode::from_code(part.error_code).ok_or("a strange error")?,
         start: part.log_start_offset,
         end: part.high_watermark,
-        records: batch::read(&bytes)?,
+        records,
+        next,
     }))
 }
 
@@ -199,7 +203,7 @@ fn check_fetched(
     match got.error {
         ErrorCode::None => {
             log.shown(got.start, got.end, floor)?;
-            log.fetched(from, floor, got.end, &got.records)
+            log.fetched(from, floor, (got.end, got.next), &got.records)
         }
         ErrorCode::KafkaStorageError if disk_may_fail => Ok(()),
         ErrorCode::OffsetOutOfRange => {
@@ -329,7 +333,7 @@ impl Client for Reader {
             (Asked::Fetch { id, from, .. }, Response::Fetch(response)) => {
                 let Some(got) = read_fetched(response)? else { return Ok(()) };
                 let next = match got.error {
-                    ErrorCode::None => got.records.last().map_or(from, |last| last.offset + 1),
+                    ErrorCode::None => got.next.unwrap_or(from),
                     ErrorCode::OffsetOutOfRange => {
                         desk.model.logs.get(&id).map_or(0, |log| log.start)
                     }

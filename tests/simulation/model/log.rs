@@ -123,14 +123,18 @@ impl Log {
         Ok(())
     }
 
-    /// A reader got records that begin with the batch of `from`; `end` is the visible end it was told.
+    /// A reader got records that begin with the batch of `from`; `end` is the visible end it was told, `next` the offset
+    /// behind the last batch that it got, which may be one of which compaction has left nothing from `from` on.
     pub(crate) fn fetched(
         &mut self,
         from: Offset,
         floor: Offset,
-        end: Offset,
+        (end, next): (Offset, Option<Offset>),
         records: &[Read],
     ) -> Checked {
+        if let Some(next) = next.filter(|next| *next <= from || *next > end) {
+            return Err(format!("asked for {from}, given what ends at {next}, visible is {end}"));
+        }
         let Some(last) = records.last() else {
             let is_there = self.records.range(from..).next().is_some_and(|(at, _)| *at < floor);
             return if is_there && from >= self.start_max() && !self.compact {
@@ -139,11 +143,8 @@ impl Log {
                 Ok(())
             };
         };
-        if last.offset >= end {
-            return Err(format!("{} was given, the visible end is {end}", last.offset));
-        }
-        if last.offset < from {
-            return Err(format!("asked for {from}, given what ends at {}", last.offset));
+        if !self.compact && last.offset < from {
+            return Err(format!("asked for {from}, given what ends with {}", last.offset));
         }
         if !self.compact && records[0].offset > from {
             return Err(format!("lost: asked for {from}, given {}", records[0].offset));
