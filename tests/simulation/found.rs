@@ -19,7 +19,7 @@ use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
-use crate::model::batch;
+use crate::model::batch::{self, Sequence};
 
 const PARTITION: PartitionId = PartitionId { topic: TopicId([7; 16]), index: 0 };
 
@@ -61,8 +61,9 @@ impl Bench {
     }
 
     fn open(&mut self) -> Option<Opened> {
-        let small = TopicConfigs::from([("segment.bytes".to_owned(), "400".to_owned())]);
-        let config = log_config(&small, &Options::default().settings);
+        let own = [("segment.bytes", "400"), ("retention.ms", "-1")];
+        let own = TopicConfigs::from(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let config = log_config(&own, &Options::default().settings);
         let open = Open {
             ticket: Ticket(1),
             partition: PARTITION,
@@ -105,10 +106,11 @@ impl Bench {
 
     /// Closes the segment that is written to, for its age, and has that in the marks.
     fn close_segment(&mut self) {
-        let now = 4_000_000_000_000;
         let (partition, expire, free) = (PARTITION, true, false);
-        self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
-        self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
+        for now in [4_000_000_000_000, 4_001_000_000_000] {
+            self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
+        }
+        self.outcomes(Job::Sync { partition });
         self.storage.tick(Mono(60_000_000));
     }
 
@@ -230,5 +232,26 @@ fn a_partition_whose_first_mark_was_torn_is_still_a_new_one() {
             let read = bench.read(offset);
             assert!(read.as_ref().is_ok_and(|bytes| *bytes > 0), "{seed}: {read:?} at {offset}");
         }
+    }
+}
+
+#[test]
+fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_before_it() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    // The next roll fails.
+    let at = At::Path(".snapshot".into(), Operation::Open);
+    bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    let sent = |producer_id: i64, number: u32| {
+        let first = i32::try_from(number).unwrap() * 3;
+        let number = u64::from(number) + 1;
+        batch::build(number, 3, false, 0, Some(Sequence { producer_id, first }))
+    };
+    let is_refused = |id: &i64| bench.append_batch(sent(*id, 0), true).is_err();
+    let id = (0..10).find(is_refused).unwrap();
+    let second = bench.append_batch(sent(id, 1), true);
+    assert_eq!(second, Err(AppendError::SequenceGap));
+    for number in 0..2 {
+        bench.append_batch(sent(id, number), true).unwrap();
     }
 }
