@@ -16,15 +16,15 @@ use chronik::wire::messages::{
 use super::admin::{check_list, list};
 use super::{Client, Desk, Reply};
 use crate::model::batch::{self, Read};
-use crate::model::{Key, Log, Model, TOPICS};
+use crate::model::{Floor, Key, Log, Model, TOPICS};
 
 /// What was asked.
 enum Asked {
-    Fetch { id: PartitionId, from: i64, floor: i64 },
+    Fetch { id: PartitionId, from: i64, floor: Floor },
     Commit { key: Key, number: u64, offset: i64 },
     Committed,
     Topics,
-    Ends { id: PartitionId, timestamp: i64, floor: i64 },
+    Ends { id: PartitionId, timestamp: i64, floor: Floor },
 }
 
 pub(crate) struct Reader {
@@ -87,8 +87,8 @@ impl Reader {
     }
 }
 
-fn floor(desk: &Desk<'_>, id: PartitionId) -> i64 {
-    desk.model.logs.get(&id).map_or(0, Log::floor)
+fn floor(desk: &Desk<'_>, id: PartitionId) -> Floor {
+    desk.model.logs.get(&id).map(Log::floor).unwrap_or_default()
 }
 
 /// A topic's name, if it is there and stays.
@@ -194,7 +194,7 @@ pub(crate) fn read_fetched(response: &FetchResponse) -> Result<Option<Fetched>, 
 fn check_fetched(
     desk: &mut Desk<'_>,
     id: PartitionId,
-    (from, floor): (i64, i64),
+    (from, floor): (i64, Floor),
     got: &Fetched,
 ) -> Result<(), String> {
     let present = desk.model.topics.is_present(id.topic);
@@ -207,7 +207,7 @@ fn check_fetched(
         }
         ErrorCode::KafkaStorageError if disk_may_fail => Ok(()),
         ErrorCode::OffsetOutOfRange => {
-            let inside = from >= log.start_max() && from < floor;
+            let inside = from >= log.start_max() && from < floor.end;
             if inside { Err(format!("lost: {from} is out of range")) } else { Ok(()) }
         }
         ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition if !present => Ok(()),
@@ -312,10 +312,10 @@ impl Client for Reader {
                 let Some(log) = desk.model.logs.get_mut(id) else { return Ok(()) };
                 match ErrorCode::from_code(part.error_code) {
                     Some(ErrorCode::None) if *timestamp == -1 && present => {
-                        log.shown(log.start, part.offset, *floor)
+                        log.shown(floor.start, part.offset, *floor)
                     }
-                    Some(ErrorCode::None) if present && part.offset < log.start => {
-                        Err(format!("{id} starts at {}, it was {}", part.offset, log.start))
+                    Some(ErrorCode::None) if present && part.offset < floor.start => {
+                        Err(format!("{id} starts at {}, it was {}", part.offset, floor.start))
                     }
                     Some(ErrorCode::None | ErrorCode::KafkaStorageError) => Ok(()),
                     Some(_) if !present => Ok(()),
