@@ -75,10 +75,10 @@ kernel-faults: ## kill the broker within the first 60 writes, syncs, renames, tr
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" CHRONIK_KERNEL_KILLS=$${CHRONIK_KERNEL_KILLS:-300} $(PYTEST) -s tests/python/test_kernel_faults.py
 
 images: ## a crash at every file operation of many lives, and IMAGES (1000000) ways for the power to go
-	CHRONIK_IMAGES=$${IMAGES:-1000000} cargo test --release --test crash_images -- --nocapture
+	CHRONIK_IMAGES=$${IMAGES:-1000000} cargo test --profile many --test crash_images -- --nocapture
 
-sim: ## the broker on a simulated disk: SEED= plays one seed, SEEDS= that many (400)
-	CHRONIK_SIM_SEED=$(SEED) CHRONIK_SIM_SEEDS=$(SEEDS) cargo test --release --test simulation no_seed_breaks_a_promise -- --nocapture
+sim: ## the broker on a simulated disk: SEED= plays one seed, SEEDS= that many, 200000 in a few minutes (2000)
+	CHRONIK_SIM_SEED=$(SEED) CHRONIK_SIM_SEEDS=$(SEEDS) cargo test --profile many --test simulation no_seed_breaks_a_promise -- --nocapture
 
 fuzz: ## bytes that nobody meant, over sockets and into every decoder, CHRONIK_FUZZ_SECONDS (300) long
 	cargo build --bin chronik

@@ -66,6 +66,10 @@ pub enum Bug {
     TrimNotDurable,
     /// A compacted segment takes the place of others before it is on the disk: a swap loses nothing.
     SwapNotSynced,
+    /// An old index stays beside a compacted log, and is believed: what an index says is held against the log.
+    StaleIndexKept,
+    /// A log that retention has emptied begins again at 0: an offset is given once.
+    EndForgotten,
 }
 
 #[cfg(feature = "testing")]
@@ -102,6 +106,8 @@ impl Bug {
         Bug::DeadlineLeft,
         Bug::TrimNotDurable,
         Bug::SwapNotSynced,
+        Bug::StaleIndexKept,
+        Bug::EndForgotten,
     ];
 }
 

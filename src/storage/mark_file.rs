@@ -33,6 +33,9 @@ struct Slot {
     place: usize,
     mark: Mark,
     dirty: bool,
+    /// Whether no side of it is in the file: the first mark is written to both, so that a side that is not whole
+    /// beside a free one never held a mark that counted.
+    new: bool,
 }
 
 /// The file of one writer.
@@ -87,7 +90,7 @@ impl Marks {
 
     /// The file holds just these marks.
     fn settle(&mut self, marks: BTreeMap<PartitionId, Mark>) {
-        let slot = |(place, (id, mark))| (id, Slot { place, mark, dirty: false });
+        let slot = |(place, (id, mark))| (id, Slot { place, mark, dirty: false, new: false });
         self.next_place = marks.len();
         self.slots = marks.into_iter().enumerate().map(slot).collect();
         self.free = Vec::new();
@@ -109,12 +112,12 @@ impl Marks {
         self.behind_bytes = self.behind_bytes.saturating_add(grown);
         self.since.get_or_insert(now);
         self.last = now;
-        let (place, was_dirty) = match known {
-            Some(slot) => (slot.place, slot.dirty),
-            None => (self.free_place(), false),
+        let (place, was_dirty, new) = match known {
+            Some(slot) => (slot.place, slot.dirty, slot.new),
+            None => (self.free_place(), false, true),
         };
         self.dirty += usize::from(!was_dirty);
-        self.slots.insert(mark.partition, Slot { place, mark, dirty: true });
+        self.slots.insert(mark.partition, Slot { place, mark, dirty: true, new });
     }
 
     /// Writes these marks, or newer ones of the same partitions, to both sides of their slots: whatever is damaged
@@ -175,7 +178,7 @@ impl Marks {
             return Ok(());
         }
         let written = match self.file.clone() {
-            Some(file) => self.write_round(&*file).inspect_err(|error| {
+            Some(file) => self.write_rounds(&*file).inspect_err(|error| {
                 log::error!("{error}; until this file is written, a start has more to read");
             }),
             None => self.write_anew().inspect(|()| {
@@ -191,6 +194,16 @@ impl Marks {
         written
     }
 
+    /// Writes what is behind: a round, and another for the first marks of partitions.
+    fn write_rounds(&mut self, file: &dyn File) -> Result<(), StorageError> {
+        while self.dirty > 0 {
+            self.write_round(file)?;
+        }
+        self.since = None;
+        self.behind_bytes = 0;
+        Ok(())
+    }
+
     fn write_round(&mut self, file: &dyn File) -> Result<(), StorageError> {
         let round = self.round;
         for slot in self.slots.values().filter(|slot| slot.dirty) {
@@ -200,16 +213,16 @@ impl Marks {
         }
         file.sync_data().map_err(|error| StorageError::io("sync", &self.path, &error))?;
         self.round += 1;
-        self.slots.values_mut().for_each(|slot| slot.dirty = false);
-        self.dirty = 0;
-        self.since = None;
-        self.behind_bytes = 0;
+        for slot in self.slots.values_mut().filter(|slot| slot.dirty) {
+            slot.dirty = std::mem::take(&mut slot.new);
+        }
+        self.dirty = self.slots.values().filter(|slot| slot.dirty).count();
         Ok(())
     }
 
     fn write_anew(&mut self) -> Result<(), StorageError> {
         let marks = self.slots.iter().map(|(id, slot)| (*id, slot.mark)).collect();
-        let content = MarksFile { writer: self.writer, marks, damaged: Vec::new() };
+        let content = MarksFile { writer: self.writer, marks, ..MarksFile::default() };
         replace_file(&*self.fs, &self.path, &content.encode())?;
         self.fs.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         self.file = Some(self.fs.open(&self.path, OpenMode::Write)?);

@@ -24,10 +24,13 @@
 //! is synced before the next begins. So a power cut can tear only pages of one side: what is left is the mark
 //! of an earlier round, which is behind the data as every mark may be, and never ahead of it.
 //!
+//! The first mark of a partition is written in two rounds, to both sides. So a side that is not whole beside one that is
+//! free was torn before the mark counted; only a slot of which no side is whole or free may have held one.
+//!
 //! Rounds of different files do not compare: whoever starts reads all files, recovers, and writes them anew
 //! ([`MarksFile::encode`]), as the number of writers may have changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::storage::format::{FormatError, FormatProblem, FormatReader, crc_with_version};
@@ -142,8 +145,10 @@ pub struct MarksFile {
     pub writer: u32,
     /// The newest valid mark of each partition.
     pub marks: BTreeMap<PartitionId, Mark>,
-    /// Where sides of slots were damaged, in bytes. Each had its other side to fall back to, or lost its mark.
+    /// Where sides of slots were damaged, in bytes.
     pub damaged: Vec<u64>,
+    /// Slots of which both sides were: each may have held a mark.
+    pub lost: usize,
 }
 
 impl MarksFile {
@@ -178,6 +183,7 @@ impl MarksFile {
     pub fn decode(bytes: &[u8]) -> Result<MarksFile, FormatError> {
         let mut file = MarksFile { writer: decode_header(bytes)?, ..MarksFile::default() };
         let slots = bytes.get(PAGE_BYTES..).unwrap_or_default().chunks(SLOT_BYTES);
+        let mut damaged = BTreeSet::new();
         for (index, slot) in slots.enumerate() {
             match Mark::decode(slot) {
                 Ok(None) => {}
@@ -185,6 +191,9 @@ impl MarksFile {
                 Err(_) => {
                     let position = PAGE_BYTES + index * SLOT_BYTES;
                     file.damaged.push(u64::try_from(position).unwrap_or(u64::MAX));
+                    let (page, place) = (index / SLOTS_PER_PAGE, index % SLOTS_PER_PAGE);
+                    // The other side is in the page beside it.
+                    file.lost += usize::from(!damaged.insert((page / 2, place)));
                 }
             }
         }
@@ -234,7 +243,7 @@ mod tests {
 
     fn file_of(partitions: u8) -> MarksFile {
         let marks = (0..partitions).map(|n| (mark(n, 1).partition, mark(n, 1))).collect();
-        MarksFile { writer: 2, marks, damaged: vec![] }
+        MarksFile { writer: 2, marks, ..MarksFile::default() }
     }
 
     fn write(bytes: &mut [u8], slot: usize, mark: &Mark) {
@@ -299,8 +308,27 @@ mod tests {
             bytes[page * 4096..(page + 1) * 4096].fill(0x5a);
             let file = MarksFile::decode(&bytes).unwrap();
             assert_eq!(file.marks.len(), 130, "page {page}");
-            assert_eq!(file.damaged.len(), 64);
+            assert_eq!((file.damaged.len(), file.lost), (64, 0));
         }
+    }
+
+    #[test]
+    fn a_mark_is_lost_only_where_both_sides_of_its_slot_are_damaged() {
+        let damage = |rounds: &[u64], slot| {
+            let mut bytes = file_of(70).encode();
+            for round in rounds {
+                bytes[usize::try_from(slot_position(slot, *round)).unwrap()] ^= 1;
+            }
+            let file = MarksFile::decode(&bytes).unwrap();
+            (file.marks.len(), file.damaged.len(), file.lost)
+        };
+        for slot in [0, 63, 64, 69] {
+            assert_eq!(damage(&[0], slot), (70, 1, 0));
+            assert_eq!(damage(&[1], slot), (70, 1, 0));
+            assert_eq!(damage(&[0, 1], slot), (69, 2, 1));
+        }
+        // The first mark of a partition, torn.
+        assert_eq!(damage(&[0], 70), (70, 1, 0));
     }
 
     #[test]

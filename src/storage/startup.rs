@@ -326,7 +326,7 @@ fn remember(
         let manifest = partitions.into_iter().map(|entry| (entry.partition, entry)).collect();
         return Ok((Remembered { manifest, marks, ..Remembered::default() }, BTreeMap::new()));
     }
-    let (mut read, mut damaged) = (0usize, 0usize);
+    let (mut read, mut lost) = (0usize, 0usize);
     let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
     let mut told_by = BTreeMap::new();
     for name in marks_files(fs, data_dir)? {
@@ -335,7 +335,7 @@ fn remember(
         match MarksFile::decode(&bytes) {
             Ok(file) => {
                 read += 1;
-                damaged += file.damaged.len();
+                lost += file.lost;
                 for (partition, mark) in file.marks {
                     // The same twice, if a start broke off while it wrote the files anew.
                     if found.get(&partition).is_none_or(|kept| is_newer(kept, &mark)) {
@@ -348,12 +348,12 @@ fn remember(
                 return Err(of_format(&path, &error));
             }
             Err(error) => {
-                damaged += 1;
+                lost += 1;
                 log::warn!("{}: {error}", path.display());
             }
         }
     }
-    let marks_whole = read > 0 && damaged == 0;
+    let marks_whole = read > 0 && lost == 0;
     Ok((Remembered { marks: found, marks_whole, ..Remembered::default() }, told_by))
 }
 
@@ -405,7 +405,7 @@ fn write_marks(
     let write = |number: usize, marks: BTreeMap<PartitionId, Mark>| {
         let writer = u32::try_from(number).unwrap_or(u32::MAX);
         let path = data_dir.join(marks::file_name(writer));
-        let file = MarksFile { writer, marks, damaged: Vec::new() };
+        let file = MarksFile { writer, marks, ..MarksFile::default() };
         let bytes = file.encode();
         files.space.with_ballast(|| replace_file(fs, &path, &bytes))?;
         Ok::<_, StorageError>((path, file))

@@ -73,14 +73,14 @@ impl World {
             if next >= got.end {
                 return log.audited((got.start, got.end), &records, at_start);
             }
-            let Some(last) = got.records.last() else {
+            let Some(behind) = got.next else {
                 // Compaction may have left nothing above.
                 if log.compact {
                     return log.audited((got.start, got.end), &records, at_start);
                 }
                 return Err(format!("lost: nothing at {next}, the log ends at {}", got.end));
             };
-            next = last.offset + 1;
+            next = behind;
             records.extend(got.records);
         }
     }

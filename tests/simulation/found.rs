@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
 use chronik::base::memory::Pool;
-use chronik::base::payload::Bytes;
+use chronik::base::payload::{Bytes, Payload};
 use chronik::base::time::Mono;
 use chronik::broker::options::Options;
 use chronik::broker::topic_configs::{TopicConfigs, log_config};
 use chronik::storage::damage::DamagePolicy;
 use chronik::storage::job::{
-    Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome, Upkeep,
+    Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome, Read, ReadError, ReadPart,
+    Upkeep,
 };
 use chronik::storage::pool;
 use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
-use crate::model::batch;
+use crate::model::batch::{self, Sequence};
 
 const PARTITION: PartitionId = PartitionId { topic: TopicId([7; 16]), index: 0 };
 
@@ -60,8 +61,9 @@ impl Bench {
     }
 
     fn open(&mut self) -> Option<Opened> {
-        let small = TopicConfigs::from([("segment.bytes".to_owned(), "400".to_owned())]);
-        let config = log_config(&small, &Options::default().settings);
+        let own = [("segment.bytes", "400"), ("retention.ms", "-1")];
+        let own = TopicConfigs::from(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let config = log_config(&own, &Options::default().settings);
         let open = Open {
             ticket: Ticket(1),
             partition: PARTITION,
@@ -82,12 +84,33 @@ impl Bench {
         self.append_batch(batch::build(number, 3, false, 0, None), sync)
     }
 
+    /// Whether something can be read at this offset.
+    fn read(&mut self, offset: i64) -> Result<usize, ReadError> {
+        let part = ReadPart { partition: PARTITION, offset, end: i64::MAX, bytes_max: 1 };
+        let read = Read {
+            ticket: Ticket(3),
+            bytes_max: 1,
+            whole_first_batch: true,
+            parts: vec![part],
+            magic_max: 2,
+            committed: false,
+        };
+        let outcomes = self.outcomes(Job::Read(read)).into_iter();
+        let results = outcomes.filter_map(|outcome| match outcome {
+            Outcome::Read { parts, .. } => Some(parts),
+            _ => None,
+        });
+        let result = results.flatten().next().unwrap();
+        result.map(|payloads| payloads.iter().map(Payload::len).sum())
+    }
+
     /// Closes the segment that is written to, for its age, and has that in the marks.
     fn close_segment(&mut self) {
-        let now = 4_000_000_000_000;
         let (partition, expire, free) = (PARTITION, true, false);
-        self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
-        self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
+        for now in [4_000_000_000_000, 4_001_000_000_000] {
+            self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
+        }
+        self.outcomes(Job::Sync { partition });
         self.storage.tick(Mono(60_000_000));
     }
 
@@ -187,4 +210,48 @@ fn a_segment_that_has_no_file_yet_stays_the_one_that_is_written_to() {
     let mut bench = Bench::start(bench.disk.image(Image::Everything));
     assert_eq!(bench.open().unwrap().log_end, 6);
     assert_eq!(bench.append(3).unwrap().end_offset, 9);
+}
+
+#[test]
+fn a_partition_whose_first_mark_was_torn_is_still_a_new_one() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    // The write breaks off, and the disk lets nobody do it again.
+    let mark = || At::Path("chronik-marks-".into(), Operation::Write);
+    bench.disk.fail(Fault { at: mark(), kind: Kind::Short(30), times: 1 });
+    bench.disk.fail(Fault { at: mark(), kind: Kind::Eio, times: 1 });
+    bench.storage.tick(Mono(60_000_000));
+    for number in 2..=6 {
+        bench.append_with(number, false).unwrap();
+    }
+    for seed in 0..100 {
+        let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
+        let end = bench.open().unwrap().log_end;
+        for offset in (0..end).step_by(3) {
+            let read = bench.read(offset);
+            assert!(read.as_ref().is_ok_and(|bytes| *bytes > 0), "{seed}: {read:?} at {offset}");
+        }
+    }
+}
+
+#[test]
+fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_before_it() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    // The next roll fails.
+    let at = At::Path(".snapshot".into(), Operation::Open);
+    bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    let sent = |producer_id: i64, number: u32| {
+        let first = i32::try_from(number).unwrap() * 3;
+        let number = u64::from(number) + 1;
+        batch::build(number, 3, false, 0, Some(Sequence { producer_id, first }))
+    };
+    let is_refused = |id: &i64| bench.append_batch(sent(*id, 0), true).is_err();
+    let id = (0..10).find(is_refused).unwrap();
+    let second = bench.append_batch(sent(id, 1), true);
+    assert_eq!(second, Err(AppendError::SequenceGap));
+    for number in 0..2 {
+        bench.append_batch(sent(id, number), true).unwrap();
+    }
 }

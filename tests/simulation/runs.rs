@@ -115,6 +115,7 @@ fn no_seed_breaks_a_promise() {
                 return;
             }
             if let Some(failure) = run(seed).failure {
+                println!("seed {seed} fails: {failure}");
                 failed.lock().unwrap().push((seed, failure));
             }
         }
@@ -127,9 +128,6 @@ fn no_seed_breaks_a_promise() {
     });
     let mut failed = failed.into_inner().unwrap();
     failed.sort();
-    for (seed, failure) in &failed {
-        println!("seed {seed} fails: {failure}");
-    }
     if let Some((seed, failure)) = failed.first() {
         println!("{}", explain(*seed, failure));
     }

@@ -14,8 +14,8 @@ pub(crate) enum Action {
     Disconnect(usize),
     /// Somebody in storage goes on, or the broker hears of outcomes.
     Work(u64),
-    /// Everything is done that needs no sync: the disk is slow.
-    WorkUnsynced,
+    /// Everything is done that needs no sync: the disk is slow. Or all but the syncs of what clients wrote.
+    WorkUnsynced(u64),
     /// Time passes.
     Advance(u64),
     /// The wall clock is set.
@@ -38,6 +38,10 @@ pub(crate) enum Action {
 pub(crate) const CLIENTS: usize = 7;
 /// How often each has its turn: the idempotent producer most of all.
 const TURNS: [usize; 12] = [0, 1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 6];
+/// In some scripts: readers, and who writes without waiting for the disk.
+const READERS: [usize; 12] = [0, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4];
+/// In others: hardly anybody but the idempotent producer.
+const WRITERS: [usize; 12] = [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3];
 
 /// The script of a seed.
 pub(crate) fn script(seed: u64, length: usize) -> Vec<Action> {
@@ -54,24 +58,36 @@ struct Moods {
     disconnects: u64,
     restarts: u64,
     slowness: u64,
+    /// Of eight pieces of work, how many leave syncs out.
+    slow_work: u64,
+    turns: [usize; 12],
 }
 
 impl Moods {
     fn of(word: u64) -> Moods {
         let pick = |shift: u32, values: [u64; 4]| values[(word >> shift) as usize % 4];
-        Moods {
+        let usual = Moods {
             crashes: pick(0, [5, 20, 40, 80]),
             faults: pick(2, [0, 0, 10, 30]),
             clocks: pick(4, [0, 0, 5, 20]),
             disconnects: pick(6, [0, 5, 20, 40]),
             restarts: pick(8, [0, 5, 10, 20]),
             slowness: pick(10, [0, 20, 40, 80]),
+            slow_work: 0,
+            turns: TURNS,
+        };
+        match word >> 12 & 7 {
+            // Readers are ahead of the disk, and commit what a power cut may take.
+            0 => Moods { crashes: 40, slow_work: 6, turns: READERS, ..usual },
+            // Segments are full before they are synced, and their producer sends again after each crash.
+            1 => Moods { crashes: 60, slow_work: 6, turns: WRITERS, ..usual },
+            _ => usual,
         }
     }
 
     fn action(&self, random: &mut Random) -> Action {
         let (choice, word) = (random.next_u64() % 1000, random.next_u64());
-        let client = TURNS[word as usize % TURNS.len()];
+        let client = self.turns[word as usize % self.turns.len()];
         let mut rest = choice;
         let mut is = |weight: u64| {
             let hit = rest < weight;
@@ -97,9 +113,11 @@ impl Moods {
         } else if is(10) {
             Action::Settle
         } else if is(self.slowness) {
-            Action::WorkUnsynced
+            Action::WorkUnsynced(word)
         } else if choice % 5 < 2 {
             Action::Client(client, word >> 8)
+        } else if word >> 32 & 7 < self.slow_work {
+            Action::WorkUnsynced(word)
         } else {
             Action::Work(word)
         }

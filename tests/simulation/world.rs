@@ -109,7 +109,7 @@ impl World {
             Action::Client(who, word) => self.client(who, word)?,
             Action::Disconnect(who) => self.disconnect(who)?,
             Action::Work(word) => self.work(word)?,
-            Action::WorkUnsynced => self.work_unsynced()?,
+            Action::WorkUnsynced(word) => self.work_unsynced(word)?,
             Action::Advance(word) => self.advance(word)?,
             Action::SetClock(word) => self.set_clock(word)?,
             Action::Crash(word) => self.crash(word)?,
@@ -318,13 +318,18 @@ impl World {
         }
     }
 
-    /// Whoever does not sync goes on until nobody can.
-    fn work_unsynced(&mut self) -> Done {
+    /// Whoever does not sync goes on until nobody can; and perhaps the journal's syncer.
+    fn work_unsynced(&mut self, word: u64) -> Done {
+        let is_held = |worker: &Worker| match worker {
+            Worker::Syncer(0) => word & 0x10 == 0,
+            Worker::Syncer(_) => true,
+            _ => false,
+        };
         for _ in 0..1_000 {
             self.end_turn()?;
             let Some(node) = &mut self.node else { return Ok(()) };
             let mut runnable = node.storage.runnable();
-            runnable.retain(|worker| !matches!(worker, Worker::Syncer(_)));
+            runnable.retain(|worker| !is_held(worker));
             if let Some(worker) = pick(&runnable, &mut self.random) {
                 self.step(worker)?;
             } else if !node.outcomes.is_empty() {

@@ -71,7 +71,7 @@ pub fn leave_clean_for_kafka(
 #[must_use]
 pub fn marks_of(writer: u32, partitions: &[ManifestPartition]) -> MarksFile {
     let marks = partitions.iter().map(|entry| (entry.partition, startup::mark_of(entry)));
-    MarksFile { writer, marks: marks.collect(), damaged: Vec::new() }
+    MarksFile { writer, marks: marks.collect(), ..MarksFile::default() }
 }
 
 /// A partition's directory.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use super::Partition;
 use super::upkeep::{AT_ONCE, ONCE_TRUSTED};
 use crate::base::ids::Offset;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 use crate::storage::compaction::output::{CLEANED, discard, files_of, with_suffix};
 use crate::storage::compaction::{Closed, Dirt, Limits, Plan, Ready, Round};
@@ -312,13 +313,19 @@ impl Partition {
 /// Gives the files of a new segment another ending. Its log must be there.
 fn rename_new(fs: &dyn Fs, segment: &Segment, from: &str, to: &str) -> Result<(), StorageError> {
     let [beside @ .., log] = files_of(segment);
-    rename_those(fs, &beside, from, to)?;
+    if !(to.is_empty() && is_planted(Bug::StaleIndexKept)) {
+        rename_those(fs, &beside, from, to)?;
+    }
     fs.rename(&with_suffix(&log, from), &with_suffix(&log, to))
 }
 
 /// Gives the files of an old segment another ending, the log last.
 fn rename_old(fs: &dyn Fs, segment: &Segment) -> Result<(), StorageError> {
-    rename_those(fs, &files_of(segment), "", DELETED_SUFFIX)
+    let files = files_of(segment);
+    let [.., log] = &files;
+    let leaving =
+        if is_planted(Bug::StaleIndexKept) { std::slice::from_ref(log) } else { &files[..] };
+    rename_those(fs, leaving, "", DELETED_SUFFIX)
 }
 
 /// Those that are not there are no error: an empty segment has none, and few have a transaction index.

@@ -72,7 +72,7 @@ impl Admin {
     fn send_trim(&mut self, desk: &mut Desk<'_>, topic: usize, id: PartitionId) {
         let choice = desk.below(4);
         let Some(log) = desk.model.logs.get_mut(&id) else { return };
-        let floor = log.floor().max(log.start);
+        let floor = log.floor().end.max(log.start);
         let asked = match choice {
             0 => None,
             1 => Some(floor),

@@ -16,15 +16,15 @@ use chronik::wire::messages::{
 use super::admin::{check_list, list};
 use super::{Client, Desk, Reply};
 use crate::model::batch::{self, Read};
-use crate::model::{Key, Log, Model, TOPICS};
+use crate::model::{Floor, Key, Log, Model, TOPICS};
 
 /// What was asked.
 enum Asked {
-    Fetch { id: PartitionId, from: i64, floor: i64 },
+    Fetch { id: PartitionId, from: i64, floor: Floor },
     Commit { key: Key, number: u64, offset: i64 },
     Committed,
     Topics,
-    Ends { id: PartitionId, timestamp: i64, floor: i64 },
+    Ends { id: PartitionId, timestamp: i64, floor: Floor },
 }
 
 pub(crate) struct Reader {
@@ -87,8 +87,8 @@ impl Reader {
     }
 }
 
-fn floor(desk: &Desk<'_>, id: PartitionId) -> i64 {
-    desk.model.logs.get(&id).map_or(0, Log::floor)
+fn floor(desk: &Desk<'_>, id: PartitionId) -> Floor {
+    desk.model.logs.get(&id).map(Log::floor).unwrap_or_default()
 }
 
 /// A topic's name, if it is there and stays.
@@ -156,6 +156,8 @@ pub(crate) struct Fetched {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) records: Vec<Read>,
+    /// The offset behind the last batch; `None`: there is none.
+    pub(crate) next: Option<i64>,
 }
 
 /// Reads the answer to a fetch of one partition, also from the files.
@@ -179,18 +181,20 @@ pub(crate) fn read_fetched(response: &FetchResponse) -> Result<Option<Fetched>, 
             }
         }
     }
+    let (records, next) = batch::read(&bytes)?;
     Ok(Some(Fetched {
         error: ErrorCode::from_code(part.error_code).ok_or("a strange error")?,
         start: part.log_start_offset,
         end: part.high_watermark,
-        records: batch::read(&bytes)?,
+        records,
+        next,
     }))
 }
 
 fn check_fetched(
     desk: &mut Desk<'_>,
     id: PartitionId,
-    (from, floor): (i64, i64),
+    (from, floor): (i64, Floor),
     got: &Fetched,
 ) -> Result<(), String> {
     let present = desk.model.topics.is_present(id.topic);
@@ -199,11 +203,11 @@ fn check_fetched(
     match got.error {
         ErrorCode::None => {
             log.shown(got.start, got.end, floor)?;
-            log.fetched(from, floor, got.end, &got.records)
+            log.fetched(from, floor, (got.end, got.next), &got.records)
         }
         ErrorCode::KafkaStorageError if disk_may_fail => Ok(()),
         ErrorCode::OffsetOutOfRange => {
-            let inside = from >= log.start_max() && from < floor;
+            let inside = from >= log.start_max() && from < floor.end;
             if inside { Err(format!("lost: {from} is out of range")) } else { Ok(()) }
         }
         ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition if !present => Ok(()),
@@ -308,10 +312,10 @@ impl Client for Reader {
                 let Some(log) = desk.model.logs.get_mut(id) else { return Ok(()) };
                 match ErrorCode::from_code(part.error_code) {
                     Some(ErrorCode::None) if *timestamp == -1 && present => {
-                        log.shown(log.start, part.offset, *floor)
+                        log.shown(floor.start, part.offset, *floor)
                     }
-                    Some(ErrorCode::None) if present && part.offset < log.start => {
-                        Err(format!("{id} starts at {}, it was {}", part.offset, log.start))
+                    Some(ErrorCode::None) if present && part.offset < floor.start => {
+                        Err(format!("{id} starts at {}, it was {}", part.offset, floor.start))
                     }
                     Some(ErrorCode::None | ErrorCode::KafkaStorageError) => Ok(()),
                     Some(_) if !present => Ok(()),
@@ -329,7 +333,7 @@ impl Client for Reader {
             (Asked::Fetch { id, from, .. }, Response::Fetch(response)) => {
                 let Some(got) = read_fetched(response)? else { return Ok(()) };
                 let next = match got.error {
-                    ErrorCode::None => got.records.last().map_or(from, |last| last.offset + 1),
+                    ErrorCode::None => got.next.unwrap_or(from),
                     ErrorCode::OffsetOutOfRange => {
                         desk.model.logs.get(&id).map_or(0, |log| log.start)
                     }

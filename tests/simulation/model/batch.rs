@@ -1,5 +1,6 @@
 //! The records that clients send: each says which it is, so that whoever reads it knows whether it was changed.
 
+use chronik::base::ids::Offset;
 use chronik::base::payload::Bytes;
 use chronik::record::batch::BatchHeader;
 use chronik::record::builder::{BatchBuilder, BatchOptions};
@@ -81,17 +82,19 @@ pub(crate) struct Read {
     pub(crate) key: Option<u64>,
 }
 
-/// What the bytes of an answer hold; the last batch may be cut.
-pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Read>, String> {
-    let mut records = Vec::new();
+/// What the bytes of an answer hold; the last batch may be cut. Gives also the offset behind the last whole batch, which
+/// compaction may have taken the last records of.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Vec<Read>, Option<Offset>), String> {
+    let (mut records, mut next) = (Vec::new(), None);
     let mut rest = bytes;
     while rest.len() > 12 {
         let Ok(header) = BatchHeader::read(rest) else { break };
         let Some(batch) = rest.get(..header.size_in_bytes()) else { break };
         read_batch(batch, &mut records)?;
+        next = Some(header.next_offset());
         rest = &rest[header.size_in_bytes()..];
     }
-    Ok(records)
+    Ok((records, next))
 }
 
 fn read_batch(batch: &[u8], records: &mut Vec<Read>) -> Result<(), String> {

@@ -11,8 +11,8 @@ pub(crate) struct Group {
     durable: i32,
     /// The newest generation that anybody heard of in this run.
     newest: i32,
-    /// Members of the durable generation, and when the broker last heard of each.
-    members: BTreeMap<String, Mono>,
+    /// Members of the durable generation, and when the broker last heard of each; `None`: it may forget them.
+    members: BTreeMap<String, Option<Mono>>,
     last_heard: Mono,
 }
 
@@ -37,7 +37,8 @@ impl Group {
             return Err(format!("generation {generation} after {newest}: the group went back"));
         }
         if generation > self.newest {
-            self.members.clear();
+            // Who is not in it any more is not known. A restart may bring the durable generation back.
+            self.members.values_mut().for_each(|heard| *heard = None);
         }
         self.newest = generation;
         Ok(())
@@ -46,9 +47,12 @@ impl Group {
     /// A member has its share: the generation is recorded.
     pub(crate) fn shared(&mut self, generation: i32, member: &str, now: Mono) {
         if generation >= self.durable && generation == self.newest {
+            if generation > self.durable {
+                self.members.clear();
+            }
             self.durable = generation;
             // Asking again for the share is no sign of life.
-            self.members.entry(member.to_owned()).or_insert(now);
+            self.members.entry(member.to_owned()).or_insert(Some(now));
         }
     }
 
@@ -69,9 +73,9 @@ impl Group {
     pub(crate) fn beat(&mut self, member: &str, known: bool, now: Mono) -> Result<(), String> {
         self.heard(now);
         let Some(heard) = self.members.get_mut(member) else { return Ok(()) };
-        let expected = now < heard.plus_ms(i64::from(SESSION_MS));
+        let expected = has_time(*heard, now);
         if known {
-            *heard = now;
+            *heard = Some(now);
             return Ok(());
         }
         self.members.remove(member);
@@ -87,7 +91,38 @@ impl Group {
     pub(crate) fn restarted(&mut self, now: Mono) {
         self.newest = self.durable;
         // Whoever had not run out of time before has all of it again.
-        self.members.retain(|_, heard| now < heard.plus_ms(i64::from(SESSION_MS)));
-        self.members.values_mut().for_each(|heard| *heard = now);
+        for heard in self.members.values_mut() {
+            *heard = has_time(*heard, now).then_some(now);
+        }
     }
+}
+
+/// Whether a member that was last heard of then cannot be forgotten yet.
+fn has_time(heard: Option<Mono>, now: Mono) -> bool {
+    heard.is_some_and(|heard| now < heard.plus_ms(i64::from(SESSION_MS)))
+}
+
+#[test]
+fn who_was_out_before_a_restart_may_be_forgotten_behind_it() {
+    let second = |number: i64| Mono(1_000_000).plus_ms(number * 1000);
+    let group_of_one = || {
+        let mut group = Group::default();
+        group.joined(1, second(0)).unwrap();
+        group.shared(1, "it", second(0));
+        group
+    };
+    let mut silent = group_of_one();
+    silent.restarted(second(20));
+    silent.shared(1, "it", second(21));
+    silent.beat("it", false, second(30)).unwrap();
+
+    let mut left_behind = group_of_one();
+    left_behind.joined(2, second(5)).unwrap();
+    left_behind.restarted(second(6));
+    left_behind.shared(1, "it", second(7));
+    left_behind.beat("it", false, second(16)).unwrap();
+
+    let mut alive = group_of_one();
+    alive.restarted(second(9));
+    alive.beat("it", false, second(18)).unwrap_err();
 }

@@ -39,6 +39,13 @@ pub(crate) struct Log {
     asked_start: Offset,
 }
 
+/// What was certain of a log when somebody asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Floor {
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+}
+
 type Checked = Result<(), String>;
 
 impl Log {
@@ -100,21 +107,21 @@ impl Log {
         Ok(())
     }
 
-    /// The end that everybody who asks from now on must be shown at least.
-    pub(crate) fn floor(&self) -> Offset {
-        self.firm.max(self.shown)
+    /// What everybody who asks from now on must be shown at least.
+    pub(crate) fn floor(&self) -> Floor {
+        Floor { start: self.start, end: self.firm.max(self.shown) }
     }
 
     /// Readers were shown the log's start and visible end. `floor`: what was certain when they asked.
-    pub(crate) fn shown(&mut self, start: Offset, end: Offset, floor: Offset) -> Checked {
-        if start < self.start {
-            return Err(format!("the log start went back from {} to {start}", self.start));
+    pub(crate) fn shown(&mut self, start: Offset, end: Offset, floor: Floor) -> Checked {
+        if start < floor.start {
+            return Err(format!("the log start went back from {} to {start}", floor.start));
         }
         if start > self.start_max() {
             return Err(format!("the log starts at {start} and nobody asked for that"));
         }
-        if end < floor {
-            return Err(format!("lost: the log ends at {end}, promised were {floor}"));
+        if end < floor.end {
+            return Err(format!("lost: the log ends at {end}, promised were {}", floor.end));
         }
         if start > end {
             return Err(format!("the log starts at {start} and ends at {end}"));
@@ -123,27 +130,29 @@ impl Log {
         Ok(())
     }
 
-    /// A reader got records that begin with the batch of `from`; `end` is the visible end it was told.
+    /// A reader got records that begin with the batch of `from`; `end` is the visible end it was told, `next` the offset
+    /// behind the last batch that it got, which may be one of which compaction has left nothing from `from` on.
     pub(crate) fn fetched(
         &mut self,
         from: Offset,
-        floor: Offset,
-        end: Offset,
+        floor: Floor,
+        (end, next): (Offset, Option<Offset>),
         records: &[Read],
     ) -> Checked {
+        if let Some(next) = next.filter(|next| *next <= from || *next > end) {
+            return Err(format!("asked for {from}, given what ends at {next}, visible is {end}"));
+        }
         let Some(last) = records.last() else {
-            let is_there = self.records.range(from..).next().is_some_and(|(at, _)| *at < floor);
+            let is_promised = |(at, _): (&Offset, &RecordId)| *at < floor.end;
+            let is_there = self.records.range(from..).next().is_some_and(is_promised);
             return if is_there && from >= self.start_max() && !self.compact {
-                Err(format!("lost: nothing at {from}, promised were {floor}"))
+                Err(format!("lost: nothing at {from}, promised were {}", floor.end))
             } else {
                 Ok(())
             };
         };
-        if last.offset >= end {
-            return Err(format!("{} was given, the visible end is {end}", last.offset));
-        }
-        if last.offset < from {
-            return Err(format!("asked for {from}, given what ends at {}", last.offset));
+        if !self.compact && last.offset < from {
+            return Err(format!("asked for {from}, given what ends with {}", last.offset));
         }
         if !self.compact && records[0].offset > from {
             return Err(format!("lost: asked for {from}, given {}", records[0].offset));

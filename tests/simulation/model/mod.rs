@@ -9,7 +9,7 @@ mod topics;
 
 pub(crate) use commits::{Commits, Key};
 pub(crate) use groups::{Group, SESSION_MS};
-pub(crate) use log::{Log, Sent};
+pub(crate) use log::{Floor, Log, Sent};
 pub(crate) use topics::{TOPICS, Topics};
 
 use std::collections::{BTreeMap, BTreeSet};
