@@ -80,6 +80,8 @@ pub(super) struct Remembered {
     pub(super) marks: BTreeMap<PartitionId, Mark>,
     /// Whether no mark was lost: a partition without one is new.
     pub(super) marks_whole: bool,
+    /// Whether the files of marks say the same.
+    pub(super) marks_written: bool,
     /// Whether everything was synced after an unclean stop.
     pub(super) synced: bool,
 }
@@ -413,7 +415,9 @@ impl Writer {
         if let Some(mark) = self.remembered.marks.get(&id) {
             let end = partition.mark();
             if end.end >= mark.end {
-                partition.log.publish_marked(mark.segment_base);
+                if self.remembered.marks_written {
+                    partition.log.publish_marked(mark.segment_base);
+                }
             } else {
                 let log = Arc::clone(&partition.log);
                 let _ = self.syncer.send(SyncCommand::Lower(log, end));
