@@ -11,7 +11,7 @@ use super::checkpoint::{
     HIGH_WATERMARKS, LOG_STARTS, OffsetCheckpoint, PartitionOffset, RECOVERY_POINTS,
 };
 use super::directories;
-use super::files::Files;
+use super::files::{Files, SYNC_ALL_FROM};
 use super::format::{FormatError, FormatProblem};
 use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
 use super::job::StorageError;
@@ -22,7 +22,7 @@ use super::marks::{self, Mark, MarksFile};
 use super::meta::{CLEAN_MARKER, CleanMarker, FORMAT, META_PROPERTIES, MetaProperties};
 use super::pool::Options;
 use super::recovery;
-use super::writer::{Closed, Remembered, SYNC_ALL_FROM};
+use super::writer::{Closed, Remembered};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;

@@ -55,7 +55,7 @@ def ask(consumer):
 
 def script(broker, told):
     """Produces and commits until it is through or the broker is gone."""
-    with Connection(broker.port, 5.0) as connection:
+    with Connection(broker.port, 30.0) as connection:
         for number in range(15):
             told["tried"] += 1
             answer = connection.produce("topic", batch([b"%d" % told["tried"] + b"x" * 200]))
