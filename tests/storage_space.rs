@@ -9,10 +9,12 @@ use std::sync::Arc;
 use chronik::base::ids::{Offset, PartitionId, Ticket};
 use chronik::base::payload::Bytes;
 use chronik::base::time::Mono;
+use chronik::storage::fs::read_file;
 use chronik::storage::job::{
     Append, AppendError, Appended, Disk, DiskState, Job, LogConfig, Open, Origin, Outcome, Read,
     ReadError, ReadPart, StorageError,
 };
+use chronik::storage::marks::MarksFile;
 use chronik::storage::pool::{Options, SpaceOptions, StartError};
 use chronik::storage::space::BALLAST;
 use chronik::storage::stepped::Stepped;
@@ -274,6 +276,45 @@ fn a_full_disk_prevents_neither_a_stop_nor_a_start() {
         let ticket = it.ask(journal, batch(0, 1), Origin::Broker);
         it.result(ticket).unwrap().unwrap();
         assert!(it.ballast() < 256 * KIB);
+    }
+}
+
+#[test]
+fn without_ballast_and_without_a_free_byte_everything_starts_and_marks_follow_later() {
+    for clean in [true, false] {
+        let p = partition(1);
+        let fs = small_disk(64 * MIB);
+        let mut it = Machine::start(&fs, space(0, 0));
+        it.open(p);
+        for number in 0..20 {
+            it.append(p, batch(number, 3)).unwrap();
+        }
+        let image = if clean {
+            it.storage.shutdown(NOW).unwrap();
+            fs.image(Image::Nothing)
+        } else {
+            fs.killed()
+        };
+        fill(&image, 0);
+        for start in 0..3 {
+            let mut it = Machine::start(&image, space(0, 0));
+            assert_eq!(it.open(p), 60, "clean: {clean}, start {start}");
+            assert!(it.append(p, batch(0, 1)).is_err());
+            assert_eq!(it.content(p).len(), 20);
+        }
+        let mut it = Machine::start(&image, space(0, 0));
+        it.open(p);
+        fill(&image, MIB);
+        it.second();
+        assert_eq!(it.append(p, batch(0, 1)).unwrap().base_offset, 60);
+        while let Some(due) = it.storage.next_deadline() {
+            it.now = due;
+            it.storage.tick(due);
+        }
+        let image = image.image(Image::Nothing);
+        let bytes = read_file(&*image, Path::new("/data/chronik-marks-1"), 1 << 20);
+        let marks = MarksFile::decode(&bytes.unwrap().unwrap()).unwrap().marks;
+        assert_eq!(marks[&p].end, 61, "clean: {clean}");
     }
 }
 

@@ -16,16 +16,24 @@ const LOOK_EVERY_MS: i64 = 1_000;
 #[derive(Debug, Default)]
 pub struct DiskWatch {
     look_at: Option<Mono>,
+    is_short: bool,
 }
 
 impl DiskWatch {
     /// Storage has looked.
     pub fn told(&mut self, ctx: &mut Context<'_>, disk: &Disk) {
         ctx.journal.set_full(matches!(disk.state, DiskState::Spent | DiskState::ReadOnly));
+        self.is_short = disk.state != DiskState::Ready;
         self.look_at = match disk.state {
             DiskState::Ready => None,
             _ => Some(ctx.now.mono.plus_ms(LOOK_EVERY_MS)),
         };
+    }
+
+    /// Whether there is less room than there should be.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// Has the disk looked at if it is time.

@@ -84,6 +84,8 @@ pub struct Journal {
     in_flight: VecDeque<(Position, Log, Offset)>,
     waiting: BTreeMap<Position, Vec<Effect>>,
     leader_epoch: i32,
+    /// Where it is recorded, if it rose at this start.
+    epoch_recorded: Position,
     is_full: bool,
 }
 
@@ -98,6 +100,17 @@ impl Journal {
     /// The epoch that batches carry from now on.
     pub fn set_leader_epoch(&mut self, epoch: i32) {
         self.leader_epoch = epoch;
+    }
+
+    /// The epoch has risen, and `record` says so.
+    pub fn record_leader_epoch(&mut self, record: JournalRecord) {
+        self.epoch_recorded = self.append(record);
+    }
+
+    /// Whether the next start will know of the epoch: none that was given to a batch is given again.
+    #[must_use]
+    pub fn is_epoch_durable(&self) -> bool {
+        self.is_durable(self.epoch_recorded)
     }
 
     /// The epoch that batches carry.

@@ -118,6 +118,10 @@ impl Produce {
                     needs_sync: needs_sync(acks, ctx.options.durability),
                 };
                 match self.admit(&request, topic, part) {
+                    // The disk is full since the start; the epoch that the batch would carry is recorded nowhere.
+                    Ok(_) if !ctx.journal.is_epoch_durable() => {
+                        self.refuse(ctx, slot, refusal_of(&AppendError::NoSpace));
+                    }
                     Ok((topic, records)) => self.start(ctx, slot, topic, records),
                     Err(refusal) => self.refuse(ctx, slot, refusal),
                 }

@@ -81,7 +81,7 @@ impl Broker {
             ..RegisterBrokerRecord::default()
         });
         if let Ok(encoded) = to_journal(&record) {
-            self.journal.append(encoded);
+            self.journal.record_leader_epoch(encoded);
         }
         self.recover_metadata(&record);
     }
@@ -151,10 +151,11 @@ impl Broker {
         self.journal.leader_epoch()
     }
 
-    /// Whether everything is open and durable.
+    /// Whether everything is open and durable. What is recorded on a full disk may wait for room for long: until then
+    /// records are read, and none is taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.journal.is_durable(self.journal.end())
+        (self.journal.is_durable(self.journal.end()) || self.state.disk.is_short())
             && self.state.table.iter().all(super::topic_table::Topic::is_ready)
     }
 }

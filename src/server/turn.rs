@@ -75,13 +75,15 @@ impl Server {
         })
     }
 
-    /// After a stall the sessions are longer by it: nobody could be heard of.
+    /// After a stall the sessions are longer by it: nobody could be heard of. When it began within the sleep is not known,
+    /// so all of that counts.
     fn note_lateness(&mut self, before: Now, timeout: Option<Duration>, now: Now) {
         let Some(timeout) = timeout else { return };
-        let late = now.mono.since(before.mono).saturating_sub(timeout);
+        let slept = now.mono.since(before.mono);
+        let late = slept.saturating_sub(timeout);
         if late > LATENESS {
             log::warn!("the loop was held up for {} ms", late.as_millis());
-            self.broker.held_up(late);
+            self.broker.held_up(slept);
         }
     }
 

@@ -10,6 +10,9 @@ use super::job::StorageError;
 use super::space::Space;
 use crate::base::metrics::StorageCounters;
 
+/// From so many partitions on they are synced together.
+pub(super) const SYNC_ALL_FROM: usize = 8;
+
 /// Locks a mutex whose holders never leave it half changed: a storage thread that panics ends the process.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,6 +135,12 @@ impl Files {
             }
             result => result,
         }
+    }
+
+    /// How many partitions may have files of their own open until they are synced, a few each, beside those that are
+    /// kept open.
+    pub(super) fn dirty_max(&self) -> usize {
+        (self.open_max / 8).min(SYNC_ALL_FROM)
     }
 
     /// How many files are listed as open.

@@ -224,10 +224,16 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<(), Stor
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let file = fs.open(&temporary, OpenMode::Truncate)?;
-    write_full(&*file, content, 0)
-        .map_err(|error| StorageError::io("write", &temporary, &error))?;
-    file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))?;
-    fs.rename(&temporary, path)
+    let written = write_full(&*file, content, 0)
+        .map_err(|error| StorageError::io("write", &temporary, &error))
+        .and_then(|()| {
+            file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))
+        });
+    if written.is_err() {
+        // Half a file is worth nothing, and may take the room that there is.
+        let _ = fs.remove_file(&temporary);
+    }
+    written.and_then(|()| fs.rename(&temporary, path))
 }
 
 /// Reads until the buffer is full or the file ends.

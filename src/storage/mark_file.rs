@@ -69,11 +69,19 @@ impl Marks {
         content: MarksFile,
     ) -> Result<Marks, StorageError> {
         let file = Some(files.fs.open(&path, OpenMode::Write)?);
+        let nothing = MarksFile { writer: content.writer, ..MarksFile::default() };
+        let mut marks = Marks { file, ..Marks::unwritten(files, path, nothing) };
+        marks.settle(content.marks);
+        Ok(marks)
+    }
+
+    /// The file could not be written from `content`: an older one is there, or none.
+    pub(super) fn unwritten(files: &Files, path: PathBuf, content: MarksFile) -> Marks {
         let mut marks = Marks {
             fs: Arc::clone(&files.fs),
             path,
             writer: content.writer,
-            file,
+            file: None,
             slots: BTreeMap::new(),
             free: Vec::new(),
             next_place: 0,
@@ -84,8 +92,15 @@ impl Marks {
             behind_bytes: 0,
             retry: IMPATIENCE,
         };
-        marks.settle(content.marks);
-        Ok(marks)
+        for mark in content.marks.into_values() {
+            marks.note(mark, Mono::default());
+        }
+        marks
+    }
+
+    /// Whether the file says all that it should.
+    pub(super) fn is_written(&self) -> bool {
+        self.file.is_some() && self.dirty == 0
     }
 
     /// The file holds just these marks.

@@ -377,10 +377,24 @@ impl Partition {
         for segment in self.log.view().segments.iter() {
             if !segment.are_indexes_flushed() {
                 self.close_segment(segment)?;
+                if segment.base() != self.active.base() {
+                    self.sync_beside()?;
+                }
             }
         }
         let untouched = self.producers.as_ref().is_none_or(Producers::is_empty);
         if untouched { Ok(()) } else { self.write_snapshot() }
+    }
+
+    /// Syncs and closes what is dirty beside the log: there may be more of it than descriptors.
+    fn sync_beside(&mut self) -> Result<(), StorageError> {
+        let (logs, beside) = std::mem::take(&mut self.dirty).into_iter().partition(is_log);
+        self.dirty = logs;
+        let beside: Vec<Dirty> = beside;
+        for Dirty { path, file } in beside {
+            file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
+        }
+        Ok(())
     }
 
     /// What the manifest of a clean stop says of this partition.

@@ -5,6 +5,7 @@
 //! that is not whole and good. What is cut and still holds a whole batch is kept in a `.tail` file.
 
 mod aside;
+mod beside;
 mod epochs;
 mod swap;
 mod tail;
@@ -14,7 +15,7 @@ use std::path::Path;
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::format::FormatError;
-use super::fs::{DirEntry, Fs, OpenMode, is_absent, read_file, replace_file};
+use super::fs::{Fs, OpenMode, is_absent, read_file, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
 use super::manifest::ManifestPartition;
@@ -22,9 +23,7 @@ use super::marks::Mark;
 use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
 use super::producers::Producers;
-use super::segment::{
-    BESIDE_SUFFIXES, DELETED_SUFFIX, LOG_SUFFIX, Segment, Shape, Step, parse_file_name,
-};
+use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
 use crate::base::metrics::Counter;
@@ -171,13 +170,12 @@ pub(super) fn examine(
     let mark = known.mark;
     let end = tail.recover(known)?;
     let log_start = tail.first_offset(mark, end);
-    remove_leftovers(&*files.fs, dir, &entries, log_start);
     tail.stand_in(log_start, end);
     let Tail { segments, mut epochs, .. } = tail;
     if known_epochs.is_none() {
         epochs = epochs::from_log(files, &segments)?;
     }
-    let mut changed = !known.synced;
+    let mut changed = beside::tidy(&*files.fs, dir, &entries, &segments) || !known.synced;
     if known_epochs.unwrap_or_default() != epochs {
         epochs::write(&*files.fs, dir, &epochs);
         changed = true;
@@ -200,20 +198,6 @@ pub(super) fn examine(
         }
     }
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
-}
-
-/// Unlinks what a crash left of segments on their way out.
-fn remove_leftovers(fs: &dyn Fs, dir: &Path, entries: &[DirEntry], log_start: Offset) {
-    let has_log = |base| entries.iter().any(|e| parse_file_name(&e.name, LOG_SUFFIX) == Some(base));
-    let is_orphan = |name: &str| {
-        let base = BESIDE_SUFFIXES.iter().find_map(|suffix| parse_file_name(name, suffix));
-        base.is_some_and(|base| base < log_start && !has_log(base))
-    };
-    for entry in entries.iter().filter(|entry| !entry.is_dir) {
-        if entry.name.ends_with(DELETED_SUFFIX) || is_orphan(&entry.name) {
-            fs.remove_file(&dir.join(&entry.name)).unwrap_or_else(|error| log::warn!("{error}"));
-        }
-    }
 }
 
 /// Has what stands on the disk what a dead process may have left in memory. Whoever reads a snapshot sees whether it is

@@ -5,6 +5,7 @@
 
 mod aborted;
 mod age;
+mod doubt;
 mod seek;
 mod walk;
 
@@ -33,6 +34,8 @@ pub(super) const LOG_SUFFIX: &str = ".log";
 pub(super) const TRANSACTIONS_SUFFIX: &str = ".txnindex";
 /// What the name of a file ends with that is about to be unlinked.
 pub(super) const DELETED_SUFFIX: &str = ".deleted";
+/// How the names of a segment's two indexes end.
+pub(super) const INDEX_SUFFIXES: [&str; 2] = [".index", ".timeindex"];
 /// How the names of a segment's other files end.
 pub(super) const BESIDE_SUFFIXES: [&str; 3] = [".index", ".timeindex", TRANSACTIONS_SUFFIX];
 

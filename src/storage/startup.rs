@@ -11,7 +11,7 @@ use super::checkpoint::{
     HIGH_WATERMARKS, LOG_STARTS, OffsetCheckpoint, PartitionOffset, RECOVERY_POINTS,
 };
 use super::directories;
-use super::files::Files;
+use super::files::{Files, SYNC_ALL_FROM};
 use super::format::{FormatError, FormatProblem};
 use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
 use super::job::StorageError;
@@ -22,7 +22,7 @@ use super::marks::{self, Mark, MarksFile};
 use super::meta::{CLEAN_MARKER, CleanMarker, FORMAT, META_PROPERTIES, MetaProperties};
 use super::pool::Options;
 use super::recovery;
-use super::writer::{Closed, Remembered, SYNC_ALL_FROM};
+use super::writer::{Closed, Remembered};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
@@ -187,6 +187,7 @@ pub(super) fn open(
     }
     let homes = Homes { told_by, journal: &journal, writer_count };
     let marks = write_marks(files, data_dir, &remembered, &homes)?;
+    remembered.marks_written = marks.iter().all(Marks::is_written);
     // From here on a crash makes the next start an unclean one.
     let marker = if is_planted(Bug::CleanMarkerKept) { "none" } else { CLEAN_MARKER };
     match fs.remove_file(&data_dir.join(marker)) {
@@ -394,7 +395,8 @@ impl Homes<'_> {
 }
 
 /// Writes the marks anew, each to the file of the writer that has the partition now. If some change their file, all of
-/// them go to one that no writer has, first: a crash in between loses none.
+/// them go to one that no writer has, first: a crash in between loses none. On a full disk the files stay as they are,
+/// which is behind at most, and are written when there is room.
 fn write_marks(
     files: &Files,
     data_dir: &Path,
@@ -407,8 +409,13 @@ fn write_marks(
         let path = data_dir.join(marks::file_name(writer));
         let file = MarksFile { writer, marks, ..MarksFile::default() };
         let bytes = file.encode();
-        files.space.with_ballast(|| replace_file(fs, &path, &bytes))?;
-        Ok::<_, StorageError>((path, file))
+        match files.space.with_ballast(|| replace_file(fs, &path, &bytes)) {
+            Err(error) if error.is_out_of_space() && !homes.have_changed() => {
+                log::warn!("{error}; it is written when there is room");
+                Ok(Marks::unwritten(files, path, file))
+            }
+            written => written.and_then(|()| Marks::new(files, path, file)),
+        }
     };
     if homes.have_changed() {
         write(writer_count, remembered.marks.clone())?;
@@ -417,8 +424,7 @@ fn write_marks(
     let mut written = Vec::with_capacity(writer_count);
     for number in 0..writer_count {
         let mine = remembered.marks.iter().filter(|(id, _)| homes.of(**id) == number);
-        let (path, file) = write(number, mine.map(|(id, mark)| (*id, *mark)).collect())?;
-        written.push(Marks::new(files, path, file)?);
+        written.push(write(number, mine.map(|(id, mark)| (*id, *mark)).collect())?);
     }
     fs.sync_dir(data_dir)?;
     for name in marks_files(fs, data_dir)? {

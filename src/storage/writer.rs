@@ -80,6 +80,8 @@ pub(super) struct Remembered {
     pub(super) marks: BTreeMap<PartitionId, Mark>,
     /// Whether no mark was lost: a partition without one is new.
     pub(super) marks_whole: bool,
+    /// Whether the files of marks say the same.
+    pub(super) marks_written: bool,
     /// Whether everything was synced after an unclean stop.
     pub(super) synced: bool,
 }
@@ -413,7 +415,9 @@ impl Writer {
         if let Some(mark) = self.remembered.marks.get(&id) {
             let end = partition.mark();
             if end.end >= mark.end {
-                partition.log.publish_marked(mark.segment_base);
+                if self.remembered.marks_written {
+                    partition.log.publish_marked(mark.segment_base);
+                }
             } else {
                 let log = Arc::clone(&partition.log);
                 let _ = self.syncer.send(SyncCommand::Lower(log, end));
@@ -481,9 +485,10 @@ impl Writer {
         let known = |id| self.remembered.marks.contains_key(id);
         let clean = !self.unopened.keys().any(known);
         let mut closed = Closed { partitions: Vec::new(), clean };
-        let mut dirty = 0usize;
+        let (mut dirty, dirty_max) = (0usize, self.files.dirty_max());
         for partition in self.partitions.values_mut() {
-            match self.files.space.with_ballast(|| partition.close()) {
+            let files = &self.files;
+            match files.space.with_ballast(|| files.with_descriptors(|| partition.close())) {
                 Ok(()) => closed.partitions.push(partition.manifest()),
                 Err(error) => {
                     log::error!("{error}");
@@ -491,12 +496,12 @@ impl Writer {
                 }
             }
             dirty += usize::from(partition.is_dirty());
-            if dirty > SYNC_ALL_FROM {
+            if dirty > dirty_max {
                 // There may be more of them than descriptors.
                 partition.let_go_beside();
             }
         }
-        let together = dirty > SYNC_ALL_FROM;
+        let together = dirty > dirty_max;
         if together {
             if let Err(error) = self.files.fs.sync_all(&self.data_dir) {
                 // Nobody knows whose bytes were lost: no sync of these files would mean anything any more.
@@ -527,6 +532,3 @@ fn storage_error(result: &AppendResult) -> Option<&StorageError> {
         _ => None,
     }
 }
-
-/// From so many partitions on they are synced together first.
-pub(super) const SYNC_ALL_FROM: usize = 8;

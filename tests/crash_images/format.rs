@@ -48,6 +48,19 @@ pub(crate) fn batches(mut bytes: &[u8]) -> Result<Vec<Batch<'_>>, String> {
 }
 
 impl Batch<'_> {
+    /// Its length, with its header.
+    pub(crate) fn size(&self) -> u32 {
+        u32::try_from(self.bytes.len()).unwrap()
+    }
+
+    pub(crate) fn max_timestamp(&self) -> i64 {
+        i64::from_be_bytes(int(self.bytes, 35))
+    }
+
+    pub(crate) fn record_count(&self) -> i32 {
+        i32::from_be_bytes(int(self.bytes, 57))
+    }
+
     pub(crate) fn content(&self) -> Vec<u8> {
         content(self.bytes)
     }
@@ -55,7 +68,6 @@ impl Batch<'_> {
     /// Its records; it must not be compressed.
     pub(crate) fn records(&self) -> Vec<Record> {
         let first = i64::from_be_bytes(int(self.bytes, 27));
-        let count = i32::from_be_bytes(int(self.bytes, 57));
         let mut at = Reader { bytes: self.bytes, at: 61 };
         let record = |_| {
             let (_length, _attributes) = (at.varint(), at.byte());
@@ -65,7 +77,7 @@ impl Batch<'_> {
             assert_eq!(at.varint(), 0, "headers");
             Record { offset, timestamp, key, value }
         };
-        (0..count).map(record).collect()
+        (0..self.record_count()).map(record).collect()
     }
 }
 

@@ -23,6 +23,7 @@ use chronik::testing::fs::{Image, SimFs};
 mod format;
 mod model;
 mod scripts;
+mod stopped;
 mod world;
 
 use scripts::{SCRIPTS, Script};
@@ -109,19 +110,24 @@ fn judge(world: &World, left: Left, seed: u64) -> Run {
         }
     }
     next.judge_producers()?;
-    keep(&mut next)
+    stop_and_keep(&mut next)
 }
 
-/// Of every so many judged images one is kept for other judges, if `CHRONIK_KEEP` names a directory for them.
+/// Of so many judged images one is stopped in order, and one is kept for other judges if `CHRONIK_KEEP` names a
+/// directory for them.
+const STOPPED_ONE_OF: usize = 4;
 const KEPT_ONE_OF: usize = 20;
 
-fn keep(world: &mut World) -> Run {
+fn stop_and_keep(world: &mut World) -> Run {
     static JUDGED: AtomicUsize = AtomicUsize::new(0);
-    let Some(dir) = std::env::var_os("CHRONIK_KEEP").map(PathBuf::from) else { return Ok(()) };
     let number = JUDGED.fetch_add(1, Ordering::Relaxed);
-    if number % KEPT_ONE_OF == 0 {
-        world.stop()?;
-        let dir = dir.join(number.to_string());
+    if number % STOPPED_ONE_OF != 0 {
+        return Ok(());
+    }
+    world.stop()?;
+    stopped::judge(&world.fs)?;
+    if let Some(dir) = std::env::var_os("CHRONIK_KEEP").filter(|_| number % KEPT_ONE_OF == 0) {
+        let dir = PathBuf::from(dir).join(number.to_string());
         std::fs::create_dir_all(&dir).unwrap();
         world.fs.copy_to(&dir).unwrap();
     }

@@ -228,10 +228,6 @@ def dump_log_reads_what_crashes_left(home):
             path = os.path.join(folder, name)
             if suffix in files and re.fullmatch(r"\d{20}\." + suffix, name) and os.path.getsize(path):
                 files[suffix].append(path)
-    # Kafka clears away an index without its log and makes a missing one anew; the tool takes neither.
-    whole = {path[: -len("log")] for path in files["log"]} & {path[: -len("index")] for path in files["index"]}
-    for kind in ("index", "timeindex"):
-        files[kind] = [path for path in files[kind] if path[: -len(kind)] in whole]
     text = "".join(dump(some, "--deep-iteration") for some in chunks(files["log"]))
     batches = re.findall(r"(?m)^baseOffset: .*", text)
     assert batches and all("isvalid: true" in line for line in batches), [x for x in batches if "isvalid: true" not in x][:3]

@@ -130,10 +130,10 @@ class Steady(threading.Thread):
         assert len(self.acknowledged) == self.sent
 
 
-def commit(connection, group, offset):
+def commit(connection, group, offset, topic="steady"):
     """The error of a commit from outside."""
     parts = [{"index": 0, "offset": offset, "metadata": "x" * 200}]
-    topics = [{"name": "steady", "partitions": parts}]
+    topics = [{"name": topic, "partitions": parts}]
     answer = connection.call("OffsetCommit", group=group, generation=-1, member="", retention_ms=-1, topics=topics)
     return answer["topics"][0]["partitions"][0]["error"]
 
@@ -220,3 +220,38 @@ def fill_and_free(broker, disk):
     with Connection(broker.port) as connection:
         assert connection.metadata(["steady"])["topics"][0]["error"] == 0
     print(f"{ROUNDS} rounds, {steady.sent} records, resumed within {slowest:.2f} s, commits {committer.acknowledged}")
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+def test_a_start_without_ballast_and_without_a_free_byte_serves_what_is_there(disk, orderly):
+    with Broker(options=["chronik.disk.ballast.bytes=0"]) as broker:
+        broker.terminate()
+        broker.data = os.path.join(disk.path, "data")
+        broker.start()
+        with Connection(broker.port) as connection:
+            connection.create_topic("probe")
+            for number in range(20):
+                assert connection.produce("probe", batch([b"%d" % number]))["error"] == 0
+            assert commit(connection, "outside", 20, "probe") == 0
+        broker.terminate() if orderly else broker.kill()
+        disk.fill()
+        for turn in range(2):
+            broker.start()
+            assert readiness(broker) == 503
+            with Connection(broker.port) as connection:
+                found = [value for *_, values in batches(connection.fetch("probe", 0)["records"]) for value in values]
+                assert found == [b"%d" % number for number in range(20)]
+                assert connection.produce("probe", batch([b"20"]))["error"] == STORAGE_ERROR
+            broker.kill()
+        broker.start()
+        disk.empty()
+        with Connection(broker.port) as connection:
+            wait_until(
+                lambda: connection.produce("probe", batch([b"20"]))["error"] == 0, "records are taken", RESUME_S
+            )
+            assert commit(connection, "outside", 21, "probe") == 0
+        assert readiness(broker) == 200
+        broker.kill()
+        broker.start()
+        assert len(read_all(broker, "probe", 0)) == 21
+        broker.terminate()

@@ -1,6 +1,6 @@
 //! Looking things up in a segment: where a batch is, where the last one ends that fits, which has a timestamp.
 
-use super::{Anchor, Extent, Indexed, Largest, Segment, Step, Walk};
+use super::{Anchor, Extent, Largest, Segment, Step, Walk};
 use crate::base::ids::Offset;
 use crate::record::NO_TIMESTAMP;
 use crate::storage::damage::Damage;
@@ -90,12 +90,6 @@ impl Segment {
         let relative = offset.saturating_sub(self.base);
         let near = |entry: &OffsetEntry| i64::from(entry.offset) <= relative;
         Ok(self.walk_by_index(files, near)?.1)
-    }
-
-    /// The index files are not what they should be: they are made anew, from the log.
-    fn doubt_indexes(&self) {
-        log::warn!("{} or the one beside it is damaged; made anew", self.index_path().display());
-        lock(&self.state).indexed = Indexed::Doubted(0);
     }
 
     /// The last index entry that matches.
