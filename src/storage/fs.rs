@@ -220,14 +220,38 @@ pub fn read_file(
 /// # Errors
 /// What the operating system says.
 pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let (temporary, file) = write_temporary(fs, path, content)?;
+    file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))?;
+    fs.rename(&temporary, path)
+}
+
+/// Replaces a file; until it is synced, a power cut may leave the old one, the new one or an empty one. The directory
+/// is not synced.
+///
+/// # Errors
+/// What the operating system says.
+pub fn replace_file_unsynced(
+    fs: &dyn Fs,
+    path: &Path,
+    content: &[u8],
+) -> Result<Arc<dyn File>, StorageError> {
+    let (temporary, file) = write_temporary(fs, path, content)?;
+    fs.rename(&temporary, path)?;
+    Ok(file)
+}
+
+fn write_temporary(
+    fs: &dyn Fs,
+    path: &Path,
+    content: &[u8],
+) -> Result<(PathBuf, Arc<dyn File>), StorageError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let file = fs.open(&temporary, OpenMode::Truncate)?;
     write_full(&*file, content, 0)
         .map_err(|error| StorageError::io("write", &temporary, &error))?;
-    file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))?;
-    fs.rename(&temporary, path)
+    Ok((temporary, file))
 }
 
 /// Reads until the buffer is full or the file ends.
