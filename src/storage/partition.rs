@@ -54,9 +54,16 @@ pub(super) struct SyncWork {
     pub(super) names: bool,
     /// Whether a failed write was cut off again, which no earlier sync has made durable.
     pub(super) cut: bool,
+    /// Whether somebody waits for it.
+    pub(super) awaited: bool,
 }
 
 impl SyncWork {
+    /// The same, with somebody who waits for it.
+    pub(super) fn awaited(self) -> SyncWork {
+        SyncWork { awaited: true, ..self }
+    }
+
     /// The mark once this is done.
     pub(super) fn mark(&self) -> Mark {
         Mark {
@@ -369,6 +376,7 @@ impl Partition {
             active,
             names: std::mem::take(&mut self.names_dirty),
             cut: std::mem::take(&mut self.cut),
+            awaited: false,
         }
     }
 
