@@ -50,7 +50,7 @@ fn a_failed_sync_ends_acknowledgements_for_its_partition_alone() {
     faults.sync.store(false, Ordering::SeqCst);
     let before = faults.syncs.load(Ordering::SeqCst);
     assert!(matches!(bench.append(p, batch(2, 1)), Err(AppendError::Offline(_))));
-    bench.storage.submit(Job::Sync { partition: p });
+    bench.storage.submit(Job::Sync { partition: p, awaited: true });
     let ended = bench.wait(|outcome| match outcome {
         Outcome::Synced { partition, result, .. } if *partition == p => Some(result.clone()),
         _ => None,

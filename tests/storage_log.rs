@@ -241,9 +241,9 @@ fn an_append_without_sync_is_synced_on_demand() {
     let ticket = bench.submit(p, batch(0, 3), false);
     bench.appended(ticket).unwrap();
     assert_eq!(bench.storage.stats().sync.count(), 0);
-    bench.storage.submit(Job::Sync { partition: p });
+    bench.storage.submit(Job::Sync { partition: p, awaited: true });
     bench.synced(p, 3).unwrap();
-    bench.storage.submit(Job::Sync { partition: p });
+    bench.storage.submit(Job::Sync { partition: p, awaited: true });
     bench.synced(p, 3).unwrap();
     assert_eq!(bench.storage.stats().sync.count(), 1);
     bench.stop();

@@ -58,7 +58,7 @@ impl CommitGate {
         }
         for partition in ahead.keys() {
             self.by_partition.entry(*partition).or_default().insert(commit.id);
-            ctx.job(Job::Sync { partition: *partition });
+            ctx.job(Job::Sync { partition: *partition, awaited: true });
         }
         self.waiting.insert(commit.id, Waiting { commit, ahead });
         None

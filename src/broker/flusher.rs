@@ -32,7 +32,7 @@ impl Flusher {
         }
         self.deadline = self.deadline.filter(|_| is_planted(Bug::DeadlineLeft));
         for partition in std::mem::take(&mut self.dirty) {
-            ctx.job(Job::Sync { partition });
+            ctx.job(Job::Sync { partition, awaited: false });
         }
     }
 

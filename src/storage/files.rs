@@ -57,7 +57,15 @@ pub(super) struct Files {
     pub(super) stats: Arc<StorageCounters>,
     open_max: usize,
     clock: AtomicU64,
-    open: Mutex<Vec<Weak<LazyFile>>>,
+    open: Mutex<Open>,
+}
+
+/// The files now open.
+#[derive(Debug)]
+struct Open {
+    files: Vec<Weak<LazyFile>>,
+    /// From so many on those are closed that nobody uses.
+    sweep_from: usize,
 }
 
 impl Files {
@@ -69,7 +77,8 @@ impl Files {
         damage: DamagePolicy,
         stats: Arc<StorageCounters>,
     ) -> Arc<Files> {
-        let (open_max, clock, open) = (open_max.max(4), AtomicU64::new(0), Mutex::default());
+        let (open_max, clock) = (open_max.max(4), AtomicU64::new(0));
+        let open = Mutex::new(Open { files: Vec::new(), sweep_from: open_max });
         Arc::new(Files { fs, space, damage, stats, open_max, clock, open })
     }
 
@@ -102,14 +111,15 @@ impl Files {
         Ok(file)
     }
 
-    /// Closes a quarter of the files, those unused for longest, when there are too many.
+    /// Closes a quarter of the files, those unused for longest, when there are too many. Where most are in use, a quarter
+    /// more may come before the next look.
     fn note_opened(&self, lazy: &Arc<LazyFile>) {
         let mut open = lock(&self.open);
-        open.push(Arc::downgrade(lazy));
-        if open.len() <= self.open_max {
+        open.files.push(Arc::downgrade(lazy));
+        if open.files.len() <= open.sweep_from {
             return;
         }
-        let mut alive: Vec<Arc<LazyFile>> = open.iter().filter_map(Weak::upgrade).collect();
+        let mut alive: Vec<Arc<LazyFile>> = open.files.iter().filter_map(Weak::upgrade).collect();
         alive.sort_by_key(|file| file.used.load(Ordering::Relaxed));
         let keep = self.open_max - self.open_max / 4;
         let mut excess = alive.len().saturating_sub(keep);
@@ -118,7 +128,8 @@ impl Files {
             excess -= usize::from(closed);
             !closed
         });
-        *open = alive.iter().map(Arc::downgrade).collect();
+        open.files = alive.iter().map(Arc::downgrade).collect();
+        open.sweep_from = self.open_max.max(open.files.len() + self.open_max / 4);
     }
 
     /// Does something that takes a descriptor. If there is none left, the files that nobody uses are closed, and it is
@@ -129,8 +140,9 @@ impl Files {
     ) -> Result<T, StorageError> {
         match act() {
             Err(error) if error.is_out_of_descriptors() => {
-                lock(&self.open)
-                    .retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
+                let mut open = lock(&self.open);
+                open.files.retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
+                drop(open);
                 act()
             }
             result => result,
@@ -145,6 +157,6 @@ impl Files {
 
     /// How many files are listed as open.
     pub(super) fn open_count(&self) -> usize {
-        lock(&self.open).iter().filter(|file| file.strong_count() > 0).count()
+        lock(&self.open).files.iter().filter(|file| file.strong_count() > 0).count()
     }
 }

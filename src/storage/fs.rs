@@ -220,20 +220,52 @@ pub fn read_file(
 /// # Errors
 /// What the operating system says.
 pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let (temporary, file) = write_temporary(fs, path, content)?;
+    let synced = file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error));
+    or_remove(fs, &temporary, synced)?;
+    fs.rename(&temporary, path)
+}
+
+/// Replaces a file; until it is synced, a power cut may leave the old one, the new one or an empty one. The directory
+/// is not synced.
+///
+/// # Errors
+/// What the operating system says.
+pub fn replace_file_unsynced(
+    fs: &dyn Fs,
+    path: &Path,
+    content: &[u8],
+) -> Result<Arc<dyn File>, StorageError> {
+    let (temporary, file) = write_temporary(fs, path, content)?;
+    fs.rename(&temporary, path)?;
+    Ok(file)
+}
+
+fn write_temporary(
+    fs: &dyn Fs,
+    path: &Path,
+    content: &[u8],
+) -> Result<(PathBuf, Arc<dyn File>), StorageError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let file = fs.open(&temporary, OpenMode::Truncate)?;
     let written = write_full(&*file, content, 0)
-        .map_err(|error| StorageError::io("write", &temporary, &error))
-        .and_then(|()| {
-            file.sync_data().map_err(|error| StorageError::io("sync", &temporary, &error))
-        });
-    if written.is_err() {
-        // Half a file is worth nothing, and may take the room that there is.
-        let _ = fs.remove_file(&temporary);
+        .map_err(|error| StorageError::io("write", &temporary, &error));
+    or_remove(fs, &temporary, written)?;
+    Ok((temporary, file))
+}
+
+/// Half a file is worth nothing, and may take the room that there is.
+fn or_remove<T>(
+    fs: &dyn Fs,
+    temporary: &Path,
+    result: Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    if result.is_err() {
+        let _ = fs.remove_file(temporary);
     }
-    written.and_then(|()| fs.rename(&temporary, path))
+    result
 }
 
 /// Reads until the buffer is full or the file ends.

@@ -70,6 +70,8 @@ pub enum Job {
     Sync {
         /// The partition.
         partition: PartitionId,
+        /// Whether somebody waits for it: other syncs may take their time.
+        awaited: bool,
     },
     /// Replaces a partition's configuration from the next append on. Not answered.
     Configure {

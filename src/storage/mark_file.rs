@@ -5,12 +5,13 @@
 //! A file that could not be written is written anew, under its name, as soon as the disk lets us.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::Files;
-use super::fs::{File, Fs, OpenMode, replace_file, write_full};
+use super::fs::{File, Fs, OpenMode, as_u64, replace_file, write_full};
 use super::job::StorageError;
 use super::marks::{Mark, MarksFile, slot_position};
 use crate::base::ids::PartitionId;
@@ -220,12 +221,7 @@ impl Marks {
     }
 
     fn write_round(&mut self, file: &dyn File) -> Result<(), StorageError> {
-        let round = self.round;
-        for slot in self.slots.values().filter(|slot| slot.dirty) {
-            let mark = Mark { round, ..slot.mark };
-            write_full(file, &mark.encode(), slot_position(slot.place, round))
-                .map_err(|error| StorageError::io("write", &self.path, &error))?;
-        }
+        self.write_dirty(file).map_err(|error| StorageError::io("write", &self.path, &error))?;
         file.sync_data().map_err(|error| StorageError::io("sync", &self.path, &error))?;
         self.round += 1;
         for slot in self.slots.values_mut().filter(|slot| slot.dirty) {
@@ -233,6 +229,24 @@ impl Marks {
         }
         self.dirty = self.slots.values().filter(|slot| slot.dirty).count();
         Ok(())
+    }
+
+    /// One write for slots that lie side by side.
+    fn write_dirty(&self, file: &dyn File) -> io::Result<()> {
+        let round = self.round;
+        let mut dirty: Vec<&Slot> = self.slots.values().filter(|slot| slot.dirty).collect();
+        dirty.sort_unstable_by_key(|slot| slot.place);
+        let (mut bytes, mut position) = (Vec::new(), 0);
+        for slot in dirty {
+            let place = slot_position(slot.place, round);
+            if place != position + as_u64(bytes.len()) {
+                write_full(file, &bytes, position)?;
+                bytes.clear();
+                position = place;
+            }
+            bytes.extend(Mark { round, ..slot.mark }.encode());
+        }
+        write_full(file, &bytes, position)
     }
 
     fn write_anew(&mut self) -> Result<(), StorageError> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
-use super::fs::{OpenMode, replace_file, write_full};
+use super::fs::{OpenMode, replace_file_unsynced, write_full};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
 use super::log::Log;
 use super::manifest::ManifestPartition;
@@ -54,9 +54,16 @@ pub(super) struct SyncWork {
     pub(super) names: bool,
     /// Whether a failed write was cut off again, which no earlier sync has made durable.
     pub(super) cut: bool,
+    /// Whether somebody waits for it.
+    pub(super) awaited: bool,
 }
 
 impl SyncWork {
+    /// The same, with somebody who waits for it.
+    pub(super) fn awaited(self) -> SyncWork {
+        SyncWork { awaited: true, ..self }
+    }
+
     /// The mark once this is done.
     pub(super) fn mark(&self) -> Mark {
         Mark {
@@ -210,11 +217,15 @@ impl Partition {
         }
     }
 
+    /// The file is synced with the log. If a power cut comes before, the batches tell what it said.
     fn write_epochs(&mut self, epochs: &[(i32, Offset)]) -> Result<(), StorageError> {
         let checkpoint = EpochCheckpoint { epochs: epochs.to_vec() };
         let path = self.log.dir.join(LEADER_EPOCHS);
         self.names_dirty = true;
-        replace_file(&*self.files.fs, &path, &checkpoint.encode())
+        let file = replace_file_unsynced(&*self.files.fs, &path, &checkpoint.encode())?;
+        self.dirty.retain(|dirty| dirty.path != path);
+        self.dirty.push(Dirty { path, file });
+        Ok(())
     }
 
     /// Closes the active segment and begins the next at the current end.
@@ -365,6 +376,7 @@ impl Partition {
             active,
             names: std::mem::take(&mut self.names_dirty),
             cut: std::mem::take(&mut self.cut),
+            awaited: false,
         }
     }
 

@@ -37,7 +37,7 @@ use super::space::Space;
 pub use super::space::SpaceOptions;
 use super::startup;
 pub use super::startup::{StartError, Started};
-use super::syncer::{SyncCommand, Syncer};
+use super::syncer::{Crew, Hands, SyncCommand, Syncer};
 use super::writer::{Closed, Registry, Remembered, WriteCommand, Writer};
 use crate::base::ids::{Offset, PartitionId, Ticket, TopicId};
 use crate::base::memory::Pool;
@@ -160,13 +160,13 @@ pub(super) fn assemble(
 
 impl Hub {
     fn syncer(&self, marks: Marks) -> Syncer {
-        Syncer::new(
-            Arc::clone(&self.files),
-            Arc::clone(&self.outcomes),
-            Arc::clone(&self.stats),
-            self.to_readers.clone(),
-            marks,
-        )
+        Syncer::new(self.hands(), self.to_readers.clone(), marks)
+    }
+
+    /// What it takes to sync.
+    fn hands(&self) -> Hands {
+        let (files, outcomes) = (Arc::clone(&self.files), Arc::clone(&self.outcomes));
+        Hands { files, outcomes, stats: Arc::clone(&self.stats) }
     }
 
     fn writer(&self, number: usize, syncer: Sender<SyncCommand>) -> Writer {
@@ -207,7 +207,7 @@ impl Hub {
                 open.partition
             }
             Job::Append(append) => append.partition,
-            Job::Sync { partition }
+            Job::Sync { partition, .. }
             | Job::Configure { partition, .. }
             | Job::Trim { partition, .. }
             | Job::Upkeep(Upkeep { partition, .. })
@@ -413,7 +413,9 @@ impl Storage {
             let work = move || writer.run(&jobs);
             storage.writers.push(spawn(format!("writer-{number}"), work)?);
         }
-        for (number, (syncer, syncs)) in workers.syncers.into_iter().enumerate() {
+        let crew = Arc::new(Crew::new(storage.hub.hands()));
+        for (number, (mut syncer, syncs)) in workers.syncers.into_iter().enumerate() {
+            syncer.join(&crew);
             let work = move || syncer.run(&syncs);
             storage.syncers.push(spawn(format!("syncer-{number}"), work)?);
         }
@@ -522,7 +524,7 @@ impl Storage {
 }
 
 /// A thread whose panic ends the process: nobody could tell what it had done.
-fn spawn<R: Send + 'static>(
+pub(super) fn spawn<R: Send + 'static>(
     name: String,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<JoinHandle<R>, StartError> {

@@ -1,23 +1,27 @@
 //! Beside each writer, the thread that waits for the disk: one sync serves all who wait for the same file.
 
-use std::collections::BTreeMap;
+mod crew;
+mod sync;
+mod waiting;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Instant;
 
-use super::files::Files;
+pub(super) use crew::Crew;
+pub(super) use sync::Hands;
+use sync::{Done, now};
+use waiting::Waiting;
+
 use super::fs::is_absent;
 use super::job::{Outcome, StorageError};
 use super::log::Log;
 use super::mark_file::Marks;
 use super::marks::Mark;
-use super::outcomes::Outcomes;
 use super::partition::SyncWork;
 use super::reader::ReadCommand;
 use super::segment::DELETED_SUFFIX;
 use crate::base::ids::{PartitionId, Ticket};
-use crate::base::metrics::StorageCounters;
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::Mono;
 
@@ -68,22 +72,34 @@ struct Trim {
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Syncer {
-    files: Arc<Files>,
-    outcomes: Arc<Outcomes>,
-    stats: Arc<StorageCounters>,
+    hands: Hands,
     readers: Sender<ReadCommand>,
     marks: Marks,
+    waiting: Waiting,
+    /// Who helps when several partitions are dirty. `None`: nobody.
+    crew: Option<Arc<Crew>>,
+}
+
+/// Most partitions that are synced in one go though nobody waits for them: what somebody waits for comes between.
+const UNASKED_MAX: usize = 64;
+
+/// What a group of commands asks for, beside syncs.
+#[derive(Default)]
+struct Asked {
+    trims: Vec<Trim>,
+    to_mark: Vec<(Arc<Log>, Mark)>,
+    forgotten: Vec<PartitionId>,
+    stop: bool,
 }
 
 impl Syncer {
-    pub(super) fn new(
-        files: Arc<Files>,
-        outcomes: Arc<Outcomes>,
-        stats: Arc<StorageCounters>,
-        readers: Sender<ReadCommand>,
-        marks: Marks,
-    ) -> Syncer {
-        Syncer { files, outcomes, stats, readers, marks }
+    pub(super) fn new(hands: Hands, readers: Sender<ReadCommand>, marks: Marks) -> Syncer {
+        Syncer { hands, readers, marks, waiting: Waiting::default(), crew: None }
+    }
+
+    /// From now on a crew helps.
+    pub(super) fn join(&mut self, crew: &Arc<Crew>) {
+        self.crew = Some(Arc::clone(crew));
     }
 
     /// Works until it is told to stop.
@@ -106,18 +122,27 @@ impl Syncer {
         }
     }
 
-    /// Does all that waits, and writes the marks if it is time. `true`: it was told to stop.
+    /// Does all that waits, and writes the marks when it is time. What comes meanwhile is done, too, and first, if
+    /// somebody waits for it. `true`: it was told to stop.
     pub(super) fn turn(
         &mut self,
-        commands: impl Iterator<Item = SyncCommand>,
+        mut commands: impl Iterator<Item = SyncCommand>,
         now: impl Fn() -> Mono,
     ) -> bool {
-        let stop = self.work(commands, now());
-        if stop || self.marks.due().is_some_and(|at| at <= now()) {
-            // The marks say what went wrong, and when to try again.
-            let _ = self.marks.write(now());
+        let mut stop = false;
+        loop {
+            let asked = self.take(&mut commands, now());
+            stop |= asked.stop;
+            self.work(asked, now());
+            let is_done = self.waiting.is_empty();
+            if (stop && is_done) || self.marks.due().is_some_and(|at| at <= now()) {
+                // The marks say what went wrong, and when to try again.
+                let _ = self.marks.write(now());
+            }
+            if is_done {
+                return stop;
+            }
         }
-        stop
     }
 
     /// When the marks are to be written, if something has to be.
@@ -126,23 +151,20 @@ impl Syncer {
         self.marks.due()
     }
 
-    /// Does what is asked, one sync per file. `true`: it was told to stop.
-    fn work(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> bool {
-        let mut works = Waiting::default();
-        let (mut trims, mut forgotten) = (Vec::new(), Vec::new());
-        let mut to_mark = Vec::new();
-        let mut stop = false;
+    /// Takes note of what is asked.
+    fn take(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> Asked {
+        let mut asked = Asked::default();
         for command in commands {
             match command {
-                SyncCommand::Work(work) => works.add(work),
+                SyncCommand::Work(work) => self.waiting.add(work),
                 SyncCommand::Mark(work) => {
-                    to_mark.push((Arc::clone(&work.log), work.mark()));
-                    works.add(work);
+                    asked.to_mark.push((Arc::clone(&work.log), work.mark()));
+                    self.waiting.add(work.awaited());
                 }
                 SyncCommand::Trim(work, afterwards) => {
                     let (log, mark) = (Arc::clone(&work.log), work.mark());
-                    trims.push(Trim { log, mark, afterwards });
-                    works.add(work);
+                    asked.trims.push(Trim { log, mark, afterwards });
+                    self.waiting.add(work.awaited());
                 }
                 SyncCommand::Lower(log, mark) => {
                     self.marks.note(mark, now);
@@ -150,24 +172,49 @@ impl Syncer {
                         log.fail(error);
                     }
                 }
-                SyncCommand::Forget(partition) => forgotten.push(partition),
-                SyncCommand::Stop => stop = true,
+                SyncCommand::Forget(partition) => asked.forgotten.push(partition),
+                SyncCommand::Stop => asked.stop = true,
             }
         }
-        for work in works.works {
-            let outcome = self.sync(work, now);
-            self.outcomes.report(vec![outcome], false);
+        asked
+    }
+
+    /// Syncs everything that somebody waits for, and a piece of the rest.
+    fn work(&mut self, asked: Asked, now: Mono) {
+        let awaited = self.waiting.take_awaited();
+        self.sync(awaited, now);
+        if !asked.to_mark.is_empty() {
+            self.mark(asked.to_mark, now);
         }
-        if !to_mark.is_empty() {
-            self.mark(to_mark, now);
+        if !asked.trims.is_empty() {
+            self.trim(asked.trims, now);
         }
-        if !trims.is_empty() {
-            self.trim(trims, now);
-        }
-        for partition in forgotten {
+        let others = self.waiting.take_others(UNASKED_MAX);
+        self.sync(others, now);
+        for partition in asked.forgotten {
             self.marks.forget(partition);
         }
-        stop
+    }
+
+    fn sync(&mut self, works: Vec<SyncWork>, now: Mono) {
+        if is_planted(Bug::MarkBeforeData) {
+            for work in works.iter().filter(|work| sync::check(work).is_ok()) {
+                self.marks.note(sync::mark_of(work), now);
+                let _ = self.marks.write(now);
+            }
+        }
+        let done = match &self.crew {
+            Some(crew) if works.len() > 1 => crew.work_off(works),
+            _ => works.iter().map(|work| self.hands.work_off(work)).collect(),
+        };
+        let mut outcomes = Vec::new();
+        for Done { outcome, mark } in done {
+            outcomes.extend(outcome);
+            if let Some(mark) = mark {
+                self.marks.note(mark, now);
+            }
+        }
+        self.hands.outcomes.report(outcomes, false);
     }
 
     /// Brings durable marks up to date, all with one write.
@@ -199,7 +246,8 @@ impl Syncer {
             match (afterwards, result) {
                 (Afterwards::Report(ticket), result) => {
                     let (partition, result) = (log.partition, result.map(|()| mark.log_start));
-                    self.outcomes
+                    self.hands
+                        .outcomes
                         .report(vec![Outcome::Trimmed { ticket, partition, result }], false);
                 }
                 (Afterwards::Remove(leaving), Ok(())) => self.remove(&log, leaving),
@@ -215,106 +263,15 @@ impl Syncer {
             for path in leaving.paths {
                 let mut name = path.clone().into_os_string();
                 name.push(DELETED_SUFFIX);
-                match self.files.fs.rename(&path, Path::new(&name)) {
+                match self.hands.files.fs.rename(&path, Path::new(&name)) {
                     Ok(()) => renamed.push(PathBuf::from(name)),
                     Err(error) if is_absent(&error) => {}
                     Err(error) => log::warn!("{error}"),
                 }
             }
         });
-        self.stats.segments_removed.add(leaving.segments);
-        self.stats.segment_bytes_removed.add(leaving.bytes);
+        self.hands.stats.segments_removed.add(leaving.segments);
+        self.hands.stats.segment_bytes_removed.add(leaving.bytes);
         let _ = self.readers.send(ReadCommand::Unlink(renamed));
     }
-
-    fn sync(&mut self, work: SyncWork, now: Mono) -> Outcome {
-        let partition = work.log.partition;
-        let outcome = |end, result| Outcome::Synced { partition, end, result };
-        if let Some(error) = work.log.failure() {
-            return outcome(work.end, Err(error.clone()));
-        }
-        if work.log.is_removed() {
-            let gone = StorageError::content("sync", &work.log.dir, "the partition was removed");
-            return outcome(work.end, Err(gone));
-        }
-        // What was written while this work waited in the queue is covered, too, if it is in the same files.
-        let (end, segment_base, segment_bytes) = match work.log.end_and_bytes() {
-            newest if work.active && newest.1 == work.segment_base => newest,
-            _ => (work.end, work.segment_base, work.segment_bytes),
-        };
-        // An earlier sync of the same files covered this one; files beside the log come with new names.
-        if !work.names && !work.cut && work.log.synced() >= work.end {
-            return outcome(work.log.synced(), Ok(()));
-        }
-        let log_start = work.log.log_start().min(end);
-        let mark = Mark { round: 0, partition, log_start, end, segment_base, segment_bytes };
-        if is_planted(Bug::MarkBeforeData) {
-            self.marks.note(mark, now);
-            let _ = self.marks.write(now);
-        }
-        if let Err(error) = self.sync_files(&work) {
-            // The directory of a partition that was removed meanwhile has another name, and nobody misses the sync.
-            if !work.log.is_removed() {
-                self.stats.syncs_failed.increment();
-                work.log.fail(error.clone());
-            }
-            return outcome(end, Err(error));
-        }
-        work.log.publish_synced(end);
-        self.marks.note(mark, now);
-        outcome(end, Ok(()))
-    }
-
-    fn sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {
-        if is_planted(Bug::NoSync) {
-            return Ok(());
-        }
-        for dirty in &work.files {
-            let begun = now();
-            let mut result = dirty.file.sync_data();
-            if is_planted(Bug::SyncAgain) {
-                result = result.or_else(|_| dirty.file.sync_data());
-            }
-            self.stats.sync.observe(now().saturating_duration_since(begun));
-            result.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
-        }
-        if work.names && !is_planted(Bug::NamesNotSynced) {
-            self.files.with_descriptors(|| self.files.fs.sync_dir(&work.log.dir))
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// Work that waits, one for each partition, in the order of the first.
-#[derive(Default)]
-struct Waiting {
-    works: Vec<SyncWork>,
-    places: BTreeMap<PartitionId, usize>,
-}
-
-impl Waiting {
-    /// Adds work; work for the same partition becomes one.
-    fn add(&mut self, work: SyncWork) {
-        let place = *self.places.entry(work.log.partition).or_insert(self.works.len());
-        let Some(other) = self.works.get_mut(place) else {
-            self.works.push(work);
-            return;
-        };
-        other.active = work.active || (other.active && other.segment_base == work.segment_base);
-        (other.end, other.segment_base, other.segment_bytes) =
-            (work.end, work.segment_base, work.segment_bytes);
-        other.names |= work.names;
-        other.cut |= work.cut;
-        for dirty in work.files {
-            if !other.files.iter().any(|known| Arc::ptr_eq(&known.file, &dirty.file)) {
-                other.files.push(dirty);
-            }
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the pool's threads measure their own waiting")]
-fn now() -> Instant {
-    Instant::now()
 }

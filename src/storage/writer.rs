@@ -20,7 +20,7 @@ use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::outcomes::Outcomes;
-use super::partition::{Found, Partition, dir_of};
+use super::partition::{Found, Partition, SyncWork, dir_of};
 use super::reader::ReadCommand;
 use super::recovery;
 use super::syncer::SyncCommand;
@@ -208,7 +208,7 @@ impl Writer {
                 report.loud = true;
                 report.outcomes.push(Outcome::Opened { ticket, partition, result });
             }
-            Job::Sync { partition } => self.sync(partition, report),
+            Job::Sync { partition, awaited } => self.sync(partition, awaited, report),
             Job::Configure { partition, config } => self.configure(partition, config),
             Job::Trim { ticket, partition, offset } => {
                 if let Err(error) = self.trim(ticket, partition, offset) {
@@ -290,14 +290,15 @@ impl Writer {
         self.outcomes.report(std::mem::take(&mut report.outcomes), !report.loud);
         report.loud = false;
         for id in to_sync {
-            self.send_sync(id);
+            self.send_sync(id, true);
         }
     }
 
     /// Has synced what a partition has written. `false`: there is no such partition.
-    fn send_sync(&mut self, id: PartitionId) -> bool {
+    fn send_sync(&mut self, id: PartitionId, awaited: bool) -> bool {
         let Some(partition) = self.partitions.get_mut(&id) else { return false };
-        let _ = self.syncer.send(SyncCommand::Work(partition.take_sync()));
+        let work = SyncWork { awaited, ..partition.take_sync() };
+        let _ = self.syncer.send(SyncCommand::Work(work));
         true
     }
 
@@ -387,8 +388,8 @@ impl Writer {
         }
     }
 
-    fn sync(&mut self, id: PartitionId, report: &mut Report) {
-        if !self.send_sync(id) {
+    fn sync(&mut self, id: PartitionId, awaited: bool, report: &mut Report) {
+        if !self.send_sync(id, awaited) {
             let error = StorageError::content("sync", &self.data_dir, "no such partition");
             let (end, result) = (0, Err(error));
             report.loud = true;

@@ -152,7 +152,7 @@ fn a_directory_whose_making_failed_half_way_is_durable_once_it_is_used() {
 fn a_write_that_failed_does_not_come_back_after_a_clean_stop() {
     let nothing: fn() -> Vec<Job> = Vec::new;
     // These find nothing new, and take with them that something was cut off.
-    let sync = || vec![Job::Sync { partition: PARTITION }];
+    let sync = || vec![Job::Sync { partition: PARTITION, awaited: true }];
     let trim = || vec![Job::Trim { ticket: Ticket(9), partition: PARTITION, offset: 1 }];
     for jobs in [nothing, sync, trim] {
         check_that_a_failed_write_stays_away(jobs());

@@ -270,7 +270,7 @@ impl Harness {
                     self.synced(partition, end);
                 }
             }
-            Job::Sync { partition } => {
+            Job::Sync { partition, .. } => {
                 let end = self.logs.get(&partition).map_or(0, |log| log.end);
                 self.synced(partition, end);
             }

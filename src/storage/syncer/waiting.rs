@@ -1,0 +1,64 @@
+//! What waits for the disk, one piece of work for each partition: first that which somebody waits for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::base::ids::PartitionId;
+use crate::storage::partition::SyncWork;
+
+/// Work that waits. A partition whose work is awaited may stand in both queues.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    works: BTreeMap<PartitionId, SyncWork>,
+    awaited: VecDeque<PartitionId>,
+    others: VecDeque<PartitionId>,
+}
+
+impl Waiting {
+    pub(super) fn is_empty(&self) -> bool {
+        self.works.is_empty()
+    }
+
+    /// Adds work; work for the same partition becomes one.
+    pub(super) fn add(&mut self, work: SyncWork) {
+        let id = work.log.partition;
+        let known = self.works.get_mut(&id);
+        if known.as_ref().is_none_or(|known| work.awaited && !known.awaited) {
+            if work.awaited { &mut self.awaited } else { &mut self.others }.push_back(id);
+        }
+        match known {
+            Some(known) => merge(known, work),
+            None => drop(self.works.insert(id, work)),
+        }
+    }
+
+    /// Takes what somebody waits for, in the order of the first.
+    pub(super) fn take_awaited(&mut self) -> Vec<SyncWork> {
+        let works = &mut self.works;
+        self.awaited.drain(..).filter_map(|id| works.remove(&id)).collect()
+    }
+
+    /// Takes at most so much of the rest, in the order of the first.
+    pub(super) fn take_others(&mut self, count: usize) -> Vec<SyncWork> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            let Some(id) = self.others.pop_front() else { break };
+            taken.extend(self.works.remove(&id));
+        }
+        taken
+    }
+}
+
+fn merge(known: &mut SyncWork, work: SyncWork) {
+    known.active = work.active || (known.active && known.segment_base == work.segment_base);
+    (known.end, known.segment_base, known.segment_bytes) =
+        (work.end, work.segment_base, work.segment_bytes);
+    known.names |= work.names;
+    known.cut |= work.cut;
+    known.awaited |= work.awaited;
+    for dirty in work.files {
+        if !known.files.iter().any(|file| Arc::ptr_eq(&file.file, &dirty.file)) {
+            known.files.push(dirty);
+        }
+    }
+}
