@@ -156,7 +156,7 @@ impl Syncer {
         }
         for work in works.works {
             let outcome = self.sync(work, now);
-            self.outcomes.report(vec![outcome], false);
+            self.outcomes.report([outcome], false);
         }
         if !to_mark.is_empty() {
             self.mark(to_mark, now);
