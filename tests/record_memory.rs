@@ -65,7 +65,7 @@ fn batch_of(codec: Codec, compressed: &[u8]) -> Vec<u8> {
     let mut header = BatchHeader::read(&builder.finish().unwrap()).unwrap();
     header.attributes = i16::from(codec.number());
     header.batch_length = i32::try_from(compressed.len() + HEADER_SIZE - 12).unwrap();
-    let mut batch = header.to_bytes();
+    let mut batch = header.to_bytes().to_vec();
     batch.extend(compressed);
     let crc = crc32c::crc32c(batch.get(21..).unwrap());
     batch.get_mut(17..21).unwrap().copy_from_slice(&crc.to_be_bytes());

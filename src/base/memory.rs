@@ -49,9 +49,12 @@ impl Pool {
     }
 
     fn try_reserve(self: &Arc<Pool>, bytes: usize) -> Option<Lease> {
+        self.try_take(bytes).then(|| Lease { pool: Arc::clone(self), bytes })
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
         let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).ok()?;
-        Some(Lease { pool: Arc::clone(self), bytes })
+        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grown).is_ok()
     }
 
     /// Takes `bytes` even beyond the limit: for what must not be refused, and is bounded elsewhere.
@@ -91,6 +94,13 @@ impl Lease {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Takes `bytes` more, if the budget has them. Nobody is told when it has.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let grown = bytes == 0 || self.pool.try_take(bytes);
+        self.bytes += if grown { bytes } else { 0 };
+        grown
     }
 
     /// Takes `bytes` of this lease into one of its own. `None`, and nothing changed, if it holds fewer.

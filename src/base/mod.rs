@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod payload;
 pub mod planted;
 pub mod rate_limit;
+pub mod spares;
 pub mod time;

@@ -6,10 +6,12 @@ use std::ops::{Deref, Range};
 use std::sync::{Arc, LazyLock};
 
 use super::memory::Lease;
+use super::spares::Spares;
 
 /// A counted slice of a buffer: cheap to clone, and it keeps the buffer alive.
 ///
-/// The buffer may hold a lease on a memory pool; the lease ends with the last slice.
+/// The buffer may hold a lease on a memory pool; the lease ends with the last slice. It may have a place to return to
+/// then.
 #[derive(Clone)]
 pub struct Bytes {
     buffer: Arc<Buffer>,
@@ -19,7 +21,17 @@ pub struct Bytes {
 
 struct Buffer {
     bytes: Vec<u8>,
+    /// Where the bytes go before the lease ends.
+    home: Option<Arc<Spares>>,
     _lease: Option<Lease>,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            home.put(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 impl Bytes {
@@ -33,7 +45,15 @@ impl Bytes {
     #[must_use]
     pub fn leased(bytes: Vec<u8>, lease: Option<Lease>) -> Bytes {
         let end = bytes.len();
-        Bytes { buffer: Arc::new(Buffer { bytes, _lease: lease }), start: 0, end }
+        Bytes { buffer: Arc::new(Buffer { bytes, home: None, _lease: lease }), start: 0, end }
+    }
+
+    /// The first `len` of `bytes`, whose buffer goes to `home` with the last slice.
+    #[must_use]
+    pub fn lent(bytes: Vec<u8>, len: usize, lease: Lease, home: &Arc<Spares>) -> Bytes {
+        let end = len.min(bytes.len());
+        let home = Some(Arc::clone(home));
+        Bytes { buffer: Arc::new(Buffer { bytes, home, _lease: Some(lease) }), start: 0, end }
     }
 
     /// No bytes. Takes no memory: messages have many of them as defaults.
@@ -56,13 +76,11 @@ impl Bytes {
     /// The bytes as an owned vector: without a copy if this is the only slice and covers the buffer.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
-        if self.start == 0 && self.end == self.buffer.bytes.len() {
-            match Arc::try_unwrap(self.buffer) {
-                Ok(buffer) => buffer.bytes,
-                Err(shared) => shared.bytes.clone(),
-            }
-        } else {
-            self.to_vec()
+        let is_whole = self.start == 0 && self.end == self.buffer.bytes.len();
+        match Arc::try_unwrap(self.buffer) {
+            Ok(mut buffer) if is_whole => std::mem::take(&mut buffer.bytes),
+            Ok(buffer) => buffer.bytes.get(self.start..self.end).unwrap_or_default().to_vec(),
+            Err(shared) => shared.bytes.get(self.start..self.end).unwrap_or_default().to_vec(),
         }
     }
 }

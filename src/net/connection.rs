@@ -117,6 +117,8 @@ pub(super) struct Connection {
     /// When the peer last sent or took a byte.
     pub(super) active: Mono,
     pub(super) bytes_in: u64,
+    /// `bytes_in` when its turn began.
+    pub(super) turn_from: u64,
     pub(super) frames: u64,
     /// Progress of the half-read frame.
     pub(super) half: Mark,
@@ -143,6 +145,7 @@ impl Connection {
             outbox: Outbox::default(),
             active: Mono(0),
             bytes_in: 0,
+            turn_from: 0,
             frames: 0,
             half: Mark::default(),
             moved: Mono(0),

@@ -1,24 +1,23 @@
 //! What a connection has received and nobody has taken yet.
 //!
 //! In a turn the inbox borrows the reactor's scratch buffer; at the end of the turn what is left over
-//! moves to an exact buffer of its own, covered by a lease. An idle connection has neither.
+//! moves to an exact buffer of its own, covered by a lease. An idle connection has neither. All but the smallest frames
+//! are received into buffers of their own ([`Body`]).
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::body::{BEYOND_BYTES, Body, OWN_BUFFER_BYTES};
 use super::frame::{self, Front, HEAD_BYTES};
 use super::options::Protocol;
 use crate::base::memory::{Lease, Pool};
 use crate::base::payload::Bytes;
+use crate::base::spares::Spares;
 
 /// Size of the shared scratch buffer: room for a small frame behind a partial one.
 pub(super) const SCRATCH_BYTES: usize = 128 * 1024;
-/// Bytes of one connection that are read in one turn.
-const READ_BYTES_PER_TURN: usize = 256 * 1024;
 /// Bytes of text that may wait for the rest of their message.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
-/// The least step by which the buffer of a large frame grows.
-const GROWTH_BYTES_MIN: usize = 64 * 1024;
 
 /// Received bytes: `start <= end <= buffer.len()`.
 #[derive(Debug)]
@@ -33,17 +32,12 @@ pub(super) struct Inbox {
     borrowed: bool,
     /// Covers what waits here between turns, and all of the first frame if that is small and partial.
     lease: Option<Lease>,
-    large: Option<LargeFrame>,
+    /// The first frame, if it has a buffer of its own. Nothing waits behind it before it is whole.
+    body: Option<Body>,
+    /// Whether the last frame had one: then the next one is likely to, and is not read into the scratch buffer first.
+    expects_body: bool,
     /// Text that the server has seen and left: it waits for more.
     seen: bool,
-}
-
-/// A large frame on its way in. Its memory is reserved whole and allocated as bytes arrive.
-#[derive(Debug)]
-struct LargeFrame {
-    body: Vec<u8>,
-    len: usize,
-    lease: Lease,
 }
 
 /// What one call of read brought.
@@ -67,7 +61,8 @@ impl Inbox {
             end: 0,
             borrowed: false,
             lease: None,
-            large: None,
+            body: None,
+            expects_body: false,
             seen: false,
         }
     }
@@ -87,8 +82,8 @@ impl Inbox {
 
     /// Whether the server has something to take, or a decision to make, without another byte.
     pub(super) fn is_ready(&self) -> bool {
-        match (&self.large, self.protocol) {
-            (Some(large), _) => large.body.len() >= large.len,
+        match (&self.body, self.protocol) {
+            (Some(body), _) => body.is_whole(),
             (None, Protocol::Http) => !self.seen && !self.bytes().is_empty(),
             (None, Protocol::Frames) => {
                 matches!(self.front(), Front::Whole { .. } | Front::Large { .. } | Front::Bad(_))
@@ -106,18 +101,18 @@ impl Inbox {
 
     /// Whether a frame or a message has begun and waits for the rest.
     pub(super) fn is_partial(&self) -> bool {
-        !self.is_ready() && (self.large.is_some() || !self.bytes().is_empty())
+        !self.is_ready() && (self.body.is_some() || !self.bytes().is_empty())
     }
 
     /// Whether a reservation already covers the next read, so that it needs no room in the pool.
     pub(super) fn is_covered(&self) -> bool {
         let held = self.lease.as_ref().map_or(0, Lease::bytes);
-        self.large.is_some() || self.protocol == Protocol::Http || held > self.bytes().len()
+        self.body.is_some() || self.protocol == Protocol::Http || held > self.bytes().len()
     }
 
     /// Whether the next read needs the scratch buffer.
     pub(super) fn wants_scratch(&self) -> bool {
-        self.large.is_none() && !self.borrowed
+        self.body.is_none() && !self.borrowed
     }
 
     /// Borrows the scratch buffer; what was left over stands at its front.
@@ -169,12 +164,14 @@ impl Inbox {
     /// Reads once: no further than the reservation reaches, or than `allowance` bytes if that is more.
     pub(super) fn receive(
         &mut self,
-        stream: &mut impl Source,
+        stream: &mut impl Read,
         allowance: usize,
     ) -> io::Result<Received> {
-        if let Some(large) = &mut self.large {
-            return large.receive(stream);
+        if let Some(body) = &mut self.body {
+            return body.receive(stream);
         }
+        let is_likely_body = self.expects_body && self.start == self.end;
+        let allowance = if is_likely_body { allowance.min(BEYOND_BYTES) } else { allowance };
         let limit = match self.protocol {
             Protocol::Http => TEXT_BYTES_MAX,
             Protocol::Frames => self.lease.as_ref().map_or(0, Lease::bytes).max(allowance),
@@ -196,36 +193,67 @@ impl Inbox {
 
     /// Takes the whole small frame of `len` bytes at the front. Its bytes are in memory already, so the
     /// pool is not asked but told, unless the inbox holds the lease.
-    pub(super) fn take_small(&mut self, len: usize, pool: &Arc<Pool>) -> Option<Bytes> {
+    pub(super) fn take_small(
+        &mut self,
+        len: usize,
+        pool: &Arc<Pool>,
+        home: &Arc<Spares>,
+    ) -> Option<Bytes> {
+        self.expects_body = len > OWN_BUFFER_BYTES;
         let total = HEAD_BYTES + len;
-        let body = self.bytes().get(HEAD_BYTES..total)?.to_vec();
-        let held = self.lease.as_mut().and_then(|lease| lease.split(total));
-        let lease = held.unwrap_or_else(|| pool.reserve_anyway(total));
+        let lease = self.lease_of(total, pool);
+        let here = self.bytes().get(HEAD_BYTES..total)?;
+        let frame = if self.expects_body {
+            Body::begin(len, here, lease, home).into_bytes()
+        } else {
+            Bytes::leased(here.to_vec(), Some(lease))
+        };
         self.start += total;
-        Some(Bytes::leased(body, Some(lease)))
+        Some(frame)
     }
 
-    /// Begins the large frame of `len` bytes at the front, whose memory is reserved.
-    pub(super) fn begin_large(&mut self, len: usize, lease: Lease) {
+    /// Covers a small frame of so many bytes in all.
+    fn lease_of(&mut self, total: usize, pool: &Arc<Pool>) -> Lease {
+        let held = self.lease.as_mut().and_then(|lease| lease.split(total));
+        held.unwrap_or_else(|| pool.reserve_anyway(total))
+    }
+
+    /// Gives the small frame of `len` bytes, of which only the beginning is here, a buffer of its own if it is worth
+    /// one.
+    pub(super) fn begin_small(&mut self, len: usize, pool: &Arc<Pool>, home: &Arc<Spares>) -> bool {
+        let is_worth_it = len > OWN_BUFFER_BYTES;
+        if is_worth_it {
+            let lease = self.lease_of(HEAD_BYTES + len, pool);
+            self.begin_body(len, lease, home);
+        }
+        is_worth_it
+    }
+
+    /// Begins the frame of `len` bytes at the front, whose memory is reserved, in a buffer of its own.
+    pub(super) fn begin_body(&mut self, len: usize, lease: Lease, home: &Arc<Spares>) {
         let here = self.bytes().get(HEAD_BYTES..).unwrap_or_default();
         let here = here.get(..len).unwrap_or(here);
         let taken = here.len();
-        let mut body = Vec::with_capacity(len.min(taken + GROWTH_BYTES_MIN));
-        body.extend_from_slice(here);
+        self.body = Some(Body::begin(len, here, lease, home));
+        self.expects_body = true;
         self.start += HEAD_BYTES + taken;
-        self.large = Some(LargeFrame { body, len, lease });
     }
 
-    /// Takes the large frame, if it is whole.
-    pub(super) fn take_large(&mut self) -> Option<Bytes> {
-        let mut large = self.large.take_if(|large| large.body.len() >= large.len)?;
-        if large.body.len() > large.len {
-            // The allocator may give more room than was asked for, and the kernel may have filled it.
-            let next = large.body.split_off(large.len);
-            (self.start, self.end, self.borrowed) = (0, next.len(), false);
-            self.buffer = next;
+    /// Takes the frame that has a buffer of its own, if it is whole.
+    pub(super) fn take_body(&mut self) -> Option<Bytes> {
+        let body = self.body.take_if(|body| body.is_whole())?;
+        let beyond = body.beyond();
+        if !beyond.is_empty() {
+            // Nothing was waiting behind it.
+            if !self.borrowed {
+                self.buffer = vec![0; beyond.len()];
+            }
+            if let Some(front) = self.buffer.get_mut(..beyond.len()) {
+                front.copy_from_slice(beyond);
+                (self.start, self.end) = (0, beyond.len());
+            }
         }
-        Some(Bytes::leased(large.body, Some(large.lease)))
+        Some(body.into_bytes())
     }
 
     /// Takes `bytes` bytes of text off the front.
@@ -242,7 +270,7 @@ impl Inbox {
     /// Forgets everything received.
     pub(super) fn clear(&mut self) {
         self.start = self.end;
-        self.large = None;
+        self.body = None;
     }
 
     /// What must hold between turns.
@@ -264,35 +292,9 @@ impl Inbox {
     }
 }
 
-impl LargeFrame {
-    /// Reads into the frame until the turn's budget, the frame or the kernel ends.
-    fn receive(&mut self, stream: &mut impl Source) -> io::Result<Received> {
-        let before = self.body.len();
-        loop {
-            let missing = self.len.saturating_sub(self.body.len());
-            let got = self.body.len() - before;
-            if missing == 0 || got >= READ_BYTES_PER_TURN {
-                return Ok(Received::Bytes { bytes: got, short: false });
-            }
-            if self.body.len() == self.body.capacity() {
-                self.body.reserve_exact(missing.min(self.body.len().max(GROWTH_BYTES_MIN)));
-            }
-            let room = self.body.capacity() - self.body.len();
-            match retry(|| stream.append(&mut self.body))?.judged(room) {
-                Received::Bytes { short: false, .. } => {}
-                Received::Bytes { bytes, .. } => {
-                    return Ok(Received::Bytes { bytes: got + bytes, short: true });
-                }
-                _ if got > 0 => return Ok(Received::Bytes { bytes: got, short: true }),
-                end_or_nothing => return Ok(end_or_nothing),
-            }
-        }
-    }
-}
-
 impl Received {
     /// The same, knowing how many bytes were asked for.
-    fn judged(self, wanted: usize) -> Received {
+    pub(super) fn judged(self, wanted: usize) -> Received {
         match self {
             Received::Bytes { bytes, .. } => Received::Bytes { bytes, short: bytes < wanted },
             other => other,
@@ -301,7 +303,7 @@ impl Received {
 }
 
 /// Calls `read` until it is not interrupted, and names what it says.
-fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<Received> {
+pub(super) fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<Received> {
     loop {
         return match read() {
             Ok(0) => Ok(Received::End),
@@ -310,20 +312,5 @@ fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<Received> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
-    }
-}
-
-/// Where bytes come from.
-pub(super) trait Source: Read {
-    /// Reads into the spare capacity of `buffer`, which is not cleared first.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    fn append(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize>;
-}
-
-impl Source for mio::net::TcpStream {
-    fn append(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        Ok(rustix::io::read(&*self, rustix::buffer::spare_capacity(buffer))?)
     }
 }

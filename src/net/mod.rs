@@ -40,6 +40,7 @@
 
 mod acceptor;
 mod admission;
+mod body;
 mod closing;
 mod connection;
 mod event;

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::memory::Pool;
+use crate::base::spares::Spares;
+
+/// How much the buffers that nobody uses may take, unless the server says otherwise.
+const SPARE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the peers of a listener speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct Options {
     pub small_frames: Arc<Pool>,
     /// Memory of larger frames.
     pub large_frames: Arc<Pool>,
+    /// Where the buffers of frames wait for the next ones.
+    pub spares: Arc<Spares>,
 }
 
 impl Options {
@@ -73,6 +79,7 @@ impl Options {
             accept_pause: Duration::from_secs(1),
             small_frames,
             large_frames,
+            spares: Spares::new(SPARE_BYTES),
         }
     }
 }

@@ -299,6 +299,7 @@ impl Reactor {
             if let Some(connection) = self.connections.get_mut(conn) {
                 connection.queued.run = false;
                 connection.queued.in_turn = true;
+                connection.turn_from = connection.bytes_in;
                 return Some(conn);
             }
         }

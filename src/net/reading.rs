@@ -13,6 +13,8 @@ use crate::base::time::Mono;
 
 /// What a connection reserves to begin reading once it had to wait for memory: any small frame.
 const FIRST_READ_BYTES: usize = HEAD_BYTES + Options::SMALL_FRAME_BYTES;
+/// After so many bytes of one connection no other frame of it is received in this turn.
+const READ_BYTES_PER_TURN: u64 = 256 * 1024;
 /// How far a read may go while large frames wait for memory: what it brings may be the beginning of one
 /// more of them, which would wait in the memory of the small ones.
 const SCARCE_READ_BYTES: usize = 4096;
@@ -52,7 +54,7 @@ impl Reactor {
         connection.gates.all_open()
     }
 
-    /// Reads once, into the scratch buffer or the large frame.
+    /// Reads once, into the scratch buffer or the frame's own.
     fn receive(&mut self, conn: ConnId, now: Mono) {
         let Some(connection) = self.connections.get_mut(conn) else {
             return;
@@ -123,9 +125,9 @@ impl Reactor {
         if !connection.is_serving() || !connection.gates.all_open() {
             return None;
         }
-        let frame = match connection.inbox.take_large() {
+        let frame = match connection.inbox.take_body() {
             Some(frame) => Some(frame),
-            None => self.frame_at_front(conn),
+            None => self.frame_at_front(conn, now),
         }?;
         let connection = self.connections.get_mut(conn)?;
         connection.active = now;
@@ -135,12 +137,18 @@ impl Reactor {
     }
 
     /// The frame at the front of what was read.
-    fn frame_at_front(&mut self, conn: ConnId) -> Option<Bytes> {
+    fn frame_at_front(&mut self, conn: ConnId, now: Mono) -> Option<Bytes> {
         let connection = self.connections.get_mut(conn)?;
         let inbox = &mut connection.inbox;
+        let spares = &self.options.spares;
         match inbox.front() {
-            Front::Unknown | Front::Partial { .. } => None,
-            Front::Whole { len } => inbox.take_small(len, self.small.pool()),
+            Front::Unknown => None,
+            Front::Partial { len } => {
+                let is_begun =
+                    self.small.has_room() && inbox.begin_small(len, self.small.pool(), spares);
+                if is_begun { self.read_on(conn, now) } else { None }
+            }
+            Front::Whole { len } => inbox.take_small(len, self.small.pool(), spares),
             Front::Bad(reason) => {
                 self.close(conn, reason);
                 None
@@ -151,10 +159,21 @@ impl Reactor {
                     self.stats.memory_waits += 1;
                     return None;
                 };
-                inbox.begin_large(len, lease);
-                inbox.take_large()
+                inbox.begin_body(len, lease, spares);
+                self.read_on(conn, now)
             }
         }
+    }
+
+    /// The frame that has just begun, if what the kernel has makes it whole.
+    fn read_on(&mut self, conn: ConnId, now: Mono) -> Option<Bytes> {
+        let connection = self.connections.get(conn)?;
+        let received = connection.bytes_in - connection.turn_from;
+        let may_go_on = received < READ_BYTES_PER_TURN;
+        if may_go_on && connection.ready.readable && connection.wants_read() {
+            self.receive(conn, now);
+        }
+        self.connections.get_mut(conn)?.inbox.take_body()
     }
 
     /// The text that a connection of [`Protocol::Http`](super::Protocol::Http) has sent and that was not consumed.
@@ -227,7 +246,7 @@ impl Reactor {
         while let Some((conn, lease)) = self.large.grant() {
             if let Some(connection) = self.connections.get_mut(conn) {
                 if let Front::Large { len } = connection.inbox.front() {
-                    connection.inbox.begin_large(len, lease);
+                    connection.inbox.begin_body(len, lease, &self.options.spares);
                 }
                 self.reopen_memory(conn);
             }

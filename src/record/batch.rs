@@ -155,21 +155,30 @@ impl BatchHeader {
 
     /// The header as bytes.
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_SIZE);
-        out.extend(self.base_offset.to_be_bytes());
-        out.extend(self.batch_length.to_be_bytes());
-        out.extend(self.partition_leader_epoch.to_be_bytes());
-        out.extend(self.magic.to_be_bytes());
-        out.extend(self.crc.to_be_bytes());
-        out.extend(self.attributes.to_be_bytes());
-        out.extend(self.last_offset_delta.to_be_bytes());
-        out.extend(self.base_timestamp.to_be_bytes());
-        out.extend(self.max_timestamp.to_be_bytes());
-        out.extend(self.producer_id.to_be_bytes());
-        out.extend(self.producer_epoch.to_be_bytes());
-        out.extend(self.base_sequence.to_be_bytes());
-        out.extend(self.record_count.to_be_bytes());
+    pub fn to_bytes(&self) -> [u8; HEADER_SIZE] {
+        let mut out = [0; HEADER_SIZE];
+        let mut rest = out.as_mut_slice();
+        let mut put = |field: &[u8]| {
+            if let Some((place, behind)) =
+                std::mem::take(&mut rest).split_at_mut_checked(field.len())
+            {
+                place.copy_from_slice(field);
+                rest = behind;
+            }
+        };
+        put(&self.base_offset.to_be_bytes());
+        put(&self.batch_length.to_be_bytes());
+        put(&self.partition_leader_epoch.to_be_bytes());
+        put(&self.magic.to_be_bytes());
+        put(&self.crc.to_be_bytes());
+        put(&self.attributes.to_be_bytes());
+        put(&self.last_offset_delta.to_be_bytes());
+        put(&self.base_timestamp.to_be_bytes());
+        put(&self.max_timestamp.to_be_bytes());
+        put(&self.producer_id.to_be_bytes());
+        put(&self.producer_epoch.to_be_bytes());
+        put(&self.base_sequence.to_be_bytes());
+        put(&self.record_count.to_be_bytes());
         out
     }
 

@@ -270,7 +270,7 @@ pub fn without_records(header: &BatchHeader) -> Result<Vec<u8>, RecordError> {
         record_count: 0,
         ..*header
     };
-    let mut bytes = empty.to_bytes();
+    let mut bytes = empty.to_bytes().to_vec();
     batch::seal(&mut bytes)?;
     Ok(bytes)
 }

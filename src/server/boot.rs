@@ -18,6 +18,7 @@ use crate::base::memory::Pool;
 use crate::base::metrics::{Metrics, Setup};
 use crate::base::payload::Bytes;
 use crate::base::rate_limit::RateLimit;
+use crate::base::spares::Spares;
 use crate::base::time::Mono;
 use crate::broker::Broker;
 use crate::broker::options::{Durability, GroupOptions, Limits, Options};
@@ -244,13 +245,16 @@ fn seed() -> Result<u64, Fatal> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// Half of the memory for large frames, an eighth for small ones, a quarter for converted answers; the rest is for
-/// those who wait. No pool waits for another.
+/// The part of the memory that the buffers take which wait for the next frames.
+const SPARE_PART: usize = 16;
+
+/// Half of the memory for large frames and the buffers that wait for them, an eighth for small ones, a quarter for
+/// converted answers; the rest is for those who wait. No pool waits for another.
 fn pools(config: &Config) -> [Arc<Pool>; 3] {
     let bytes = config.net.memory_bytes;
     [
         Pool::new("small_frames", bytes / 8),
-        Pool::new("large_frames", bytes / 2),
+        Pool::new("large_frames", bytes / 2 - bytes / SPARE_PART),
         Pool::new("conversions", bytes / 4),
     ]
 }
@@ -269,6 +273,7 @@ fn setup(pools: &[Arc<Pool>; 3], storage: &Storage, clock: &Clock) -> Setup {
 fn net_options(config: &Config, descriptors: Descriptors, pools: &[Arc<Pool>; 3]) -> net::Options {
     let [small, large, _] = pools;
     let mut options = net::Options::new(Arc::clone(small), Arc::clone(large));
+    options.spares = Spares::new(config.net.memory_bytes / SPARE_PART);
     options.connections_max = config.net.connections_max.min(descriptors.connections);
     options.connections_per_address_max = config.net.connections_per_address_max;
     options.frame_bytes_max = config.net.frame_bytes_max;

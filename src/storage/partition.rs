@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
-use super::fs::{OpenMode, replace_file_unsynced, write_full};
+use super::fs::{File, OpenMode, replace_file_unsynced, write_full};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
 use super::log::Log;
 use super::manifest::ManifestPartition;
@@ -207,6 +207,14 @@ impl Partition {
     fn note_dirty(&mut self, new: Dirty) {
         if !self.dirty.iter().any(|dirty| dirty.path == new.path) {
             self.dirty.push(new);
+        }
+    }
+
+    /// The same for the file that is appended to.
+    fn note_log_dirty(&mut self, file: &Arc<dyn File>) {
+        let path = self.active.log().path();
+        if !self.dirty.iter().any(|dirty| dirty.path == path) {
+            self.dirty.push(Dirty { path: path.to_owned(), file: Arc::clone(file) });
         }
     }
 

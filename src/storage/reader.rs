@@ -153,7 +153,7 @@ impl Reader {
             }
             ReadCommand::Stop => None,
         };
-        self.outcomes.report(outcome.into_iter().collect(), false);
+        self.outcomes.report(outcome, false);
     }
 
     fn unlink(&self, paths: &[PathBuf]) {

@@ -136,7 +136,7 @@ impl Space {
     /// Somebody waits for news: looks, makes the ballast whole if there is room for it, and reports in any case.
     pub(super) fn look_again(&self) {
         if !self.look(None) {
-            self.outcomes.report(vec![Outcome::Disk(self.disk())], false);
+            self.outcomes.report([Outcome::Disk(self.disk())], false);
         }
     }
 
@@ -209,7 +209,7 @@ impl Space {
             return false;
         }
         tell(disk, refused.is_some());
-        self.outcomes.report(vec![Outcome::Disk(disk)], false);
+        self.outcomes.report([Outcome::Disk(disk)], false);
         true
     }
 

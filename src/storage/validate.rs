@@ -125,7 +125,7 @@ fn check_keys(header: &BatchHeader, bytes: &[u8]) -> Result<(), AppendError> {
 #[derive(Debug)]
 pub(super) struct Stamped {
     pub(super) header: BatchHeader,
-    pub(super) head: Vec<u8>,
+    pub(super) head: [u8; HEADER_SIZE],
     pub(super) bytes: Bytes,
 }
 

@@ -196,7 +196,7 @@ impl Writer {
             }
         }
         self.append_groups(&mut groups, &mut report);
-        self.outcomes.report(report.outcomes, !report.loud);
+        self.outcomes.report(report.outcomes.drain(..), !report.loud);
         stop
     }
 
@@ -287,7 +287,7 @@ impl Writer {
             return;
         }
         // The outcomes of the appends come before those of the syncs.
-        self.outcomes.report(std::mem::take(&mut report.outcomes), !report.loud);
+        self.outcomes.report(report.outcomes.drain(..), !report.loud);
         report.loud = false;
         for id in to_sync {
             self.send_sync(id, true);

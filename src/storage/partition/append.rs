@@ -15,7 +15,6 @@ use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
 use crate::storage::producers::{Producers, Undo};
 use crate::storage::scan::Met;
-use crate::storage::segment::Dirty;
 use crate::storage::validate::{self, Candidate, Stamped};
 
 /// Kafka's positions are signed 32-bit numbers.
@@ -297,8 +296,7 @@ impl Partition {
         }
         let written = write_slices(&*file, &mut slices, size);
         // What is cut off again may come back with a power cut, unless that is synced, too.
-        let path = self.active.log().path().to_owned();
-        self.note_dirty(Dirty { path, file: Arc::clone(&file) });
+        self.note_log_dirty(&file);
         let Err(error) = written else { return Ok(()) };
         self.cut = true;
         let path = self.active.log().path();
