@@ -7,6 +7,7 @@ mod aborted;
 mod age;
 mod doubt;
 mod seek;
+mod stops;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 pub(super) use seek::Place;
+use stops::Stops;
 use walk::Anchor;
 pub(super) use walk::{Step, Walk};
 
@@ -102,6 +104,8 @@ struct State {
     written: Option<WallMs>,
     /// Whether this process wrote to it.
     is_own: bool,
+    /// Where the last reads stopped.
+    stops: Stops,
 }
 
 /// How a segment was found on the disk.
@@ -172,6 +176,7 @@ impl Segment {
             told_largest: None,
             written: None,
             is_own: false,
+            stops: Stops::default(),
         };
         Segment::with_state(dir, base, interval, state)
     }
@@ -231,6 +236,7 @@ impl Segment {
             told_largest: None,
             written: None,
             is_own: false,
+            stops: Stops::default(),
         };
         Segment::with_state(dir, base, shape.interval, state)
     }

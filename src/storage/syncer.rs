@@ -6,7 +6,7 @@ mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 pub(super) use crew::Crew;
 pub(super) use sync::Hands;
@@ -19,6 +19,7 @@ use super::log::Log;
 use super::mark_file::Marks;
 use super::marks::Mark;
 use super::partition::SyncWork;
+use super::queue::Giver;
 use super::reader::ReadCommand;
 use super::segment::DELETED_SUFFIX;
 use crate::base::ids::{PartitionId, Ticket};
@@ -73,7 +74,7 @@ struct Trim {
 #[derive(Debug)]
 pub(super) struct Syncer {
     hands: Hands,
-    readers: Sender<ReadCommand>,
+    readers: Giver<ReadCommand>,
     marks: Marks,
     waiting: Waiting,
     /// Who helps when several partitions are dirty. `None`: nobody.
@@ -93,7 +94,7 @@ struct Asked {
 }
 
 impl Syncer {
-    pub(super) fn new(hands: Hands, readers: Sender<ReadCommand>, marks: Marks) -> Syncer {
+    pub(super) fn new(hands: Hands, readers: Giver<ReadCommand>, marks: Marks) -> Syncer {
         Syncer { hands, readers, marks, waiting: Waiting::default(), crew: None }
     }
 
@@ -272,6 +273,6 @@ impl Syncer {
         });
         self.hands.stats.segments_removed.add(leaving.segments);
         self.hands.stats.segment_bytes_removed.add(leaving.bytes);
-        let _ = self.readers.send(ReadCommand::Unlink(renamed));
+        self.readers.put(ReadCommand::Unlink(renamed));
     }
 }
