@@ -24,6 +24,7 @@ mod outcomes;
 mod partition;
 pub mod pool;
 mod producers;
+mod queue;
 mod reader;
 mod recovery;
 mod scan;

@@ -30,6 +30,7 @@ use super::lost_journal;
 use super::mark_file::Marks;
 use super::outcomes::Outcomes;
 pub use super::outcomes::Wake;
+use super::queue::{Giver, Taker, queue};
 use super::reader::{ReadCommand, Reader};
 use super::recovery;
 use super::segment::{Segment, Step};
@@ -90,7 +91,7 @@ pub(super) struct Hub {
     pub(super) stats: Arc<StorageCounters>,
     to_writers: Arc<Vec<Sender<WriteCommand>>>,
     compaction: Arc<compaction::Shared>,
-    to_readers: Sender<ReadCommand>,
+    to_readers: Giver<ReadCommand>,
     journal: Mutex<HashSet<PartitionId>>,
     /// Partitions that were opened or removed: the manifest of the last stop says nothing about them any more.
     touched: Mutex<BTreeSet<PartitionId>>,
@@ -102,7 +103,7 @@ pub(super) struct Workers {
     pub(super) writers: Vec<(Writer, Receiver<WriteCommand>)>,
     pub(super) syncers: Vec<(Syncer, Receiver<SyncCommand>)>,
     pub(super) reader: Reader,
-    pub(super) reads: Receiver<ReadCommand>,
+    pub(super) reads: Taker<ReadCommand>,
 }
 
 /// Opens the data directory and makes the workers.
@@ -118,7 +119,7 @@ pub(super) fn assemble(
     let files = Files::new(fs, space, files_max, options.damage, counters);
     let writer_count = options.writers.max(1).saturating_add(1);
     let opened = startup::open(options, &files, writer_count)?;
-    let (to_readers, reads) = channel();
+    let (to_readers, reads) = queue();
     let compaction = compaction::Shared {
         limits: options.compaction,
         turnstile: Turnstile::default(),
@@ -190,7 +191,7 @@ impl Hub {
     pub(super) fn submit(&self, job: Job) {
         let partition = match &job {
             Job::Read(_) | Job::FindTimes(_) | Job::Convert(_) | Job::Warm { .. } => {
-                let _ = self.to_readers.send(ReadCommand::Job(job));
+                self.to_readers.put(ReadCommand::Job(job));
                 return;
             }
             Job::LookForSpace => {
@@ -341,7 +342,7 @@ impl Hub {
         for entry in fs.read_dir(&self.data_dir)?.into_iter().filter(|entry| entry.is_dir) {
             let dir = self.data_dir.join(&entry.name);
             if directories::is_leaving(&entry.name) {
-                let _ = self.to_readers.send(ReadCommand::RemoveTree(dir));
+                self.to_readers.put(ReadCommand::RemoveTree(dir));
                 continue;
             }
             let Some((topic, index)) = directories::parse(&entry.name) else { continue };
@@ -363,7 +364,7 @@ impl Hub {
             if removed.contains(&id) {
                 let suffix = directories::DELETE_SUFFIX;
                 let gone = directories::set_aside(fs, &self.data_dir, &dir, id, suffix)?;
-                let _ = self.to_readers.send(ReadCommand::RemoveTree(gone));
+                self.to_readers.put(ReadCommand::RemoveTree(gone));
             } else {
                 log::warn!("{} belongs to no topic known here; it is renamed", dir.display());
                 directories::set_aside(fs, &self.data_dir, &dir, id, directories::STRAY_SUFFIX)?;
@@ -417,9 +418,8 @@ impl Storage {
             let work = move || syncer.run(&syncs);
             storage.syncers.push(spawn(format!("syncer-{number}"), work)?);
         }
-        let reads = Arc::new(Mutex::new(workers.reads));
         for number in 0..options.readers.max(1) {
-            let (reader, reads) = (workers.reader.clone(), Arc::clone(&reads));
+            let (reader, reads) = (workers.reader.clone(), workers.reads.clone());
             let work = move || reader.run(&reads);
             storage.readers.push(spawn(format!("reader-{number}"), work)?);
         }
@@ -512,7 +512,7 @@ impl Storage {
             closed.clean &= syncer.join().is_ok();
         }
         for _ in &self.readers {
-            let _ = self.hub.to_readers.send(ReadCommand::Stop);
+            self.hub.to_readers.put(ReadCommand::Stop);
         }
         for reader in std::mem::take(&mut self.readers) {
             let _ = reader.join();

@@ -5,13 +5,13 @@
 mod aborted;
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 
 use super::compaction::Round;
 use super::damage::DamagePolicy;
 use super::directories;
-use super::files::{Files, lock};
+use super::files::Files;
 use super::fs::{as_u64, is_absent, read_full};
 use super::job::{
     AbortedTransaction, AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart,
@@ -19,6 +19,7 @@ use super::job::{
 };
 use super::log::{Log, View};
 use super::outcomes::Outcomes;
+use super::queue::Taker;
 use super::scan::{HEADERS, Met, Scan};
 use super::segment::{Place, Segment, Step};
 use super::validate::{DECOMPRESSED_BYTES_MAX, refuse};
@@ -123,12 +124,11 @@ impl From<ReadError> for Failed {
 
 impl Reader {
     /// Works until it is told to stop.
-    pub(super) fn run(self, commands: &Mutex<Receiver<ReadCommand>>) {
-        loop {
-            let command = lock(commands).recv();
+    pub(super) fn run(self, commands: &Taker<ReadCommand>) {
+        while let Some(command) = commands.take() {
             match command {
-                Ok(ReadCommand::Stop) | Err(_) => return,
-                Ok(command) => self.turn(command),
+                ReadCommand::Stop => return,
+                command => self.turn(command),
             }
         }
     }

@@ -121,7 +121,7 @@ impl Stepped {
         for ((_, from), queue) in self.workers.syncers.iter().zip(&mut self.syncs) {
             queue.extend(from.try_iter());
         }
-        self.reads.extend(self.workers.reads.try_iter());
+        self.reads.extend(self.workers.reads.take_all());
     }
 
     /// Lets one worker go on: a writer or a syncer with everything that waits for it, as one group; the readers with
@@ -190,7 +190,7 @@ impl Stepped {
         for ((mut syncer, rest), queue) in self.workers.syncers.into_iter().zip(self.syncs) {
             syncer.turn(queue.into_iter().chain(rest.try_iter()), Mono::default);
         }
-        for command in self.reads.into_iter().chain(self.workers.reads.try_iter()) {
+        for command in self.reads.into_iter().chain(self.workers.reads.take_all()) {
             self.workers.reader.turn(command);
         }
         self.hub.leave(closed, now)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use super::files::Files;
@@ -14,6 +14,7 @@ use super::mark_file::Marks;
 use super::marks::Mark;
 use super::outcomes::Outcomes;
 use super::partition::SyncWork;
+use super::queue::Giver;
 use super::reader::ReadCommand;
 use super::segment::DELETED_SUFFIX;
 use crate::base::ids::{PartitionId, Ticket};
@@ -71,7 +72,7 @@ pub(super) struct Syncer {
     files: Arc<Files>,
     outcomes: Arc<Outcomes>,
     stats: Arc<StorageCounters>,
-    readers: Sender<ReadCommand>,
+    readers: Giver<ReadCommand>,
     marks: Marks,
 }
 
@@ -80,7 +81,7 @@ impl Syncer {
         files: Arc<Files>,
         outcomes: Arc<Outcomes>,
         stats: Arc<StorageCounters>,
-        readers: Sender<ReadCommand>,
+        readers: Giver<ReadCommand>,
         marks: Marks,
     ) -> Syncer {
         Syncer { files, outcomes, stats, readers, marks }
@@ -224,7 +225,7 @@ impl Syncer {
         });
         self.stats.segments_removed.add(leaving.segments);
         self.stats.segment_bytes_removed.add(leaving.bytes);
-        let _ = self.readers.send(ReadCommand::Unlink(renamed));
+        self.readers.put(ReadCommand::Unlink(renamed));
     }
 
     fn sync(&mut self, work: SyncWork, now: Mono) -> Outcome {

@@ -21,6 +21,7 @@ use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::outcomes::Outcomes;
 use super::partition::{Found, Partition, dir_of};
+use super::queue::Giver;
 use super::reader::ReadCommand;
 use super::recovery;
 use super::syncer::SyncCommand;
@@ -95,7 +96,7 @@ pub(super) struct Writer {
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) stats: Arc<StorageCounters>,
     pub(super) syncer: Sender<SyncCommand>,
-    pub(super) readers: Sender<ReadCommand>,
+    pub(super) readers: Giver<ReadCommand>,
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
     /// The broker's own appends that found no room on the disk, and those behind them: they are not refused, they wait.
     pub(super) held: BTreeMap<PartitionId, Vec<Append>>,
@@ -471,7 +472,7 @@ impl Writer {
         let suffix = super::directories::DELETE_SUFFIX;
         let gone = super::directories::set_aside(fs, &self.data_dir, &dir, id.topic, suffix)?;
         fs.sync_dir(&self.data_dir)?;
-        let _ = self.readers.send(ReadCommand::RemoveTree(gone));
+        self.readers.put(ReadCommand::RemoveTree(gone));
         Ok(())
     }
 

@@ -20,7 +20,7 @@ impl Writer {
         let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
         if let Some(mut round) = partition.resume_round(upkeep) {
             round.resume(upkeep.now);
-            let _ = self.readers.send(ReadCommand::Compact(round));
+            self.readers.put(ReadCommand::Compact(round));
             return;
         }
         let wanted = match partition.wants_compaction(upkeep) {
@@ -42,7 +42,7 @@ impl Writer {
                     let home = Home { writer: self.number, begun: upkeep.now, moved: 0 };
                     let round = Round::new(plan, &self.compaction.limits, home, permit);
                     partition.compaction_began();
-                    let _ = self.readers.send(ReadCommand::Compact(Box::new(round)));
+                    self.readers.put(ReadCommand::Compact(Box::new(round)));
                 }
                 None => partition.compaction_waits(upkeep),
             },
@@ -98,7 +98,7 @@ impl Writer {
             partition.hold_round(round, until);
             return true;
         }
-        let _ = self.readers.send(ReadCommand::Compact(round));
+        self.readers.put(ReadCommand::Compact(round));
         false
     }
 
@@ -114,7 +114,7 @@ impl Writer {
         match swapped {
             Ok(Some(left)) => {
                 self.stats.compaction_reclaimed_bytes.add(old.saturating_sub(new));
-                let _ = self.readers.send(ReadCommand::Unlink(left));
+                self.readers.put(ReadCommand::Unlink(left));
                 self.go_on(round)
             }
             Ok(None) => {
