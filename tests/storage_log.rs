@@ -10,7 +10,7 @@
 use std::sync::atomic::Ordering;
 
 use chronik::base::ids::PartitionId;
-use chronik::base::payload::Bytes;
+use chronik::base::payload::{Bytes, Payload};
 use chronik::record::TimestampType;
 use chronik::record::batch::{Batches, Prefix, verify_crc};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
@@ -127,6 +127,48 @@ fn a_read_keeps_to_its_end_and_its_budget() {
     let parts = bench.run_read(read);
     assert_eq!(parts[0], Ok(vec![]));
     assert_eq!(batches(&flatten(parts[1].as_ref().unwrap())).len(), 3);
+    bench.stop();
+}
+
+#[test]
+fn a_read_is_one_range_wherever_it_ends() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let p = partition(1);
+    bench.open(p, LogConfig { index_interval_bytes: 300, ..config() });
+    (100..200).for_each(|value| drop(bench.append(p, batch(value, 1)).unwrap()));
+    let all = bench.read(p, 0, 1 << 20).unwrap();
+    let one = all.len() / 100;
+    // Nearly half of the batches have an entry in the index, and some of these are the first that does not fit.
+    for bytes_max in (one..40 * one).step_by(one / 2) {
+        for offset in [0, 7, 31] {
+            let part = ReadPart { partition: p, offset, end: 100, bytes_max };
+            let found = bench.run_read(bench.read_job(vec![part])).remove(0).unwrap();
+            let whole = bytes_max / one * one;
+            assert_eq!(
+                (found.len(), flatten(&found).len()),
+                (1, whole),
+                "{bytes_max} from {offset}"
+            );
+        }
+    }
+    bench.stop();
+}
+
+#[test]
+fn an_append_says_where_its_batch_is() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let p = partition(1);
+    bench.open(p, LogConfig { segment_bytes: 500, ..config() });
+    for first in 0..20 {
+        let appended = bench.append(p, batch(first, 1)).unwrap();
+        let range = Payload::File(appended.batch.expect("one batch"));
+        assert_eq!(flatten(&[range]), bench.read(p, first, 1).unwrap());
+    }
+    let two = [batch(20, 1), batch(21, 1)].concat();
+    let several = bench.append(p, two).unwrap();
+    assert_eq!(several.batch, None, "nobody could tell where the second one begins");
     bench.stop();
 }
 

@@ -20,6 +20,10 @@ use crate::base::payload::RangeFile;
 const KEPT_MAX: usize = 512;
 /// Most bytes of an index that are read at once; whatever lies behind them is found by walking over the log.
 const LOADED_MAX: usize = 64 << 20;
+/// Bytes of the largest entry.
+const ENTRY_SIZE_MAX: usize = 12;
+/// Entries that are read at once when a search has come that near.
+const READ_TOGETHER: usize = 128;
 /// Entries that stay in memory then.
 const KEPT_AFTER: usize = 128;
 
@@ -208,13 +212,29 @@ impl<'a> IndexFile<'a> {
     }
 
     fn entry<E: Entry>(&self, number: usize) -> Result<Option<E>, StorageError> {
-        let mut bytes = [0; 12];
+        let mut bytes = [0; ENTRY_SIZE_MAX];
         let Some(buffer) = bytes.get_mut(..E::SIZE) else { return Ok(None) };
         let at = as_u64(number.saturating_mul(E::SIZE));
         let file: &dyn File = &*self.file;
         let read =
             read_full(file, buffer, at).map_err(|e| StorageError::io("read", self.path, &e))?;
         Ok(if read == E::SIZE { E::read(buffer) } else { None })
+    }
+
+    /// The whole entries from `low` to `high`.
+    fn entries<'b, E: Entry>(
+        &self,
+        low: usize,
+        high: usize,
+        bytes: &'b mut [u8],
+    ) -> Result<impl Iterator<Item = E> + use<'b, E>, StorageError> {
+        let wanted = high.saturating_sub(low).saturating_mul(E::SIZE).min(bytes.len());
+        let buffer = bytes.get_mut(..wanted).unwrap_or_default();
+        let at = as_u64(low.saturating_mul(E::SIZE));
+        let file: &dyn File = &*self.file;
+        let read =
+            read_full(file, buffer, at).map_err(|e| StorageError::io("read", self.path, &e))?;
+        Ok(buffer.get(..read).unwrap_or_default().chunks_exact(E::SIZE).filter_map(E::read))
     }
 
     /// The last of the first `count` entries that matches.
@@ -224,7 +244,7 @@ impl<'a> IndexFile<'a> {
         matches: impl Fn(&E) -> bool,
     ) -> Result<Option<E>, StorageError> {
         let (mut low, mut high, mut best) = (0, count, None);
-        while low < high {
+        while high - low > READ_TOGETHER {
             let middle = low + (high - low) / 2;
             match self.entry::<E>(middle)? {
                 Some(entry) if matches(&entry) => {
@@ -234,7 +254,9 @@ impl<'a> IndexFile<'a> {
                 _ => high = middle,
             }
         }
-        Ok(best)
+        let mut bytes = [0; READ_TOGETHER * ENTRY_SIZE_MAX];
+        let entries = self.entries::<E>(low, high, &mut bytes)?;
+        Ok(entries.take_while(|entry| matches(entry)).last().or(best))
     }
 
     /// The first entry that matches; those that do not come before those that do.

@@ -319,6 +319,7 @@ impl Reader {
             want.left = want.left.saturating_sub(piece.to.saturating_sub(piece.from));
             want.whole_first = false;
             want.offset = piece.next;
+            segment.note_stop(piece.to, piece.next);
         }
     }
 

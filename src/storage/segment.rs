@@ -6,6 +6,7 @@
 mod aborted;
 mod age;
 mod seek;
+mod stops;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 pub(super) use seek::Place;
+use stops::Stops;
 use walk::Anchor;
 pub(super) use walk::{Step, Walk};
 
@@ -99,6 +101,8 @@ struct State {
     written: Option<WallMs>,
     /// Whether this process wrote to it.
     is_own: bool,
+    /// Where the last reads stopped.
+    stops: Stops,
 }
 
 /// How a segment was found on the disk.
@@ -169,6 +173,7 @@ impl Segment {
             told_largest: None,
             written: None,
             is_own: false,
+            stops: Stops::default(),
         };
         Segment::with_state(dir, base, interval, state)
     }
@@ -228,6 +233,7 @@ impl Segment {
             told_largest: None,
             written: None,
             is_own: false,
+            stops: Stops::default(),
         };
         Segment::with_state(dir, base, shape.interval, state)
     }

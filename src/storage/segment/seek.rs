@@ -121,13 +121,21 @@ impl Segment {
         Ok((entry.filter(|entry| u64::from(entry.position) < extent.size), extent))
     }
 
+    /// A walk on from where a read stopped; else as [`Segment::walk_near`].
+    fn walk_on<'a>(&'a self, files: &'a Files, offset: Offset) -> Result<Walk<'a>, ReadError> {
+        let Some((stop, extent)) = self.stop_at(offset) else {
+            return self.walk_near(files, offset);
+        };
+        Walk::begin(self, files, extent, Anchor::Stop(stop))?.ok_or(ReadError::Corrupt)
+    }
+
     /// What is found at an offset.
     pub(in crate::storage) fn find(
         &self,
         files: &Files,
         offset: Offset,
     ) -> Result<Place, ReadError> {
-        let mut walk = self.walk_near(files, offset)?;
+        let mut walk = self.walk_on(files, offset)?;
         while let Some(step) = walk.next()? {
             match step {
                 Step::Batch(met) if met.header.last_offset() >= offset => {
@@ -151,7 +159,8 @@ impl Segment {
     ) -> Result<(u64, Offset), ReadError> {
         let limit = first.position.saturating_add(bytes_max);
         let mut walk = self.walk_within(files, first, limit, end)?;
-        let mut whole = (first.end(), first.header.next_offset());
+        // All that lies before the walk is wanted, also if the batch that it begins with does not fit any more.
+        let mut whole = walk.here().max((first.end(), first.header.next_offset()));
         while let Some(Step::Batch(met)) = walk.next()? {
             if met.end() > limit || met.header.base_offset >= end {
                 break;

@@ -4,6 +4,7 @@
 //! epoch fit between those of the batches around it, as neither is covered by the checksum. What is no good batch is
 //! fenced off up to the next one, and remembered in the segment's ledger: the search for it is done once.
 
+use super::stops::Stop;
 use super::{Extent, Segment};
 use crate::base::ids::Offset;
 use crate::record::batch::{PREFIX_SIZE, Prefix};
@@ -30,6 +31,8 @@ pub(in crate::storage) enum Anchor {
     Start,
     /// At the batch of an entry of the index.
     Entry(OffsetEntry),
+    /// Where a walk has been before.
+    Stop(Stop),
 }
 
 /// Why there is no good batch.
@@ -83,12 +86,21 @@ impl<'a> Walk<'a> {
             Walk { segment, files, extent, scan, position: 0, expected, epochs: [-1; 2] };
         match from {
             Anchor::Start => Ok(Some(walk)),
+            Anchor::Stop(stop) => {
+                (walk.position, walk.expected) = (stop.position, stop.offset);
+                Ok(Some(walk))
+            }
             Anchor::Entry(entry) => match walk.stand_on(entry) {
                 Ok(()) => Ok(Some(walk)),
                 Err(Halt::Contradicted) => Ok(None),
                 Err(Halt::Read(error)) => Err(error),
             },
         }
+    }
+
+    /// Where it stands: the position, and the offset from which on what comes next begins.
+    pub(super) fn here(&self) -> (u64, Offset) {
+        (self.position, self.expected)
     }
 
     /// The next batch or damage. `None`: the segment's end.
