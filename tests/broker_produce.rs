@@ -5,7 +5,7 @@ mod support;
 use chronik::base::payload::Bytes;
 use chronik::broker::event::Event;
 use chronik::broker::options::{Durability, Options};
-use chronik::storage::job::{AppendError, Appended, Outcome, StorageError};
+use chronik::storage::job::{AppendError, Outcome, StorageError};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
@@ -179,7 +179,7 @@ fn a_duplicate_is_answered_though_nothing_moves() {
         let Some(Outcome::Appended { result: Ok(appended), .. }) = h.outcomes.front_mut() else {
             panic!("another outcome");
         };
-        *appended = Appended { base_offset: 0, end_offset: 1, duplicate: true, ..*appended };
+        (appended.base_offset, appended.end_offset, appended.duplicate) = (0, 1, true);
         h.settle();
         let answer = h.reply(again).expect("an answer without another produce");
         assert_eq!((produced(&answer).error_code, produced(&answer).base_offset), (0, 0));

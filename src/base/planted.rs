@@ -24,6 +24,8 @@ pub enum Bug {
     VisibleBeforeSync,
     /// A fetch reads up to the log's end: it ends at the high watermark.
     ReadBeyondWatermark,
+    /// A tail goes on in the next segment as if it were the same file: a range is of the file that it was written to.
+    TailOfOldFile,
     /// A fetch goes on with the next segment where a batch was too large for it: what is read has no gaps.
     BatchSkipped,
     /// An effect leaves before its record is durable: facts come before what rests on them.
@@ -81,6 +83,7 @@ impl Bug {
         Bug::DuplicateBeforeSync,
         Bug::VisibleBeforeSync,
         Bug::ReadBeyondWatermark,
+        Bug::TailOfOldFile,
         Bug::BatchSkipped,
         Bug::EffectBeforeRecord,
         Bug::RemovedBeforeRecorded,

@@ -193,7 +193,7 @@ impl Broker {
             }
         }
         self.state.groups.check_invariants()?;
-        self.state.fetch.check_invariants().map_err(str::to_owned)
+        self.state.fetch.check_invariants(&self.state.table).map_err(str::to_owned)
     }
 
     fn split<'a>(&'a mut self, now: Now, out: &'a mut Vec<Effect>) -> (&'a mut State, Context<'a>) {
@@ -268,6 +268,7 @@ impl Broker {
             }
             Outcome::Upkept(upkept) => {
                 let (state, mut ctx) = self.split(now, out);
+                state.fetch.upkept(upkept.partition);
                 if state.upkeep.upkept(&mut ctx, &mut state.table, &upkept) {
                     self.log_start_rose(upkept.partition, now, out);
                 }
@@ -301,6 +302,7 @@ impl Broker {
         if let (Some(partition), Ok(appended)) = (partition, &result) {
             let due = partition.due;
             moved = partition.written(appended, ctx.journal.leader_epoch(), needs_sync);
+            state.fetch.appended(id, appended);
             if due != partition.due {
                 state.upkeep.want(now, id, partition.due);
             }

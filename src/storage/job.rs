@@ -416,7 +416,7 @@ pub struct FoundPartition {
 }
 
 /// Where batches were written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appended {
     /// The offset of the first record. For a duplicate, where the original is.
     pub base_offset: Offset,
@@ -430,6 +430,8 @@ pub struct Appended {
     pub bytes: u64,
     /// Whether an idempotent producer sent this before, and nothing was written.
     pub duplicate: bool,
+    /// Which bytes of the active segment's file it is, if it is one batch and no transaction's.
+    pub batch: Option<FileRange>,
     /// As in [`Upkept`].
     pub oldest: Option<WallMs>,
     /// As in [`Upkept`].

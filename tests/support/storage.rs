@@ -236,7 +236,7 @@ impl Bench {
     ) -> Result<Appended, AppendError> {
         let ticket = self.submit(partition, records, true);
         let result = self.appended(ticket);
-        if let Ok(appended) = result {
+        if let Ok(appended) = &result {
             self.synced(partition, appended.end_offset).unwrap();
         }
         result

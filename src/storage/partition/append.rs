@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Partition;
 use crate::base::epochs;
 use crate::base::ids::Offset;
+use crate::base::payload::{FileRange, RangeFile};
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
@@ -154,6 +155,7 @@ impl Partition {
             log_start: self.log_start,
             bytes: position.saturating_sub(start),
             duplicate: false,
+            batch: None,
             oldest: None,
             due: None,
         })
@@ -187,6 +189,7 @@ impl Partition {
                         log_start,
                         bytes: 0,
                         duplicate: true,
+                        batch: None,
                         oldest: None,
                         due: None,
                     }));
@@ -254,11 +257,12 @@ impl Partition {
         }
         let written = self.try_write(&staged);
         match &written {
-            Ok(()) => {
+            Ok(file) => {
                 self.publish(&staged);
                 for number in staged.results {
                     if let Some(Ok(appended)) = results.get_mut(number) {
                         (appended.oldest, appended.due) = (self.due.oldest, self.wanted_at());
+                        appended.batch = only_batch(&staged.written, appended, file);
                     }
                 }
             }
@@ -276,10 +280,11 @@ impl Partition {
                 }
             }
         }
-        written
+        written.map(drop)
     }
 
-    fn try_write(&mut self, staged: &Staged) -> Result<(), StorageError> {
+    /// Gives the file that it wrote to.
+    fn try_write(&mut self, staged: &Staged) -> Result<Arc<dyn RangeFile>, StorageError> {
         if !staged.epochs.is_empty() {
             let files = Arc::clone(&self.files);
             let epochs = self.epochs_with(&staged.epochs);
@@ -299,7 +304,7 @@ impl Partition {
         // What is cut off again may come back with a power cut, unless that is synced, too.
         let path = self.active.log().path().to_owned();
         self.note_dirty(Dirty { path, file: Arc::clone(&file) });
-        let Err(error) = written else { return Ok(()) };
+        let Err(error) = written else { return Ok(file.as_range()) };
         self.cut = true;
         let path = self.active.log().path();
         let error = StorageError::io("write", path, &error);
@@ -358,4 +363,20 @@ impl Partition {
         }
         self.snapshot_now_and_then(staged.bytes);
     }
+}
+
+/// Which bytes an append is, if it is one batch that anybody may read without asking about transactions.
+fn only_batch(
+    written: &[Met],
+    appended: &Appended,
+    file: &Arc<dyn RangeFile>,
+) -> Option<FileRange> {
+    let base_offset = |met: &Met| met.header.base_offset;
+    let at = written.binary_search_by_key(&appended.base_offset, base_offset).ok()?;
+    let Met { header, position } = written.get(at)?;
+    let is_all = header.next_offset() == appended.end_offset && !appended.duplicate;
+    let is_plain = !header.is_transactional() && !header.is_control();
+    let range =
+        || FileRange { file: Arc::clone(file), position: *position, len: header.size_in_bytes() };
+    (is_all && is_plain).then(range)
 }
