@@ -1,5 +1,12 @@
 //! Fetch of what has just been written: which bytes of which file, without a reader.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::sync::Arc;

@@ -212,7 +212,7 @@ fn batch_of(codec: Codec, count: i32, compressed: &[u8]) -> Vec<u8> {
     header.record_count = count;
     header.last_offset_delta = count - 1;
     header.batch_length = i32::try_from(compressed.len()).unwrap() + 49;
-    let mut batch = header.to_bytes();
+    let mut batch = header.to_bytes().to_vec();
     batch.extend(compressed);
     reseal(&mut batch);
     batch

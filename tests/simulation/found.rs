@@ -110,7 +110,7 @@ impl Bench {
         for now in [4_000_000_000_000, 4_001_000_000_000] {
             self.outcomes(Job::Upkeep(Upkeep { partition, now, stepped: 0, expire, free }));
         }
-        self.outcomes(Job::Sync { partition });
+        self.outcomes(Job::Sync { partition, awaited: true });
         self.storage.tick(Mono(60_000_000));
     }
 
