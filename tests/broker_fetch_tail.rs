@@ -4,7 +4,7 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test fails by panicking"
+    reason = "tests are their own masters"
 )]
 
 mod support;
