@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_to_who_needs_about_as_much_and_pays_for_it() {
-        let (pool, spares) = (Pool::new("test", 150_000), Spares::new(300_000));
+        let (pool, spares) = (Pool::new("test", 140_000), Spares::new(300_000));
         spares.put(vec![1; 100_000]);
         spares.put(vec![2; 150_000]);
         let mut lease = pool.reserve(90_000).unwrap();

@@ -32,6 +32,8 @@ pub(super) fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<Epochs>, StorageErr
         Err(error) => return Err(error),
     };
     match EpochCheckpoint::decode(&bytes) {
+        // It was written, but a power cut came before its sync.
+        Ok(_) if bytes.is_empty() => Ok(None),
         Ok(checkpoint) => Ok(Some(checkpoint.epochs)),
         Err(error) => {
             log::warn!("{}: {error}", path.display());
