@@ -446,6 +446,30 @@ fn commits_do_not_expire_while_the_group_has_members() {
     assert_eq!(h.committed("t", 0), -1);
 }
 
+/// A deadline that nobody could meet would be due again at once, for ever.
+#[test]
+fn commits_do_not_expire_while_somebody_has_an_id_to_join_with() {
+    let mut h = with_topic();
+    h.commits(OffsetCommitRequest { retention_time_ms: 60_000, ..commit("t", 0, 1) });
+    h.advance_ms(50_000);
+    let protocols = vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }];
+    let refused = h.ask(JoinGroupRequest {
+        group_id: GROUP.into(),
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 30_000,
+        protocol_type: "consumer".into(),
+        protocols,
+        must_know_member_id: true,
+        ..JoinGroupRequest::default()
+    });
+    let Response::JoinGroup(refused) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.error_code, ErrorCode::MemberIdRequired.code());
+    h.advance_ms(29_999);
+    assert_eq!(h.committed("t", 0), 1);
+    h.advance_ms(1);
+    assert_eq!(h.committed("t", 0), -1, "the id was not used in time");
+}
+
 #[test]
 fn a_retention_time_of_its_own_lets_a_commit_expire_earlier() {
     let mut h = with_topic();

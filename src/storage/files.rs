@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::damage::DamagePolicy;
 use super::fs::{File, Fs, OpenMode};
@@ -58,6 +58,8 @@ pub(super) struct Files {
     open_max: usize,
     clock: AtomicU64,
     open: Mutex<Open>,
+    /// The first failure of a sync of everything.
+    sync_all_failure: OnceLock<StorageError>,
 }
 
 /// The files now open.
@@ -79,7 +81,8 @@ impl Files {
     ) -> Arc<Files> {
         let (open_max, clock) = (open_max.max(4), AtomicU64::new(0));
         let open = Mutex::new(Open { files: Vec::new(), sweep_from: open_max });
-        Arc::new(Files { fs, space, damage, stats, open_max, clock, open })
+        let sync_all_failure = OnceLock::new();
+        Arc::new(Files { fs, space, damage, stats, open_max, clock, open, sync_all_failure })
     }
 
     /// The open file; opens it if need be.
@@ -147,6 +150,21 @@ impl Files {
             }
             result => result,
         }
+    }
+
+    /// Syncs the whole file system. If that fails, nobody knows whose bytes were lost, and a later sync of one file may
+    /// not tell: none counts any more.
+    pub(super) fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
+        let synced = self.fs.sync_all(path);
+        if let Err(error) = &synced {
+            let _ = self.sync_all_failure.set(error.clone());
+        }
+        synced
+    }
+
+    /// Why no sync counts any more.
+    pub(super) fn sync_all_failure(&self) -> Option<&StorageError> {
+        self.sync_all_failure.get()
     }
 
     /// How many partitions may have files of their own open until they are synced, a few each, beside those that are

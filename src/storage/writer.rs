@@ -505,12 +505,7 @@ impl Writer {
         }
         let together = dirty > dirty_max;
         if together {
-            if let Err(error) = self.files.fs.sync_all(&self.data_dir) {
-                // Nobody knows whose bytes were lost: no sync of these files would mean anything any more.
-                let dirty = self.partitions.values().filter(|partition| partition.is_dirty());
-                dirty.for_each(|partition| partition.log.fail(error.clone()));
-                closed.clean = false;
-            }
+            closed.clean &= self.files.sync_all(&self.data_dir).is_ok();
         }
         for partition in self.partitions.values_mut().filter(|partition| partition.is_dirty()) {
             let mut work = partition.take_sync();

@@ -92,7 +92,7 @@ impl Node {
             fs: Arc::clone(disk) as _,
             writers: 1 + random.next_u64() as usize % 2,
             readers: 1,
-            files_open_max: 6,
+            files_open_max: [6, 64][random.next_u64() as usize % 2],
             damage: DamagePolicy::Fence,
             adopt: false,
             space: SpaceOptions {

@@ -101,7 +101,12 @@ impl World {
             self.disk.set_capacity(None);
         }
         let Some(node) = self.node.take() else { return Ok(()) };
-        match node.storage.shutdown(self.now.wall) {
+        let stopped = node.storage.shutdown(self.now.wall);
+        self.say(|| match &stopped {
+            Ok(()) => "  stopped in order".to_owned(),
+            Err(error) => format!("  stopped: {error}"),
+        });
+        match stopped {
             Ok(()) => {
                 self.model.synced();
                 self.was_clean = Some(true);

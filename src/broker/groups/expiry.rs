@@ -71,11 +71,12 @@ impl Group {
 }
 
 impl Shared {
-    /// Sets the deadline of a group that has become empty, and takes that of one that is not empty any more.
+    /// Sets the deadline of a group that has become empty, and takes that of one that is not empty any more, or that has
+    /// given somebody an id to join with.
     pub(super) fn look_after_expiry(&mut self, group: &Group, now: Now, retention_ms: i64) {
         let timer = Timer::Expiry(group.number);
         let has_deadline = self.timers.get(timer).is_some();
-        if group.state != State::Empty {
+        if group.state != State::Empty || !group.pending.is_empty() {
             if has_deadline {
                 self.timers.remove(timer);
             }

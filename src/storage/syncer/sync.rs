@@ -47,6 +47,10 @@ impl Hands {
 
     fn sync(&self, work: &SyncWork) -> Result<Covered, StorageError> {
         check(work)?;
+        if let Some(error) = self.files.sync_all_failure() {
+            work.log.fail(error.clone());
+            return Err(error.clone());
+        }
         // An earlier sync of the same files covered this one; files beside the log come with new names.
         if !work.names && !work.cut && work.log.synced() >= work.end {
             return Ok(Covered::Before);
