@@ -304,7 +304,8 @@ impl Hub {
                 Step::Damage(_) if self.files.damage == DamagePolicy::Skip => {}
                 Step::Damage(damage) => {
                     let reason = format!(
-                        "the journal is damaged at {damage}. Restore the file from a copy; or start with                          chronik.damage=skip to go on without what was recorded there"
+                        "the journal is damaged at {damage}. Restore the file from a copy; or start with \
+                         chronik.damage=skip to go on without what was recorded there"
                     );
                     return Err(StorageError::content("read", path, reason));
                 }
