@@ -216,7 +216,8 @@ impl Outbox {
             }
             self.parts.pop_front();
         }
-        if self.parts.capacity() > PARTS_PER_WRITE {
+        if self.parts.is_empty() {
+            // Most connections are idle, and need no room.
             self.parts = VecDeque::new();
         }
     }

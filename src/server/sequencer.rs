@@ -239,6 +239,10 @@ impl Sequencer {
                 return outgoing;
             }
         }
+        if line.asked.is_empty() {
+            // Most connections are idle, and need no room.
+            line.asked = VecDeque::new();
+        }
         if line.asked.is_empty() && line.refusal.is_some() {
             outgoing.refused = line.refusal.take();
             return outgoing;
