@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim bench
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim bench profile
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ footprint: build ## print size, memory and start times
 bench: minimal ## measure broker and floors in one run and print the table of targets; BENCH=--quick, BENCH='--only NAME'
 	cargo build --release --features bench --bin chronik --bin chronik-bench
 	target/release/chronik-bench $(BENCH)
+
+profile: ## print the costliest functions of producing and fetching, the kernel's among them; needs perf
+	cargo build --profile profiling --features bench --bin chronik --bin chronik-bench
+	CHRONIK_BIN=target/profiling/chronik CHRONIK_BENCH=target/profiling/chronik-bench tools/profile
 
 wear: build ## print what is written for what is kept: write amplification, syncs per 1,000 records and commits
 	CHRONIK_BIN=$(RELEASE_BIN) tools/wear
