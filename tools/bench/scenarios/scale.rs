@@ -67,6 +67,7 @@ fn grow(
 ) -> Result<Vec<Row>, String> {
     let broker = bench.site.broker(KEYS)?;
     let floor = bench.site.floor("write-worker", &["--file-bytes", "128000000"])?;
+    let least = bench.amount(600_000_000, 128_000_000);
     let mut curves = Vec::new();
     let mut rows = Vec::new();
     for (name, subject, acks) in
@@ -74,7 +75,7 @@ fn grow(
     {
         let points = curve(bench, what, subject, counts, &|count| Spec {
             acks,
-            bytes: bytes_of(acks, &spec(count)),
+            bytes: bytes_of(acks, &spec(count), least),
             seconds: 10.0,
             ..spec(count)
         })?;
@@ -104,10 +105,10 @@ fn row(what: &str, name: &str, counts: &[usize], points: &[(f64, f64)]) -> Row {
     }
 }
 
-/// Enough for every partition to get an append.
-fn bytes_of(acks: i16, spec: &Spec) -> u64 {
+/// Enough for every partition to get an append, and for what is synced a second later to be part of the measurement.
+fn bytes_of(acks: i16, spec: &Spec, least: u64) -> u64 {
     let each = u64::try_from(spec.partitions).unwrap_or(1) * (64 << 10);
-    if acks == 1 { each.max(128_000_000) } else { each.clamp(32_000_000, 128_000_000) }
+    if acks == 1 { each.max(least) } else { each.clamp(32_000_000, 128_000_000) }
 }
 
 /// The points of one curve: megabytes a second at every count. The counts take turns.
