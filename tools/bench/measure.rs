@@ -167,7 +167,8 @@ pub(crate) fn follow(subject: &Subject, spec: &Spec) -> Result<Figures, String> 
         .with("arrival_p99_us", percentile(arrival, 99.0)))
 }
 
-/// Produces to a new topic while, if there is one, another topic is read over and over on so many connections.
+/// Produces to a new topic while, if there is one, another topic is read over and over on so many connections, by a thread
+/// of its own: what is produced must not wait for the reader's share of the generator.
 pub(crate) fn beside(
     subject: &Subject,
     spec: &Spec,
@@ -175,18 +176,26 @@ pub(crate) fn beside(
 ) -> Result<Figures, String> {
     let topic = Topic::create(subject, spec)?;
     let dialect = subject.dialect()?;
-    let mut work = vec![producing(&topic, spec, dialect)?];
-    if let Some((read, connections)) = reading {
+    let length = Duration::from_secs_f64(spec.seconds);
+    let mut load =
+        Load::connect(subject.address, dialect, vec![producing(&topic, spec, dialect)?])?;
+    let reader = reading.map(|(read, connections)| {
         let end = Client::connect(subject.address)?.end_of(&read.name, 0)?;
         let readers = Spec { connections, partitions: 1, ..spec.clone() };
-        work.push(fetching(read, &readers, dialect, Some(end), None)?);
-    }
-    let mut load = Load::connect(subject.address, dialect, work)?;
+        let work = vec![fetching(read, &readers, dialect, Some(end), None)?];
+        Load::connect(subject.address, dialect, work)
+    });
+    let mut reader = reader.transpose()?;
     let meter = Meter::start(subject)?;
-    let tallies = load.run(Duration::from_secs_f64(spec.seconds))?;
-    let read = tallies.get(1).map_or(0, |tally| tally.bytes);
-    let figures = meter.figures(tallies.first().ok_or("nothing was done")?)?;
+    let (produced, read) = std::thread::scope(|scope| {
+        let reading = reader.as_mut().map(|reader| scope.spawn(move || reader.run(length)));
+        let produced = load.run(length);
+        let read = reading.map(|thread| thread.join().map_err(|_| "a thread has failed")?);
+        Ok::<_, String>((produced?, read.transpose()?.unwrap_or_default()))
+    })?;
+    let figures = meter.figures(produced.first().ok_or("nothing was done")?)?;
     topic.delete(subject)?;
+    let read = read.first().map_or(0, |tally| tally.bytes);
     Ok(figures.with("read_mb_per_s", float(read) / 1e6 / spec.seconds))
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 
 /// Bytes of one write that fills a file.
 const FILL_BYTES: usize = 1 << 20;
@@ -14,6 +14,8 @@ const FILL_BYTES: usize = 1 << 20;
 pub(super) enum Medium {
     /// A file that grows, as a log does.
     New,
+    /// One that grows into blocks that are reserved for it.
+    Reserved,
     /// A file whose blocks and pages are there already.
     Reuse,
 }
@@ -31,6 +33,7 @@ impl Target {
     pub(super) fn create(path: &Path, medium: Medium, bytes_max: u64) -> io::Result<Target> {
         let file = match medium {
             Medium::New => open(path)?,
+            Medium::Reserved => reserved(path, bytes_max)?,
             Medium::Reuse => filled(path, bytes_max)?,
         };
         Ok(Target { file, medium, bytes_max, position: 0 })
@@ -52,8 +55,11 @@ impl Target {
     /// Pages that were never synced are given back without a write to the disk.
     fn begin_anew(&mut self) -> io::Result<()> {
         self.position = 0;
-        if self.medium == Medium::New {
+        if self.medium != Medium::Reuse {
             rustix::fs::ftruncate(&self.file, 0)?;
+        }
+        if self.medium == Medium::Reserved {
+            reserve(&self.file, self.bytes_max)?;
         }
         Ok(())
     }
@@ -67,6 +73,18 @@ impl Target {
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fdatasync(&self.file)?)
     }
+}
+
+/// Creates `path` without a byte, and with room for `bytes` bytes.
+fn reserved(path: &Path, bytes: u64) -> io::Result<OwnedFd> {
+    let file = open(path)?;
+    reserve(&file, bytes)?;
+    rustix::fs::fsync(&file)?;
+    Ok(file)
+}
+
+fn reserve(file: &OwnedFd, bytes: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes)?)
 }
 
 /// Creates `path` with `bytes` bytes that are on the disk and in the cache.

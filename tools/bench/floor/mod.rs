@@ -70,13 +70,13 @@ fn options() -> Options {
     options.optopt(
         "",
         "file",
-        "new: appends to a file that grows; reuse: rewrites one that is full (new)",
+        "new: appends to a file that grows; reserved: into blocks that it has; reuse: rewrites one that is full (new)",
         "KIND",
     );
     options.optopt(
         "",
         "file-bytes",
-        "size at which a file is begun anew (1073741824; 268435456 if full from the start)",
+        "size at which a file is begun anew (1073741824; 268435456 if it has blocks from the start)",
         "BYTES",
     );
     options.optopt("", "bytes", "bytes of the file in a reply of send-* (1048576)", "BYTES");
@@ -98,16 +98,17 @@ fn settings(matches: &Matches) -> Result<Settings, String> {
     };
     let medium = match matches.opt_str("file").as_deref() {
         None | Some("new") => Medium::New,
+        Some("reserved") => Medium::Reserved,
         Some("reuse") => Medium::Reuse,
-        Some(other) => return Err(format!("--file {other}: new or reuse")),
+        Some(other) => return Err(format!("--file {other}: new, reserved or reuse")),
     };
     let sends = matches.free.first().is_some_and(|name| name.starts_with("send-"));
-    let full = sends || medium == Medium::Reuse;
+    let has_blocks = sends || medium != Medium::New;
     Ok(Settings {
         dir: matches.opt_str("dir").unwrap_or_else(|| ".".to_owned()).into(),
         workers: size("workers", 1)?.max(1),
         medium,
-        file_bytes: number("file-bytes", if full { 256 << 20 } else { 1 << 30 })?,
+        file_bytes: number("file-bytes", if has_blocks { 256 << 20 } else { 1 << 30 })?,
         reply_bytes: size("bytes", 1 << 20)?,
     })
 }

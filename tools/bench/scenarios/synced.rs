@@ -4,6 +4,7 @@ use super::{Bench, Turn, figure};
 use crate::measure::{self, Topic};
 use crate::row::{Bound, Row};
 use crate::spec::Spec;
+use crate::subject::Subject;
 
 /// Acknowledged batches of one record of 1 KB, one under way for each producer, against the floor's group commit.
 pub(super) fn groups(bench: &mut Bench) -> Result<Vec<Row>, String> {
@@ -24,7 +25,27 @@ pub(super) fn groups(bench: &mut Bench) -> Result<Vec<Row>, String> {
         rows.push(Row::ratio(&name, "batches/s", pair, "sync-worker", Bound::AtLeast(0.9)));
     }
     rows.push(Row::peers("acks=all, 64 producers, beside Kafka synced", "≥ 5 × Kafka"));
+    rows.push(preallocated(bench)?);
     Ok(rows)
+}
+
+/// What a log would gain whose blocks are there before they are written to: the floor alone, one producer.
+fn preallocated(bench: &mut Bench) -> Result<Row, String> {
+    let kinds = ["new", "reserved", "reuse"];
+    let floors = kinds.map(|kind| bench.site.floor("sync-worker", &["--file", kind]));
+    let floors = floors.into_iter().collect::<Result<Vec<Subject>, String>>()?;
+    let seconds = bench.amount(1.5, 0.5);
+    let spec = Spec { request: 1, acks: -1, in_flight: 1, seconds, ..Spec::default() };
+    let mut turns: Vec<Turn<'_>> = Vec::new();
+    for (floor, kind) in floors.iter().zip(kinds) {
+        let name = format!("{} --file {kind}", floor.name);
+        turns.push((name, Box::new(|| measure::produce(floor, &spec))));
+    }
+    let medians = bench.alternate("preallocated", &spec, turns)?;
+    let each = |place| figure(&medians, place, "requests_per_s");
+    let (new, reserved, reuse) = (each(0), each(1), each(2));
+    let figures = format!("{new:.0}, {reserved:.0}, {reuse:.0} batches/s");
+    Ok(Row::report("sync-worker's file grows, has blocks, has been written before", figures))
 }
 
 /// The ack latency of a synced producer with and without a reader of old data on the same broker.
