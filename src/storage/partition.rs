@@ -99,6 +99,8 @@ pub(super) struct Partition {
     epochs: Vec<(i32, Offset)>,
     /// `None`: not read yet.
     producers: Option<Producers>,
+    /// Those of whom a first batch was refused before the others were read.
+    refused: Producers,
     snapshots: Vec<Offset>,
     /// The newest of them that is known to be whole.
     whole: Option<Offset>,
@@ -158,6 +160,7 @@ impl Partition {
             end: found.end,
             epochs,
             producers: None,
+            refused: Producers::default(),
             whole: None,
             anchor: None,
             snapshots: found.snapshots,
@@ -351,9 +354,10 @@ impl Partition {
             None => {
                 let (view, snapshots) = (self.log.view(), &mut self.snapshots);
                 let (files, dir) = (&self.files, &self.log.dir);
-                let (producers, whole) =
+                let (mut producers, whole) =
                     super::recovery::load_producers(files, dir, &view, snapshots)?;
                 (self.whole, self.anchor) = (whole, whole);
+                producers.add_unknown(std::mem::take(&mut self.refused));
                 producers
             }
         };

@@ -51,7 +51,11 @@ impl Bench {
 
     /// Has a job done, and everything that follows from it.
     fn outcomes(&mut self, job: Job) -> Vec<Outcome> {
-        self.storage.submit(job);
+        self.all_outcomes([job])
+    }
+
+    fn all_outcomes(&mut self, jobs: impl IntoIterator<Item = Job>) -> Vec<Outcome> {
+        jobs.into_iter().for_each(|job| self.storage.submit(job));
         while let Some(worker) = self.storage.runnable().first().copied() {
             self.storage.step(worker, Mono(0));
         }
@@ -115,7 +119,16 @@ impl Bench {
     }
 
     fn append_batch(&mut self, records: Bytes, sync: bool) -> Result<Appended, AppendError> {
-        let append = Append {
+        self.append_together(vec![records], sync).remove(0)
+    }
+
+    /// Appends that the writer finds all at once.
+    fn append_together(
+        &mut self,
+        all: Vec<Bytes>,
+        sync: bool,
+    ) -> Vec<Result<Appended, AppendError>> {
+        let append = |records| Append {
             ticket: Ticket(2),
             partition: PARTITION,
             records,
@@ -124,13 +137,12 @@ impl Bench {
             now: 0,
             origin: Origin::Client,
         };
-        let mut outcomes = self.outcomes(Job::Append(append)).into_iter();
-        outcomes
-            .find_map(|outcome| match outcome {
-                Outcome::Appended { result, .. } => Some(result),
-                _ => None,
-            })
-            .unwrap()
+        let jobs = all.into_iter().map(|records| Job::Append(append(records)));
+        let results = self.all_outcomes(jobs).into_iter().filter_map(|outcome| match outcome {
+            Outcome::Appended { result, .. } => Some(result),
+            _ => None,
+        });
+        results.collect()
     }
 }
 
@@ -235,6 +247,13 @@ fn a_partition_whose_first_mark_was_torn_is_still_a_new_one() {
     }
 }
 
+/// A batch of a producer, by its number from 0 on.
+fn sent(producer_id: i64, number: u32) -> Bytes {
+    let first = i32::try_from(number).unwrap() * 3;
+    let number = u64::from(number) + 1;
+    batch::build(number, 3, false, 0, Some(Sequence { producer_id, first }))
+}
+
 #[test]
 fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_before_it() {
     let mut bench = Bench::start(SimFs::new());
@@ -242,16 +261,45 @@ fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_be
     // The next roll fails.
     let at = At::Path(".snapshot".into(), Operation::Open);
     bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
-    let sent = |producer_id: i64, number: u32| {
-        let first = i32::try_from(number).unwrap() * 3;
-        let number = u64::from(number) + 1;
-        batch::build(number, 3, false, 0, Some(Sequence { producer_id, first }))
-    };
     let is_refused = |id: &i64| bench.append_batch(sent(*id, 0), true).is_err();
     let id = (0..10).find(is_refused).unwrap();
     let second = bench.append_batch(sent(id, 1), true);
     assert_eq!(second, Err(AppendError::SequenceGap));
     for number in 0..2 {
         bench.append_batch(sent(id, number), true).unwrap();
+    }
+}
+
+#[test]
+fn what_was_sent_behind_a_batch_in_one_write_does_not_come_before_it_either() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    // The roll fails for the first, which has no producer; both are handed over together.
+    let at = At::Path(".snapshot".into(), Operation::Open);
+    bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    let large = batch::build(2, 7, false, 0, None);
+    let results = bench.append_together(vec![large, sent(4, 0)], true);
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    assert_eq!(bench.append_batch(sent(4, 1), true), Err(AppendError::SequenceGap));
+    for number in 0..2 {
+        bench.append_batch(sent(4, number), true).unwrap();
+    }
+}
+
+#[test]
+fn what_was_sent_behind_a_first_batch_is_known_though_the_producers_could_not_be_read() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    bench.storage.shutdown(1).unwrap();
+    let mut bench = Bench::start(bench.disk.image(Image::Nothing));
+    bench.open();
+    let at = At::Path("00.log".into(), Operation::Read);
+    bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    assert!(matches!(bench.append_batch(sent(4, 0), true), Err(AppendError::Storage(_))));
+    assert_eq!(bench.append_batch(sent(4, 1), true), Err(AppendError::SequenceGap));
+    for number in 0..2 {
+        bench.append_batch(sent(4, number), true).unwrap();
     }
 }
