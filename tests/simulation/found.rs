@@ -303,3 +303,45 @@ fn what_was_sent_behind_a_first_batch_is_known_though_the_producers_could_not_be
         bench.append_batch(sent(4, number), true).unwrap();
     }
 }
+
+#[test]
+fn of_a_log_that_was_empty_when_it_was_marked_no_segment_stays_without_the_first() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.storage.shutdown(1).unwrap();
+    let stopped = bench.disk.image(Image::Nothing);
+    check_that_no_segment_is_left_alone(&stopped, 0);
+}
+
+#[test]
+fn of_a_log_whose_last_segment_was_empty_when_it_was_marked_no_later_one_stays_without_it() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    bench.close_segment();
+    check_that_no_segment_is_left_alone(&bench.disk.image(Image::Nothing), 3);
+}
+
+/// What is written over several segments after this start is not marked when the power goes.
+fn check_that_no_segment_is_left_alone(stopped: &SimFs, marked: i64) {
+    let mut ends = Vec::new();
+    for seed in 0..100 {
+        let mut bench = Bench::start(stopped.image(Image::Nothing));
+        bench.open();
+        for number in 1..=6 {
+            bench.append_with(number, false).unwrap();
+        }
+        let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
+        let opened = bench.open().unwrap();
+        assert_eq!(opened.log_start, 0, "image {seed}");
+        for offset in (0..opened.log_end).step_by(3) {
+            assert!(bench.read(offset).is_ok_and(|bytes| bytes > 0), "{offset} of image {seed}");
+        }
+        let appended = bench.append(7).unwrap();
+        assert_eq!(appended.base_offset, opened.log_end, "image {seed}");
+        ends.push(opened.log_end);
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    assert!(ends.len() > 1 && ends[0] == marked, "{ends:?}");
+}
