@@ -54,6 +54,8 @@ pub(super) struct SyncWork {
     pub(super) names: bool,
     /// Whether a failed write was cut off again, which no earlier sync has made durable.
     pub(super) cut: bool,
+    /// The newest whole snapshot of the producers.
+    pub(super) snapshot: Option<Offset>,
     /// Whether somebody waits for it.
     pub(super) awaited: bool,
 }
@@ -357,6 +359,8 @@ impl Partition {
                 let (mut producers, whole) =
                     super::recovery::load_producers(files, dir, &view, snapshots)?;
                 (self.whole, self.anchor) = (whole, whole);
+                // Whatever is there at a start is on the disk.
+                whole.into_iter().for_each(|offset| self.log.publish_snapshot(offset));
                 producers.add_unknown(std::mem::take(&mut self.refused));
                 producers
             }
@@ -388,6 +392,7 @@ impl Partition {
             active,
             names: std::mem::take(&mut self.names_dirty),
             cut: std::mem::take(&mut self.cut),
+            snapshot: self.whole,
             awaited: false,
         }
     }
