@@ -1,6 +1,6 @@
 //! What the simulation found, each as the shortest story that shows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
@@ -10,6 +10,7 @@ use chronik::base::time::Mono;
 use chronik::broker::options::Options;
 use chronik::broker::topic_configs::{TopicConfigs, log_config};
 use chronik::storage::damage::DamagePolicy;
+use chronik::storage::fs::Fs as _;
 use chronik::storage::job::{
     Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome, Read, ReadError, ReadPart,
     Upkeep,
@@ -128,9 +129,18 @@ impl Bench {
         all: Vec<Bytes>,
         sync: bool,
     ) -> Vec<Result<Appended, AppendError>> {
+        self.append_to(PARTITION, all, sync)
+    }
+
+    fn append_to(
+        &mut self,
+        partition: PartitionId,
+        all: Vec<Bytes>,
+        sync: bool,
+    ) -> Vec<Result<Appended, AppendError>> {
         let append = |records| Append {
             ticket: Ticket(2),
-            partition: PARTITION,
+            partition,
             records,
             sync,
             leader_epoch: 0,
@@ -344,4 +354,25 @@ fn check_that_no_segment_is_left_alone(stopped: &SimFs, marked: i64) {
     ends.sort_unstable();
     ends.dedup();
     assert!(ends.len() > 1 && ends[0] == marked, "{ends:?}");
+}
+
+#[test]
+fn a_journal_whose_only_segment_was_about_to_be_replaced_is_not_lost() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    let journal = Arc::from("__cluster_metadata");
+    let id = PartitionId { topic: TopicId::METADATA, index: 0 };
+    let config = Arc::new(log_config(&TopicConfigs::default(), &Options::default().settings));
+    bench.storage.replay(id, &journal, &config, &mut |_, _| {}).unwrap();
+    let records = batch::build(1, 3, true, 0, None);
+    assert!(bench.append_to(id, vec![records], true).remove(0).is_ok());
+    bench.storage.tick(Mono(60_000_000));
+    let disk = bench.disk.image(Image::Nothing);
+    // As a swap leaves it before the new file has got its name.
+    let log = |suffix| PathBuf::from(format!("/data/{journal}-0/{:020}.log{suffix}", 0));
+    disk.rename(&log(""), &log(".swap")).unwrap();
+    disk.sync_dir(Path::new("/data/__cluster_metadata-0")).unwrap();
+    let mut bench = Bench::start(disk);
+    let opened = bench.storage.replay(id, &journal, &config, &mut |_, _| {}).unwrap();
+    assert_eq!(opened.log_end, 3);
 }
