@@ -109,7 +109,8 @@ fn explain(seed: u64, failure: &str) -> String {
     )
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number that was asked for.
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().filter(|text| !text.is_empty())?.parse().ok()
 }
 
