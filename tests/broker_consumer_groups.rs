@@ -480,6 +480,21 @@ fn a_silent_member_is_out_after_its_session_and_the_others_rebalance() {
 }
 
 #[test]
+fn who_asks_for_a_share_that_is_there_is_alive() {
+    let mut h = Harness::new();
+    let (a, b) = (h.new_id(), h.new_id());
+    h.send_from(1, join(&a));
+    h.send_from(2, join(&b));
+    h.tick();
+    assert_eq!(h.asks_to_sync(sync(1, &a, &[])).error_code, 0);
+    h.advance_ms(6_000);
+    assert_eq!(h.asks_to_sync(sync(1, &b, &[])).error_code, 0);
+    assert_eq!(h.beats(1, &a), ErrorCode::None);
+    h.advance_ms(6_000);
+    assert_eq!((h.beats(1, &a), h.beats(1, &b)), (ErrorCode::None, ErrorCode::None));
+}
+
+#[test]
 fn who_does_not_join_again_in_time_is_out() {
     let mut h = Harness::new();
     let (generation, ids) = h.stable(&[1, 2]);

@@ -19,6 +19,7 @@ use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
 use chronik::record::control::{EndTransaction, Marker};
 use chronik::record::records::RecordReader;
+use chronik::storage::fs::Fs as _;
 use chronik::storage::job::{
     Append, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart,
     TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
@@ -442,6 +443,37 @@ fn codecs_timestamps_and_producers_survive_in_batches_that_lose_records() {
             };
             assert_eq!(after.iter().filter(same).count(), 1, "{codec:?}");
         }
+    }
+}
+
+#[test]
+fn a_retry_of_a_batch_that_compaction_has_taken_is_known_for_one() {
+    let retry = |sequence| {
+        let producer = BatchOptions {
+            producer_id: 5,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        };
+        batch(&[("key", Some(&format!("value {sequence}")))], producer)
+    };
+    let mut world = World::new(limits());
+    world.open(compacted());
+    let offsets: Vec<i64> = (0..4).map(|number| world.append(retry(number)).base_offset).collect();
+    world.roll();
+    // A power cut leaves the records alone, so the batches tell who wrote them.
+    for suffix in [".snapshot", ".batches"] {
+        for name in world.files(suffix) {
+            world.fs.remove_file(&Path::new("/data/topic-0").join(name)).unwrap();
+        }
+    }
+    let (mut world, _) = world.crash(Image::Everything, compacted());
+    world.compact(NOW);
+    assert!(world.records().iter().all(|record| record.value != Some("value 2".into())));
+    let (mut world, _) = world.crash(Image::Nothing, compacted());
+    for (sequence, offset) in (0..).zip(offsets) {
+        let again = world.append(retry(sequence));
+        assert_eq!((again.duplicate, again.base_offset), (true, offset), "{sequence}");
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Log {
     synced: AtomicI64,
     /// The base offset of the segment in which the durable mark lies, or -1.
     marked: AtomicI64,
+    /// The newest snapshot of the producers that is on the disk for sure, or -1.
+    snapshot: AtomicI64,
     /// Held while compaction changes what is behind the names of files.
     replacing: Mutex<()>,
     /// How often that was begun.
@@ -70,6 +72,7 @@ impl Log {
             view: Mutex::new(view),
             synced,
             marked: AtomicI64::new(-1),
+            snapshot: AtomicI64::new(-1),
             replacing: Mutex::new(()),
             replaced: AtomicU64::new(0),
             failed: OnceLock::new(),
@@ -130,6 +133,15 @@ impl Log {
 
     pub(super) fn publish_marked(&self, base: Offset) {
         self.marked.store(base, Ordering::Release);
+    }
+
+    /// The newest snapshot of the producers that is on the disk for sure, or -1.
+    pub(super) fn snapshot(&self) -> Offset {
+        self.snapshot.load(Ordering::Acquire)
+    }
+
+    pub(super) fn publish_snapshot(&self, offset: Offset) {
+        self.snapshot.fetch_max(offset, Ordering::AcqRel);
     }
 
     /// The end, the base offset of the segment that it lies in, and the bytes of that segment.

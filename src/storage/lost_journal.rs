@@ -8,6 +8,7 @@ use std::path::Path;
 use super::directories;
 use super::fs::{Fs, is_absent};
 use super::job::{FoundPartition, StorageError};
+use super::partition::compaction::SWAP;
 use super::recovery;
 use super::segment::{LOG_SUFFIX, parse_file_name};
 use super::writer::Remembered;
@@ -50,7 +51,10 @@ fn has_log(fs: &dyn Fs, dir: &Path) -> Result<bool, StorageError> {
         Err(error) if is_absent(&error) => return Ok(false),
         Err(error) => return Err(error),
     };
-    for entry in entries.iter().filter(|entry| parse_file_name(&entry.name, LOG_SUFFIX).is_some()) {
+    // A crash may have left of the only segment but the one that is about to take its place.
+    let is_log =
+        |name: &str| parse_file_name(name.strip_suffix(SWAP).unwrap_or(name), LOG_SUFFIX).is_some();
+    for entry in entries.iter().filter(|entry| is_log(&entry.name)) {
         let path = dir.join(&entry.name);
         let file = fs.open(&path, super::fs::OpenMode::Read)?;
         if file.size().map_err(|error| StorageError::io("read", &path, &error))? > 0 {

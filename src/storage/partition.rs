@@ -54,6 +54,8 @@ pub(super) struct SyncWork {
     pub(super) names: bool,
     /// Whether a failed write was cut off again, which no earlier sync has made durable.
     pub(super) cut: bool,
+    /// The newest whole snapshot of the producers.
+    pub(super) snapshot: Option<Offset>,
     /// Whether somebody waits for it.
     pub(super) awaited: bool,
 }
@@ -99,6 +101,8 @@ pub(super) struct Partition {
     epochs: Vec<(i32, Offset)>,
     /// `None`: not read yet.
     producers: Option<Producers>,
+    /// Those of whom a first batch was refused before the others were read.
+    refused: Producers,
     snapshots: Vec<Offset>,
     /// The newest of them that is known to be whole.
     whole: Option<Offset>,
@@ -158,6 +162,7 @@ impl Partition {
             end: found.end,
             epochs,
             producers: None,
+            refused: Producers::default(),
             whole: None,
             anchor: None,
             snapshots: found.snapshots,
@@ -351,9 +356,12 @@ impl Partition {
             None => {
                 let (view, snapshots) = (self.log.view(), &mut self.snapshots);
                 let (files, dir) = (&self.files, &self.log.dir);
-                let (producers, whole) =
+                let (mut producers, whole) =
                     super::recovery::load_producers(files, dir, &view, snapshots)?;
                 (self.whole, self.anchor) = (whole, whole);
+                // Whatever is there at a start is on the disk.
+                whole.into_iter().for_each(|offset| self.log.publish_snapshot(offset));
+                producers.add_unknown(std::mem::take(&mut self.refused));
                 producers
             }
         };
@@ -384,6 +392,7 @@ impl Partition {
             active,
             names: std::mem::take(&mut self.names_dirty),
             cut: std::mem::take(&mut self.cut),
+            snapshot: self.whole,
             awaited: false,
         }
     }

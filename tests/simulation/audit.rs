@@ -16,6 +16,8 @@ use crate::world::{Done, OWN, World, peer};
 
 /// The longest wait whose end is seen in a run.
 const SOON_MICROS: u128 = 700_000_000;
+/// So often in a row may the process die while it is looked at: it dies as planned, twice in a start at most.
+const DEATHS_MAX: usize = 20;
 /// Rounds in which clients must have finished.
 const ROUNDS_MAX: usize = 400;
 
@@ -148,13 +150,25 @@ impl World {
         let word = self.random.next_u64() << 16 | (self.random.next_u64() % 5);
         self.crash(word)?;
         // Who wants to finish must know which topics are left.
-        self.audit(false)?;
+        self.audit_to_the_end(false)?;
         self.let_clients_finish()?;
         self.come_to_rest()?;
-        self.audit(false)?;
+        self.audit_to_the_end(false)?;
         self.restart(0)?;
-        self.audit(true)?;
+        self.audit_to_the_end(true)?;
         self.come_to_rest()
+    }
+
+    /// Looks at everything, from the beginning if the process dies over it.
+    fn audit_to_the_end(&mut self, at_start: bool) -> Done {
+        for _ in 0..DEATHS_MAX {
+            let run = self.starts;
+            self.audit(at_start)?;
+            if self.starts == run {
+                return Ok(());
+            }
+        }
+        Err("it dies over every look at it".into())
     }
 
     fn let_clients_finish(&mut self) -> Done {

@@ -1,6 +1,6 @@
 //! What the simulation found, each as the shortest story that shows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
@@ -10,6 +10,7 @@ use chronik::base::time::Mono;
 use chronik::broker::options::Options;
 use chronik::broker::topic_configs::{TopicConfigs, log_config};
 use chronik::storage::damage::DamagePolicy;
+use chronik::storage::fs::Fs as _;
 use chronik::storage::job::{
     Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome, Read, ReadError, ReadPart,
     Upkeep,
@@ -51,7 +52,11 @@ impl Bench {
 
     /// Has a job done, and everything that follows from it.
     fn outcomes(&mut self, job: Job) -> Vec<Outcome> {
-        self.storage.submit(job);
+        self.all_outcomes([job])
+    }
+
+    fn all_outcomes(&mut self, jobs: impl IntoIterator<Item = Job>) -> Vec<Outcome> {
+        jobs.into_iter().for_each(|job| self.storage.submit(job));
         while let Some(worker) = self.storage.runnable().first().copied() {
             self.storage.step(worker, Mono(0));
         }
@@ -115,22 +120,39 @@ impl Bench {
     }
 
     fn append_batch(&mut self, records: Bytes, sync: bool) -> Result<Appended, AppendError> {
-        let append = Append {
+        self.append_together(vec![records], sync).remove(0)
+    }
+
+    /// Appends that the writer finds all at once.
+    fn append_together(
+        &mut self,
+        all: Vec<Bytes>,
+        sync: bool,
+    ) -> Vec<Result<Appended, AppendError>> {
+        self.append_to(PARTITION, all, sync)
+    }
+
+    fn append_to(
+        &mut self,
+        partition: PartitionId,
+        all: Vec<Bytes>,
+        sync: bool,
+    ) -> Vec<Result<Appended, AppendError>> {
+        let append = |records| Append {
             ticket: Ticket(2),
-            partition: PARTITION,
+            partition,
             records,
             sync,
             leader_epoch: 0,
             now: 0,
             origin: Origin::Client,
         };
-        let mut outcomes = self.outcomes(Job::Append(append)).into_iter();
-        outcomes
-            .find_map(|outcome| match outcome {
-                Outcome::Appended { result, .. } => Some(result),
-                _ => None,
-            })
-            .unwrap()
+        let jobs = all.into_iter().map(|records| Job::Append(append(records)));
+        let results = self.all_outcomes(jobs).into_iter().filter_map(|outcome| match outcome {
+            Outcome::Appended { result, .. } => Some(result),
+            _ => None,
+        });
+        results.collect()
     }
 }
 
@@ -235,6 +257,13 @@ fn a_partition_whose_first_mark_was_torn_is_still_a_new_one() {
     }
 }
 
+/// A batch of a producer, by its number from 0 on.
+fn sent(producer_id: i64, number: u32) -> Bytes {
+    let first = i32::try_from(number).unwrap() * 3;
+    let number = u64::from(number) + 1;
+    batch::build(number, 3, false, 0, Some(Sequence { producer_id, first }))
+}
+
 #[test]
 fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_before_it() {
     let mut bench = Bench::start(SimFs::new());
@@ -242,11 +271,6 @@ fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_be
     // The next roll fails.
     let at = At::Path(".snapshot".into(), Operation::Open);
     bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
-    let sent = |producer_id: i64, number: u32| {
-        let first = i32::try_from(number).unwrap() * 3;
-        let number = u64::from(number) + 1;
-        batch::build(number, 3, false, 0, Some(Sequence { producer_id, first }))
-    };
     let is_refused = |id: &i64| bench.append_batch(sent(*id, 0), true).is_err();
     let id = (0..10).find(is_refused).unwrap();
     let second = bench.append_batch(sent(id, 1), true);
@@ -254,4 +278,101 @@ fn what_was_sent_behind_a_first_batch_that_found_no_new_segment_does_not_come_be
     for number in 0..2 {
         bench.append_batch(sent(id, number), true).unwrap();
     }
+}
+
+#[test]
+fn what_was_sent_behind_a_batch_in_one_write_does_not_come_before_it_either() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    // The roll fails for the first, which has no producer; both are handed over together.
+    let at = At::Path(".snapshot".into(), Operation::Open);
+    bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    let large = batch::build(2, 7, false, 0, None);
+    let results = bench.append_together(vec![large, sent(4, 0)], true);
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    assert_eq!(bench.append_batch(sent(4, 1), true), Err(AppendError::SequenceGap));
+    for number in 0..2 {
+        bench.append_batch(sent(4, number), true).unwrap();
+    }
+}
+
+#[test]
+fn what_was_sent_behind_a_first_batch_is_known_though_the_producers_could_not_be_read() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    bench.storage.shutdown(1).unwrap();
+    let mut bench = Bench::start(bench.disk.image(Image::Nothing));
+    bench.open();
+    let at = At::Path("00.log".into(), Operation::Read);
+    bench.disk.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    assert!(matches!(bench.append_batch(sent(4, 0), true), Err(AppendError::Storage(_))));
+    assert_eq!(bench.append_batch(sent(4, 1), true), Err(AppendError::SequenceGap));
+    for number in 0..2 {
+        bench.append_batch(sent(4, number), true).unwrap();
+    }
+}
+
+#[test]
+fn of_a_log_that_was_empty_when_it_was_marked_no_segment_stays_without_the_first() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.storage.shutdown(1).unwrap();
+    let stopped = bench.disk.image(Image::Nothing);
+    check_that_no_segment_is_left_alone(&stopped, 0);
+}
+
+#[test]
+fn of_a_log_whose_last_segment_was_empty_when_it_was_marked_no_later_one_stays_without_it() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append(1).unwrap();
+    bench.close_segment();
+    check_that_no_segment_is_left_alone(&bench.disk.image(Image::Nothing), 3);
+}
+
+/// What is written over several segments after this start is not marked when the power goes.
+fn check_that_no_segment_is_left_alone(stopped: &SimFs, marked: i64) {
+    let mut ends = Vec::new();
+    for seed in 0..100 {
+        let mut bench = Bench::start(stopped.image(Image::Nothing));
+        bench.open();
+        for number in 1..=6 {
+            bench.append_with(number, false).unwrap();
+        }
+        let mut bench = Bench::start(bench.disk.image(Image::Random(seed)));
+        let opened = bench.open().unwrap();
+        assert_eq!(opened.log_start, 0, "image {seed}");
+        for offset in (0..opened.log_end).step_by(3) {
+            assert!(bench.read(offset).is_ok_and(|bytes| bytes > 0), "{offset} of image {seed}");
+        }
+        let appended = bench.append(7).unwrap();
+        assert_eq!(appended.base_offset, opened.log_end, "image {seed}");
+        ends.push(opened.log_end);
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    assert!(ends.len() > 1 && ends[0] == marked, "{ends:?}");
+}
+
+#[test]
+fn a_journal_whose_only_segment_was_about_to_be_replaced_is_not_lost() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    let journal = Arc::from("__cluster_metadata");
+    let id = PartitionId { topic: TopicId::METADATA, index: 0 };
+    let config = Arc::new(log_config(&TopicConfigs::default(), &Options::default().settings));
+    bench.storage.replay(id, &journal, &config, &mut |_, _| {}).unwrap();
+    let records = batch::build(1, 3, true, 0, None);
+    assert!(bench.append_to(id, vec![records], true).remove(0).is_ok());
+    bench.storage.tick(Mono(60_000_000));
+    let disk = bench.disk.image(Image::Nothing);
+    // As a swap leaves it before the new file has got its name.
+    let log = |suffix| PathBuf::from(format!("/data/{journal}-0/{:020}.log{suffix}", 0));
+    disk.rename(&log(""), &log(".swap")).unwrap();
+    disk.sync_dir(Path::new("/data/__cluster_metadata-0")).unwrap();
+    let mut bench = Bench::start(disk);
+    let opened = bench.storage.replay(id, &journal, &config, &mut |_, _| {}).unwrap();
+    assert_eq!(opened.log_end, 3);
 }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::script::{Action, script};
@@ -14,6 +15,8 @@ const LENGTH: usize = 250;
 const SHRINKING_MAX: usize = 250;
 /// How long that may take.
 const SHRINKING_TIME: Duration = Duration::from_secs(60);
+/// How long a run may take: a thousand times as long as it does.
+const RUN_TIME_MAX: Duration = Duration::from_secs(120);
 /// Seeds in every test run.
 const SEEDS: u64 = 2000;
 
@@ -32,12 +35,29 @@ pub(crate) struct Ran {
 fn play(seed: u64, script: &[Action], with_log: bool) -> Ran {
     let mut world = World::new(seed);
     world.log = with_log.then(Vec::new);
-    let played = catch_unwind(AssertUnwindSafe(|| world.play(script)));
+    let played = watched(seed, || catch_unwind(AssertUnwindSafe(|| world.play(script))));
     let failure = match played {
         Ok(result) => result.err(),
         Err(panic) => Some(panic_text(&*panic)),
     };
     Ran { trace: world.trace, failure, log: world.log.unwrap_or_default() }
+}
+
+/// Does something. Steps are counted, see [`World`], but a step that hangs is not: then the process ends, and says which
+/// seed it was.
+fn watched<T>(seed: u64, run: impl FnOnce() -> T) -> T {
+    let (done, is_done) = channel::<()>();
+    std::thread::spawn(move || {
+        if is_done.recv_timeout(RUN_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+            println!(
+                "seed {seed} fails: it hangs within a step\nto replay it: make sim SEED={seed}"
+            );
+            std::process::exit(1);
+        }
+    });
+    let result = run();
+    drop(done);
+    result
 }
 
 /// Plays the script of a seed.
@@ -89,7 +109,8 @@ fn explain(seed: u64, failure: &str) -> String {
     )
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number that was asked for.
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().filter(|text| !text.is_empty())?.parse().ok()
 }
 

@@ -81,6 +81,8 @@ impl Moods {
             0 => Moods { crashes: 40, slow_work: 6, turns: READERS, ..usual },
             // Segments are full before they are synced, and their producer sends again after each crash.
             1 => Moods { crashes: 60, slow_work: 6, turns: WRITERS, ..usual },
+            // The disk fails or is full now and then, and soon behind that somebody stops the broker in order.
+            2 => Moods { crashes: 5, faults: 30, restarts: 40, ..usual },
             _ => usual,
         }
     }

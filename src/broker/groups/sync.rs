@@ -86,6 +86,7 @@ impl Group {
             call.shared.timers.remove(Timer::Sync(self.number));
         }
         if self.state == State::Stable {
+            self.heard(call, number);
             call.ctx.reply_after(self.position, id, self.synced_response(number));
             return Ok(());
         }

@@ -12,6 +12,7 @@ use crate::base::payload::{FileRange, RangeFile};
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
+use crate::record::batch::BatchHeader;
 use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
 use crate::storage::producers::{Producers, Undo};
@@ -47,7 +48,7 @@ impl Partition {
         for append in appends {
             let result = match &refused {
                 None => self.stage(append, &mut staged, &mut results),
-                Some(error) => Err(AppendError::Storage(StorageError::clone(error))),
+                Some(error) => self.refuse_behind(append, error),
             };
             if let (None, Err(AppendError::Storage(error))) = (&refused, &result) {
                 refused = Some(error.clone());
@@ -66,23 +67,50 @@ impl Partition {
         staged: &mut Staged,
         results: &mut [AppendResult],
     ) -> AppendResult {
+        if let Some(error) = self.log.failure() {
+            return Err(AppendError::Offline(error.clone()));
+        }
+        let candidates = validate::check(append, &self.config)?;
+        let first = candidates.first().map(|batch| batch.header);
+        let appended = self.stage_checked(append, candidates, staged, results);
+        let is_passing = matches!(appended, Err(AppendError::NoSpace | AppendError::Storage(_)));
+        if let (Some(first), true) = (first, is_passing) {
+            self.refuse(&first);
+        }
+        appended
+    }
+
+    fn stage_checked(
+        &mut self,
+        append: &Append,
+        candidates: Vec<Candidate>,
+        staged: &mut Staged,
+        results: &mut [AppendResult],
+    ) -> AppendResult {
         let files = Arc::clone(&self.files);
         files.with_descriptors(|| self.check_size())?;
         if let Some(error) = self.log.failure() {
             return Err(AppendError::Offline(error.clone()));
         }
-        let candidates = validate::check(append, &self.config)?;
         if let Some(duplicate) = self.find_duplicate(append, &candidates)? {
             staged.results.push(results.len());
             return Ok(duplicate);
         }
-        let first = candidates.first().map(|batch| batch.header);
-        let appended = self.stage_new(append, candidates, staged, results);
-        let is_passing = matches!(appended, Err(AppendError::NoSpace | AppendError::Storage(_)));
-        if let (Some(producers), Some(first), true) = (&mut self.producers, first, is_passing) {
-            producers.refuse(&first);
+        self.stage_new(append, candidates, staged, results)
+    }
+
+    /// Refuses what comes behind an append that the disk refused.
+    fn refuse_behind(&mut self, append: &Append, error: &StorageError) -> AppendResult {
+        let candidates = validate::check(append, &self.config)?;
+        if let Some(first) = candidates.first() {
+            self.refuse(&first.header);
         }
-        appended
+        Err(AppendError::Storage(error.clone()))
+    }
+
+    /// Remembers a producer's first batch that the disk refused, also before the producers are known.
+    fn refuse(&mut self, first: &BatchHeader) {
+        self.producers.as_mut().unwrap_or(&mut self.refused).refuse(first);
     }
 
     /// Adds to the write what is new and in order.

@@ -9,7 +9,7 @@
 //! 4. the new files get their names, the log last, and the directory is synced.
 //!
 //! Before all this the durable mark lies behind the segments: a start after a crash must not look for a place in a file
-//! that has changed. Whoever reads meanwhile reads again, see [`Log::read`](crate::storage::log::Log::read).
+//! that has changed. And a snapshot that is on the disk tells who wrote what in them. Whoever reads meanwhile reads again, see [`Log::read`](crate::storage::log::Log::read).
 
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ pub(super) struct Compaction {
 pub(in crate::storage) enum Wanted {
     /// Nothing.
     Nothing,
-    /// The durable mark has to be ahead first.
+    /// The durable mark has to be ahead first, or the snapshot of the producers.
     Mark,
     /// A round.
     Round(Plan),
@@ -182,7 +182,8 @@ impl Partition {
         if !(dirt.is_too_much(&self.config) || (is_overdue && dirt.is_any())) {
             return Ok(Wanted::Nothing);
         }
-        if segments.last().is_some_and(|(_, end)| *end > self.log.marked()) {
+        let end = segments.last().map_or(Offset::MIN, |(_, end)| *end);
+        if !self.producers_are_told(end)? || end > self.log.marked() {
             return Ok(Wanted::Mark);
         }
         Ok(Wanted::Round(Plan {
@@ -193,6 +194,19 @@ impl Partition {
             clock,
             producers: self.producers()?.last_batches(),
         }))
+    }
+
+    /// Whether a snapshot that is on the disk tells who wrote what below an offset. If there is none it is written, and
+    /// has to be synced: a round leaves but the last batch of each producer, and a retry of one before it would be taken
+    /// for a gap.
+    fn producers_are_told(&mut self, end: Offset) -> Result<bool, StorageError> {
+        if self.producers()?.is_empty() {
+            return Ok(true);
+        }
+        if self.whole.is_none_or(|newest| newest < end) {
+            self.write_snapshot()?;
+        }
+        Ok(self.log.snapshot() >= end)
     }
 
     /// A round has begun.

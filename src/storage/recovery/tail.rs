@@ -198,13 +198,19 @@ impl Tail<'_> {
                 let reached = self.size(mark.segment_base)? >= mark.segment_bytes;
                 Ok(reached.then(|| at(segment, mark.segment_bytes)))
             }
-            // A segment that nothing was written to has no file; the one before it is whole.
-            Err(_) if mark.segment_bytes == 0 => match self.bases.last() {
-                Some(last) if *last < mark.segment_base => {
-                    Ok(Some(at(self.bases.len().saturating_sub(1), self.size(*last)?)))
+            // A segment that nothing was written to has no file; the one before it is whole. Those behind it were begun
+            // later, and a power cut may have left them without it.
+            Err(next) if mark.segment_bytes == 0 => {
+                let before = next.checked_sub(1);
+                match before.and_then(|number| Some((number, *self.bases.get(number)?))) {
+                    Some((number, base)) => Ok(Some(at(number, self.size(base)?))),
+                    // Nothing is missing below it.
+                    None if mark.log_start == mark.end && !self.bases.is_empty() => {
+                        Ok(Some(at(0, 0)))
+                    }
+                    None => Ok(None),
                 }
-                _ => Ok(None),
-            },
+            }
             Err(_) => Ok(None),
         }
     }

@@ -65,6 +65,7 @@ impl Hands {
             return Err(error);
         }
         work.log.publish_synced(mark.end);
+        work.snapshot.into_iter().for_each(|offset| work.log.publish_snapshot(offset));
         Ok(Covered::Now(mark))
     }
 

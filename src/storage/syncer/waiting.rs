@@ -55,6 +55,7 @@ fn merge(known: &mut SyncWork, work: SyncWork) {
         (work.end, work.segment_base, work.segment_bytes);
     known.names |= work.names;
     known.cut |= work.cut;
+    known.snapshot = known.snapshot.max(work.snapshot);
     known.awaited |= work.awaited;
     for dirty in work.files {
         if !known.files.iter().any(|file| Arc::ptr_eq(&file.file, &dirty.file)) {

@@ -269,7 +269,9 @@ impl Client for Member {
 
     fn disconnected(&mut self, model: &mut Model) {
         match self.asked.take() {
-            Some((_, Asked::Commit { key, number, .. })) => model.commits.forsaken(key, number),
+            Some((_, Asked::Commit { key, number, .. })) => {
+                model.commits.forsaken(key, number, model.disk_may_fail);
+            }
             // Whether it is in the next generation is not known.
             Some((_, Asked::Join)) => self.out(),
             _ => {}

@@ -296,7 +296,7 @@ impl Client for Reader {
                     }
                     // There is no room for it; a write that failed may come back after a crash.
                     Some(ErrorCode::CoordinatorNotAvailable) if desk.model.disk_may_fail => {
-                        desk.model.commits.forsaken(*key, *number);
+                        desk.model.commits.forsaken(*key, *number, true);
                         Ok(())
                     }
                     error => Err(format!("a commit was refused with {error:?}")),
@@ -356,7 +356,7 @@ impl Client for Reader {
 
     fn disconnected(&mut self, model: &mut Model) {
         if let Some((_, Asked::Commit { key, number, .. })) = self.asked.take() {
-            model.commits.forsaken(key, number);
+            model.commits.forsaken(key, number, model.disk_may_fail);
         }
         // What it saw may be gone.
         for (id, position) in &mut self.positions {

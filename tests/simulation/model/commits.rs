@@ -23,8 +23,10 @@ pub(crate) struct Commits {
     clock: u64,
     /// Whether the wall clock was set forward by years, so that commits may have expired.
     pub(crate) may_expire: bool,
-    /// Commits of records that the disk may have refused: a start lowers them to where the log ends.
+    /// Commits of records that the disk may have refused: the start lowered them to where the log ends.
     may_sink: BTreeSet<Key>,
+    /// Those that the next start may lower.
+    doubted: BTreeSet<Key>,
     cells: BTreeMap<Key, Vec<Attempt>>,
 }
 
@@ -43,7 +45,7 @@ impl Commits {
     /// It is acknowledged: what was over before it was sent is replaced.
     pub(crate) fn acknowledged(&mut self, key: Key, number: u64, may_sink: bool) {
         if may_sink {
-            self.may_sink.insert(key);
+            self.doubted.insert(key);
         }
         self.clock += 1;
         let now = self.clock;
@@ -61,21 +63,31 @@ impl Commits {
         }
     }
 
-    /// Nobody will hear what became of it, and nothing more will.
-    pub(crate) fn forsaken(&mut self, key: Key, number: u64) {
+    /// Nobody will hear what became of it, and nothing more will. It may be kept all the same.
+    pub(crate) fn forsaken(&mut self, key: Key, number: u64, may_sink: bool) {
         self.clock += 1;
         let now = self.clock;
         let attempts = self.cells.get_mut(&key).into_iter().flatten();
-        for attempt in attempts.filter(|attempt| attempt.number == number) {
-            attempt.finished.get_or_insert(now);
+        let is_it = |attempt: &&mut Attempt| attempt.number == number && attempt.finished.is_none();
+        for attempt in attempts.filter(is_it) {
+            attempt.finished = Some(now);
+            if may_sink {
+                self.doubted.insert(key);
+            }
         }
     }
 
-    /// The process ended: nothing more becomes of any.
-    pub(crate) fn ended(&mut self) {
+    /// The process ended: nothing more becomes of any. What was on its way may be kept without an answer.
+    pub(crate) fn ended(&mut self, may_sink: bool) {
         self.clock += 1;
-        for attempt in self.cells.values_mut().flatten() {
-            attempt.finished.get_or_insert(self.clock);
+        self.may_sink.append(&mut self.doubted);
+        for (key, cell) in &mut self.cells {
+            for attempt in cell.iter_mut().filter(|attempt| attempt.finished.is_none()) {
+                attempt.finished = Some(self.clock);
+                if may_sink {
+                    self.may_sink.insert(*key);
+                }
+            }
         }
     }
 
@@ -94,6 +106,7 @@ impl Commits {
         }
         if cell.iter().all(|attempt| attempt.finished.is_some()) {
             cell.retain(|attempt| attempt.offset == offset);
+            self.may_sink.remove(&key);
         }
         Ok(())
     }

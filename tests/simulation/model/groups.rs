@@ -51,8 +51,9 @@ impl Group {
                 self.members.clear();
             }
             self.durable = generation;
-            // Asking again for the share is no sign of life.
-            self.members.entry(member.to_owned()).or_insert(Some(now));
+            // Who asks is alive, also who asks again.
+            let heard = self.members.entry(member.to_owned()).or_default();
+            *heard = (*heard).max(Some(now));
         }
     }
 
@@ -113,14 +114,17 @@ fn who_was_out_before_a_restart_may_be_forgotten_behind_it() {
     };
     let mut silent = group_of_one();
     silent.restarted(second(20));
-    silent.shared(1, "it", second(21));
-    silent.beat("it", false, second(30)).unwrap();
+    silent.beat("it", false, second(21)).unwrap();
 
     let mut left_behind = group_of_one();
     left_behind.joined(2, second(5)).unwrap();
     left_behind.restarted(second(6));
-    left_behind.shared(1, "it", second(7));
-    left_behind.beat("it", false, second(16)).unwrap();
+    left_behind.beat("it", false, second(7)).unwrap();
+
+    let mut back = group_of_one();
+    back.restarted(second(20));
+    back.shared(1, "it", second(21));
+    back.beat("it", false, second(30)).unwrap_err();
 
     let mut alive = group_of_one();
     alive.restarted(second(9));

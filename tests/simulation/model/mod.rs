@@ -61,7 +61,7 @@ impl Model {
         for log in self.logs.values_mut() {
             log.ended(power_cut);
         }
-        self.commits.ended();
+        self.commits.ended(self.disk_may_fail);
         self.topics.ended();
     }
 
