@@ -9,7 +9,8 @@
 //! 4. the new files get their names, the log last, and the directory is synced.
 //!
 //! Before all this the durable mark lies behind the segments: a start after a crash must not look for a place in a file
-//! that has changed. And a snapshot that is on the disk tells who wrote what in them. Whoever reads meanwhile reads again, see [`Log::read`](crate::storage::log::Log::read).
+//! that has changed. And a snapshot that is on the disk tells who wrote what in them. Whoever reads meanwhile reads
+//! again, see [`Log::read`](crate::storage::log::Log::read).
 
 use std::path::PathBuf;
 
