@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_to_who_needs_about_as_much_and_pays_for_it() {
         let (pool, spares) = (Pool::new("test", 140_000), Spares::new(300_000));
-        spares.put(vec![1; 100_000]);
-        spares.put(vec![2; 150_000]);
+        spares.put(vec![1; 150_000]);
+        spares.put(vec![2; 100_000]);
         let mut lease = pool.reserve(90_000).unwrap();
         assert!(spares.take(100_001, &mut lease).is_none(), "beyond the budget");
         assert!(spares.take(40_000, &mut lease).is_none(), "wasteful");
