@@ -9,7 +9,7 @@ RELEASE_BIN = $(CURDIR)/target/release/chronik
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim bench profile
+.PHONY: help run build check test test-rust test-clients interop idle footprint crash disk-full kernel-faults images fuzz smoke minimal static install wear recovery append-cost bitflips sim bench bench-peers profile
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ footprint: build ## print size, memory and start times
 bench: minimal ## measure broker and floors in one run and print the table of targets; BENCH=--quick, BENCH='--only NAME'
 	cargo build --release --features bench --bin chronik --bin chronik-bench
 	target/release/chronik-bench $(BENCH)
+
+bench-peers: ## Apache Kafka, Nisshi and librdkafka's mock beside Chronik, also with clients of others; PEERS='--only kafka --quick'
+	cargo build --release --features bench --bin chronik --bin chronik-bench
+	tools/bench-peers/run $(PEERS)
 
 profile: ## print the costliest functions of producing and fetching, the kernel's among them; needs perf
 	cargo build --profile profiling --features bench --bin chronik --bin chronik-bench

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use chronik::base::payload::Bytes;
 use chronik::record::batch::Batches;
@@ -57,13 +57,15 @@ impl Drop for Broker {
     }
 }
 
+/// A measurement and how it ends.
+fn attempt(arguments: &str, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chronik-bench"));
+    command.args(arguments.split(' ')).args(more).output().unwrap()
+}
+
 /// The line of results of a measurement.
 fn measure(arguments: &str, more: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_chronik-bench"))
-        .args(arguments.split(' '))
-        .args(more)
-        .output()
-        .unwrap();
+    let output = attempt(arguments, more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -107,6 +109,18 @@ fn the_generator_counts_what_the_broker_stores() {
     }
     drop(broker);
     assert_eq!(stored(&dir.0.join("data")), counted);
+}
+
+#[test]
+fn a_topic_has_the_settings_that_were_asked_for() {
+    let dir = Dir::new("bench-settings");
+    let broker = Broker::start(&dir.0.join("data"));
+    let pid = broker.child.id().to_string();
+    let more = ["--address", &broker.address, "--pid", &pid, "--setting", "max.message.bytes=2000"];
+    let output = attempt("produce --record 100 --request 4096 --seconds 0.1", &more);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("MESSAGE_TOO_LARGE"), "{said}");
+    measure("produce --record 100 --request 1024 --seconds 0.1", &more);
 }
 
 #[test]

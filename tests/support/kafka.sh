@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a real Apache Kafka (one KRaft node, one JVM) in the foreground, to compare Chronik with.
 # usage: kafka.sh DIR PORT [KEY=VALUE…]      KAFKA_VERSION and TOOLS_VERSION as in jars.sh
+# KAFKA_JVM are options of the JVM; without it they are for a quick start, not for speed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 [[ $# -ge 2 ]] || { echo "usage: kafka.sh DIR PORT [KEY=VALUE…]" >&2; exit 2; }
@@ -35,4 +36,5 @@ java=(java -cp "$jars/*" "-Dorg.slf4j.simpleLogger.defaultLogLevel=${KAFKA_LOG:-
 if [[ ! -e $dir/data/meta.properties ]]; then
     "${java[@]}" -Xmx256m kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$properties" >&2
 fi
-exec "${java[@]}" -Xmx512m -XX:TieredStopAtLevel=1 kafka.Kafka "$properties"
+read -ra options <<<"${KAFKA_JVM:--Xmx512m -XX:TieredStopAtLevel=1}"
+exec "${java[@]}" "${options[@]}" kafka.Kafka "$properties"

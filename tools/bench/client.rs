@@ -18,6 +18,8 @@ use crate::reply::Dialect;
 
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// As many partitions of a new topic are asked whether they are there.
+const OPENED_MAX: i32 = 16;
 /// The versions that the generator speaks where the broker does, too.
 const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
@@ -59,6 +61,10 @@ impl Client {
         served.map_or(most, |(_, served)| most.min(*served)).min(*api.versions().end())
     }
 
+    fn serves(&self, api: ApiKey) -> bool {
+        self.versions.iter().any(|(key, _)| *key == api.key())
+    }
+
     /// How this broker is to be spoken to by the generator.
     pub(crate) fn dialect(&self) -> Dialect {
         Dialect::Kafka {
@@ -67,7 +73,7 @@ impl Client {
         }
     }
 
-    /// Makes a topic and waits until it can be used.
+    /// Makes a topic and waits until it can be used. Where topics cannot be made, asking for it has to do.
     ///
     /// # Errors
     /// If the broker refuses for another reason than that it exists.
@@ -75,17 +81,20 @@ impl Client {
         &mut self,
         name: &str,
         partitions: i32,
-        configs: &[(&str, &str)],
+        settings: &[(String, String)],
     ) -> Result<(), String> {
-        let config = |(name, value): &(&str, &str)| CreateTopicsRequestConfig {
-            name: (*name).to_owned(),
-            value: Some((*value).to_owned()),
+        if !self.serves(ApiKey::CreateTopics) {
+            return self.await_topic(name, partitions);
+        }
+        let config = |(name, value): &(String, String)| CreateTopicsRequestConfig {
+            name: name.clone(),
+            value: Some(value.clone()),
         };
         let topic = CreateTopicsRequestTopic {
             name: name.into(),
             num_partitions: partitions,
             replication_factor: 1,
-            configs: configs.iter().map(config).collect(),
+            configs: settings.iter().map(config).collect(),
             ..CreateTopicsRequestTopic::default()
         };
         let request = CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() };
@@ -99,25 +108,30 @@ impl Client {
         self.await_topic(name, partitions)
     }
 
-    /// Some brokers answer before a topic has leaders.
+    /// Some brokers answer before a topic has leaders, and name leaders before these have opened their logs.
     fn await_topic(&mut self, name: &str, partitions: i32) -> Result<(), String> {
         for _ in 0..200 {
-            let topic =
-                MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
-            let request =
-                MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
-            if let Response::Metadata(body) = self.ask(request.into(), 8)? {
-                let topic = body.topics.first();
-                let ready = topic.map_or(0, |topic| {
-                    topic.partitions.iter().filter(|part| part.leader_id >= 0).count()
-                });
-                if i32::try_from(ready).is_ok_and(|ready| ready >= partitions) {
-                    return Ok(());
-                }
+            if self.has_leaders(name, partitions)?
+                && (0..partitions.min(OPENED_MAX))
+                    .all(|partition| self.end_of(name, partition).is_ok())
+            {
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(25));
         }
         Err(format!("topic {name} has no leaders"))
+    }
+
+    fn has_leaders(&mut self, name: &str, partitions: i32) -> Result<bool, String> {
+        let topic =
+            MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
+        let request = MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
+        let Response::Metadata(body) = self.ask(request.into(), 8)? else { return Ok(false) };
+        let ready = body
+            .topics
+            .first()
+            .map_or(0, |topic| topic.partitions.iter().filter(|part| part.leader_id >= 0).count());
+        Ok(i32::try_from(ready).is_ok_and(|ready| ready >= partitions))
     }
 
     /// Removes a topic; a broker that cannot keeps it.
@@ -125,6 +139,9 @@ impl Client {
     /// # Errors
     /// If there is no answer.
     pub(crate) fn delete_topic(&mut self, name: &str) -> Result<(), String> {
+        if !self.serves(ApiKey::DeleteTopics) {
+            return Ok(());
+        }
         let topic = DeleteTopicsRequestTopic { name: Some(name.into()), ..Default::default() };
         let request = DeleteTopicsRequest {
             topics: vec![topic],

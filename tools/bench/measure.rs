@@ -33,7 +33,8 @@ impl Topic {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("bench-{}-{number}", std::process::id());
         if subject.is_broker {
-            Client::connect(subject.address)?.create_topic(&name, spec.partitions, &[])?;
+            let mut client = Client::connect(subject.address)?;
+            client.create_topic(&name, spec.partitions, &spec.settings)?;
         }
         Ok(Topic { name, batch: Batch::new(spec.record, spec.request, spec.codec)? })
     }

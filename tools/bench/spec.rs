@@ -22,6 +22,8 @@ pub(crate) struct Spec {
     pub outstanding: usize,
     /// Partitions of the topic.
     pub partitions: i32,
+    /// Settings of the topic, each a key and a value.
+    pub settings: Vec<(String, String)>,
     /// Produced: bytes of values. Fetched: bytes of records. 0: as many as the time allows.
     pub bytes: u64,
     /// The longest time, in seconds.
@@ -47,6 +49,7 @@ impl Default for Spec {
             in_flight: 5,
             outstanding: 0,
             partitions: 1,
+            settings: Vec::new(),
             bytes: 0,
             seconds: 60.0,
             rate: 0,
@@ -98,6 +101,7 @@ impl Spec {
         for (name, text) in numbers {
             options.optopt("", name, text, "N");
         }
+        options.optmulti("", "setting", "a setting of the topic", "KEY=VALUE");
         options.optopt("", "acks", "0, 1 or all (1)", "ACKS");
         options.optopt("", "codec", "none, gzip, snappy, lz4 or zstd (none)", "CODEC");
     }
@@ -122,6 +126,7 @@ impl Spec {
             in_flight: given(matches, "in-flight", default.in_flight)?,
             outstanding: given(matches, "outstanding", default.outstanding)?,
             partitions: given(matches, "partitions", default.partitions)?,
+            settings: settings(matches)?,
             bytes: given(matches, "bytes", default.bytes)?,
             seconds: given(matches, "seconds", default.seconds)?,
             rate: given(matches, "rate", default.rate)?,
@@ -130,6 +135,15 @@ impl Spec {
             wait_ms: given(matches, "wait-ms", default.wait_ms)?,
         })
     }
+}
+
+/// The settings of topics.
+fn settings(matches: &Matches) -> Result<Vec<(String, String)>, String> {
+    let pair = |text: String| match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(format!("--setting {text}: KEY=VALUE")),
+    };
+    matches.opt_strs("setting").into_iter().map(pair).collect()
 }
 
 /// The value of an option, or the default.
