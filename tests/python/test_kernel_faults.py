@@ -93,15 +93,16 @@ def check(broker, told, when):
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_killed_within_any_system_call_the_broker_keeps_what_it_acknowledged():
     told = {"tried": 0, "kept": {}, "commit": 0}
-    died = 0
+    died, farthest = 0, 0
+    # Which call of its kind is next: on as long as a life has so many, then from the beginning again, between those before.
+    numbers = dict.fromkeys(CALLS, 1)
     with Traced() as broker:
         with Connection(broker.port) as admin:
             admin.create_topic("topic", 1, [("segment.bytes", "2000")])
         broker.terminate()
         for turn in range(KILLS):
             broker.calls = CALLS[turn % len(CALLS)]
-            # From the first to the last such call of a start and a script, in strides without a pattern.
-            broker.number = 1 + (turn // len(CALLS)) * 7 % 60
+            broker.number = numbers[broker.calls]
             when = f"{broker.calls} number {broker.number}"
             broker.launch()
             try:
@@ -109,15 +110,18 @@ def test_killed_within_any_system_call_the_broker_keeps_what_it_acknowledged():
                 script(broker, told)
             except (OSError, AssertionError):
                 wait_until(lambda: broker.process.poll() is not None, f"{when}: it ends", 20)
-            died += broker.process.poll() is not None
             if broker.process.poll() is None:
                 stop(broker)
+                numbers[broker.calls] = 1 + broker.number % 3
+            else:
+                died, farthest = died + 1, max(farthest, broker.number)
+                numbers[broker.calls] += 3
             broker.calls = None
             broker.start()
             check(broker, told, when)
             broker.terminate()
         broker.start()
-        print(f"{died} of {KILLS} died, {len(told['kept'])} records acknowledged, {told['tried']} tried")
+        print(f"{died} of {KILLS} died, at the {farthest}th call at most, {len(told['kept'])} records acknowledged, {told['tried']} tried")
     assert died > KILLS // 3, f"only {died} of {KILLS} died"
 
 
