@@ -26,6 +26,10 @@ SETTLE_S = 10
 # How long each measurement warms up those that compile while they run, and with how many bytes at most.
 WARM_UP_S = {"produce-1k": 8, "produce-100": 5, "fetch": 4, "latency": 6, "follow": 2, "synced": 2, "synced-8": 1}
 WARM_UP_BYTES = 4_000_000_000
+# The clients of others take seconds to start.
+FOREIGN_ROUNDS = 3
+# How long the lock is kept before others get a turn.
+HOLD_S = 200
 
 
 class Run:
@@ -36,16 +40,19 @@ class Run:
         self.results = report.Results()
         self.peers, self.absent, self.versions = [], {}, {}
         self.jsonl = open(os.path.join(OUT, "peers.jsonl"), "w")
+        self.lock = open(options.lock, "w") if options.lock else None
+        self.locked_at = None
 
     @contextlib.contextmanager
     def quiet(self):
-        """Nobody else who takes the same lock measures meanwhile."""
-        if not self.options.lock:
-            yield
-            return
-        with open(self.options.lock, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        """Nobody else who takes the same lock measures meanwhile. It is kept for some rounds, and then others may."""
+        if self.lock and self.locked_at is None:
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+            self.locked_at = time.monotonic()
+        yield
+        if self.lock and time.monotonic() - self.locked_at > HOLD_S:
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
+            self.locked_at = None
 
     def note(self, measure, peer, line):
         self.results.add(measure, peer.name, line)
@@ -64,7 +71,7 @@ class Run:
         for kind in ALL:
             if kind is not Chronik and only and not any(kind.name.startswith(name) for name in only):
                 continue
-            peer = kind(home)
+            peer = kind(home, self.options.build)
             try:
                 peer.install()
                 self.versions[peer.name] = peer.version()
@@ -74,7 +81,7 @@ class Run:
 
     def starts(self):
         """How long each takes to its first answer, on a directory that is there already. All run afterwards."""
-        for number in range(3 if self.options.quick else 6):
+        for number in range(3 if self.options.quick else 5):
             for peer in list(self.peers):
                 with self.quiet():
                     seconds = self.start(peer)
@@ -118,13 +125,13 @@ class Run:
                 with contextlib.suppress(measures.Failed), self.quiet():
                     measure.run(peer, self.options.quick, seconds=seconds, bytes=most)
 
-    def rounds(self, measure, turn, discarded):
+    def rounds(self, measure, turn, discarded, counted):
         """Lets all take turns. The first rounds do not count: memory, files and code are cold."""
         for peer in self.peers:
             if measure.name in peer.declines:
                 self.results.fail(measure.name, peer.name, f"({peer.declines[measure.name]})")
         began = time.monotonic()
-        for number in range(-discarded, self.options.rounds):
+        for number in range(-discarded, counted):
             with self.quiet():
                 for peer in self.peers:
                     if not self.results.has_failed(measure.name, peer.name):
@@ -152,7 +159,7 @@ class Run:
         for one in measures.GENERATED:
             if self.is_wanted(one):
                 self.warm_up(one)
-                self.rounds(one, lambda peer, _number: one.run(peer, self.options.quick), 2)
+                self.rounds(one, lambda peer, _number: one.run(peer, self.options.quick), 2, self.options.rounds)
         for one in measures.FOREIGN:
             if self.is_wanted(one):
                 self.foreign(one)
@@ -170,7 +177,8 @@ class Run:
         except Missing as reason:
             self.leave_out(measure.name, reason)
             return
-        self.rounds(measure, lambda peer, number: measure.run(peer, self.options.quick, number), 1)
+        counted = min(self.options.rounds, FOREIGN_ROUNDS)
+        self.rounds(measure, lambda peer, number: measure.run(peer, self.options.quick, number), 1, counted)
 
     def report(self):
         machine = subprocess.check_output([measures.GENERATOR, "machine"], text=True).strip()
@@ -196,6 +204,7 @@ def arguments():
     names = [one.name for one in measures.GENERATED + measures.FOREIGN]
     parser.add_argument("--measure", action="append", choices=names, help="this alone; may be repeated")
     parser.add_argument("--rounds", type=int, help="how often all take turns, after some that do not count (5)")
+    parser.add_argument("--build", action="store_true", help="build also what takes long to build: Nisshi")
     parser.add_argument("--lock", metavar="FILE", help="measure only while no other who locks this file does")
     options = parser.parse_args()
     known = [kind.name for kind in ALL]

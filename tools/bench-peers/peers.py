@@ -18,7 +18,7 @@ KAFKA_VERSION = "4.4.0"
 # Kafka's tools run only with a client of their own release.
 TOOLS_VERSION = "4.3.1"
 NISSHI_VERSION = "0.8.1"
-BUILD_S = 1800
+BUILD_S = 7200
 START_S = 60
 STOP_S = 60
 API_VERSIONS = frame(18, 0, 1)
@@ -41,7 +41,9 @@ class Peer:
     # More options of the generator, by the measurement's name.
     options = {}
 
-    def __init__(self, home):
+    def __init__(self, home, builds=False):
+        """`builds` allows an installation that takes long."""
+        self.builds = builds
         self.home = os.path.join(home, self.name)
         self.port = free_port()
         self.process = None
@@ -208,7 +210,8 @@ class Nisshi(Peer):
     def install(self):
         if os.path.exists(self.binary):
             return
-        print(f"bench-peers: building nisshi {NISSHI_VERSION}; this takes a while, once", file=sys.stderr)
+        if not self.builds:
+            raise Missing("--build builds it from crates.io, once; that takes some twenty minutes of two processors")
         features = ["--no-default-features", "--features", "dynostore,libsql"]
         # It asks for a newer compiler than it needs.
         words = ["--version", NISSHI_VERSION, "--locked", "--ignore-rust-version", "--root", self.tree]
@@ -240,9 +243,8 @@ class NisshiOnDisk(Nisshi):
     about = "the same on a SQLite file"
     declines = {name: "its commits are not synced one by one" for name in ("synced", "synced-8")}
 
-    @property
-    def engine(self):
-        return f"sqlite://{self.home}/nisshi.db"
+    # The path is one from where it was started.
+    engine = "sqlite://nisshi.db"
 
 
 class Mock(Peer):
