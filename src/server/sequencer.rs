@@ -38,7 +38,8 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The connections that speak Kafka.
 #[derive(Debug, Default)]
 pub(super) struct Sequencer {
-    lines: BTreeMap<ConnId, Line>,
+    /// In boxes, as the nodes of the map are half empty.
+    lines: BTreeMap<ConnId, Box<Line>>,
 }
 
 /// One connection's requests, oldest first.
@@ -139,7 +140,7 @@ impl Sequencer {
             ending: false,
             ended: false,
         };
-        self.lines.insert(conn, line);
+        self.lines.insert(conn, Box::new(line));
     }
 
     /// A connection is gone. Answers whether it was one of ours.

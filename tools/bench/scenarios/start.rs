@@ -18,12 +18,14 @@ pub(super) const MIB: f64 = 1_048_576.0;
 
 /// Topics that the partitions belong to.
 const TOPICS: usize = 10;
+/// More partitions than the defaults allow, beside the broker's own.
+const KEYS: &[&str] = &["chronik.max.partitions=20000"];
 
 /// Starts on an empty formatted directory, and on one with 10,000 partitions after a clean stop. Also what these weigh.
 pub(super) fn times(bench: &mut Bench) -> Result<Vec<Row>, String> {
     let partitions = bench.amount(10_000, 1_000);
     let empty = bench.site.fresh("start-empty")?;
-    bench.site.broker_on(&empty, &[])?.stop()?;
+    bench.site.broker_on(&empty, KEYS)?.stop()?;
     let wide = bench.site.fresh("start-wide")?;
     populate(&bench.site, &wide, partitions)?;
     let (mut light, mut heavy) = (Vec::new(), Vec::new());
@@ -53,7 +55,7 @@ pub(super) fn times(bench: &mut Bench) -> Result<Vec<Row>, String> {
 
 /// Makes partitions with a record each, and stops in order.
 fn populate(site: &Site, dir: &Path, partitions: usize) -> Result<(), String> {
-    let broker = site.broker_on(dir, &[])?;
+    let broker = site.broker_on(dir, KEYS)?;
     let each = i32::try_from(partitions / TOPICS).unwrap_or(1);
     let spec = Spec { record: 100, request: 1, partitions: each, ..Spec::default() };
     for _ in 0..TOPICS {
@@ -74,7 +76,7 @@ pub(super) fn touch(broker: &Subject, spec: &Spec) -> Result<(), String> {
 /// One start: the time until ApiVersions is answered, and the memory then.
 fn start(site: &Site, dir: &Path) -> Result<Figures, String> {
     let began = Instant::now();
-    let broker = site.broker_on(dir, &[])?;
+    let broker = site.broker_on(dir, KEYS)?;
     Client::connect(broker.address)?;
     let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
     let resident = measure::float(proc::resident(broker.pid));
