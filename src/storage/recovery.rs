@@ -12,6 +12,7 @@ mod tail;
 
 use std::path::Path;
 
+use super::checkpoint::LEADER_EPOCHS;
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::format::FormatError;
@@ -188,7 +189,7 @@ pub(super) fn examine(
         changed = true;
     }
     if !known.synced {
-        sync_snapshots(&*files.fs, dir, &snapshots)?;
+        sync_beside(&*files.fs, dir, &snapshots)?;
     }
     if changed {
         files.fs.sync_dir(dir)?;
@@ -200,22 +201,23 @@ pub(super) fn examine(
     Ok(Some(Found { log_start, end, segments, epochs, snapshots }))
 }
 
-/// Has what stands on the disk what a dead process may have left in memory. Whoever reads a snapshot sees whether it is
-/// whole; but one that is read now may be needed later, when what it tells has left the log.
-fn sync_snapshots(fs: &dyn Fs, dir: &Path, snapshots: &[Offset]) -> Result<(), StorageError> {
+/// Has the disk hold what a dead process may have left in memory. Whoever reads a snapshot sees whether it is whole; but
+/// one that is read now may be needed later, when what it tells has left the log. So may the epochs.
+fn sync_beside(fs: &dyn Fs, dir: &Path, snapshots: &[Offset]) -> Result<(), StorageError> {
+    sync_if_there(fs, &dir.join(LEADER_EPOCHS))?;
     for offset in snapshots {
-        for name in [ProducerSnapshot::file_name(*offset), EarlierBatches::file_name(*offset)] {
-            let path = dir.join(name);
-            match fs.open(&path, OpenMode::Write) {
-                Ok(file) => {
-                    file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
-                }
-                Err(error) if is_absent(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        sync_if_there(fs, &dir.join(ProducerSnapshot::file_name(*offset)))?;
+        sync_if_there(fs, &dir.join(EarlierBatches::file_name(*offset)))?;
     }
     Ok(())
+}
+
+fn sync_if_there(fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {
+    match fs.open(path, OpenMode::Write) {
+        Ok(file) => file.sync_data().map_err(|error| StorageError::io("sync", path, &error)),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn remove_snapshot(fs: &dyn Fs, dir: &Path, offset: Offset) {

@@ -376,3 +376,16 @@ fn a_journal_whose_only_segment_was_about_to_be_replaced_is_not_lost() {
     let opened = bench.storage.replay(id, &journal, &config, &mut |_, _| {}).unwrap();
     assert_eq!(opened.log_end, 3);
 }
+
+#[test]
+fn leader_epochs_that_a_killed_process_left_in_memory_are_on_the_disk_after_the_next_start() {
+    let mut bench = Bench::start(SimFs::new());
+    bench.open();
+    bench.append_with(1, false).unwrap();
+    let mut bench = Bench::start(bench.disk.killed());
+    bench.open();
+    let path = Path::new("/data/t-0/leader-epoch-checkpoint");
+    let epochs = bench.disk.read(path).unwrap();
+    assert!(!epochs.is_empty());
+    assert_eq!(bench.disk.image(Image::Nothing).read(path), Some(epochs));
+}

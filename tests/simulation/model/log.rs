@@ -210,11 +210,25 @@ impl Log {
         Ok(())
     }
 
-    /// Whether compaction may have taken a record: a later one has its key, or it said that the key is gone.
+    /// Whether compaction may have taken a record: a later one has its key, or it said that the key is gone, or a later
+    /// one said so and has gone, too.
     fn may_be_gone(&self, offset: Offset, id: RecordId, read: &BTreeMap<Offset, Read>) -> bool {
-        let key = Some(batch::key(id));
-        let later = || read.range(offset + 1..).any(|(_, other)| other.key == key);
-        self.compact && (batch::is_tombstone(id) || later())
+        let key = batch::key(id);
+        let later = || read.range(offset + 1..).any(|(_, other)| other.key == Some(key));
+        self.compact && (batch::is_tombstone(id) || later() || self.may_be_ended(offset, key))
+    }
+
+    /// Whether a record behind an offset says that a key is gone, or one does of which nobody knows where it is.
+    fn may_be_ended(&self, offset: Offset, key: u64) -> bool {
+        self.sent.iter().any(|(number, sent)| {
+            let ends = |place| {
+                let id = RecordId { batch: *number, place };
+                let first = self.places.get(number);
+                let is_behind = first.is_none_or(|first| first + i64::from(place) > offset);
+                batch::is_tombstone(id) && batch::key(id) == key && is_behind
+            };
+            (0..sent.count).any(ends)
+        })
     }
 
     /// Batches of one client lie in the order in which they were sent; none is missing between those of an idempotent
