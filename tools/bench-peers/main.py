@@ -23,13 +23,16 @@ from peers import ALL, ROOT, Chronik, Missing
 OUT = os.path.join(ROOT, "target", "bench")
 # What a start leaves to be done is done by then, and what is synced a second later is, too.
 SETTLE_S = 10
+# All of them together are idle when they use no more than this share of a processor for so long.
+SETTLED_S = 0.1
+SETTLED_SHARE = 0.1
 # How long each measurement warms up those that compile while they run, and with how many bytes at most.
 WARM_UP_S = {"produce-1k": 8, "produce-100": 5, "fetch": 4, "latency": 6, "follow": 2, "synced": 2, "synced-8": 1}
 WARM_UP_BYTES = 4_000_000_000
 # The clients of others take seconds to start.
 FOREIGN_ROUNDS = 3
 # How long the lock is kept before others get a turn.
-HOLD_S = 200
+HOLD_S = 210
 
 
 class Run:
@@ -67,9 +70,8 @@ class Run:
 
     def gather(self, home):
         """Installs whoever is asked for."""
-        only = self.options.only
         for kind in ALL:
-            if kind is not Chronik and only and not any(kind.name.startswith(name) for name in only):
+            if kind is not Chronik and not is_asked_for(kind, self.options.only):
                 continue
             peer = kind(home, self.options.build)
             try:
@@ -135,8 +137,19 @@ class Run:
             with self.quiet():
                 for peer in self.peers:
                     if not self.results.has_failed(measure.name, peer.name):
+                        self.settle()
                         self.turn(measure, turn, peer, number)
         say(f"{measure.name}: {time.monotonic() - began:.0f} s")
+
+    def settle(self):
+        """Waits until what the last turn has left to be done is done, such as the removal of its topic."""
+        deadline = time.monotonic() + SETTLE_S
+        running = [peer for peer in self.peers if peer.is_running()]
+        while time.monotonic() < deadline:
+            before = sum(proc.cpu_seconds(peer.pid) for peer in running)
+            time.sleep(SETTLED_S)
+            if sum(proc.cpu_seconds(peer.pid) for peer in running) - before < SETTLED_S * SETTLED_SHARE:
+                return
 
     def turn(self, measure, turn, peer, number):
         try:
@@ -148,10 +161,10 @@ class Run:
             self.revive(peer)
 
     def revive(self, peer):
-        """Who has ended in one measurement may take part in the next."""
-        if not peer.is_running():
-            with contextlib.suppress(Missing):
-                peer.start()
+        """Who has failed begins anew: it may have ended, or be busy with what nobody waits for any more."""
+        peer.stop()
+        with contextlib.suppress(Missing):
+            peer.start()
 
     def measure(self):
         self.starts()
@@ -191,6 +204,13 @@ class Run:
         with open(os.path.join(OUT, "peers.md"), "w") as page:
             page.write(report.page(head, who, why, tables))
         print(report.screen(head, who, why, tables))
+
+
+def is_asked_for(kind, only):
+    """Whether a peer takes part: by default all do but the optional ones; else those whose names begin so."""
+    if kind.optional:
+        return kind.name in (only or [])
+    return not only or any(kind.name.startswith(name) for name in only)
 
 
 def say(line):

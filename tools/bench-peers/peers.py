@@ -36,6 +36,8 @@ class Peer:
     about = ""
     # Whether the first rounds are slower than all others because code is compiled meanwhile.
     warms_up = False
+    # Whether it takes part only when it is named.
+    optional = False
     # Why a figure would not be what its name says, by the figure's name.
     declines = {}
     # More options of the generator, by the measurement's name.
@@ -241,6 +243,8 @@ class Nisshi(Peer):
 class NisshiOnDisk(Nisshi):
     name = "nisshi-sqlite"
     about = "the same on a SQLite file"
+    # It takes a hundred times as long as all others, which would wait for it.
+    optional = True
     declines = {name: "its commits are not synced one by one" for name in ("synced", "synced-8")}
 
     # The path is one from where it was started.
