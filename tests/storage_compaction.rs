@@ -21,12 +21,12 @@ use chronik::record::control::{EndTransaction, Marker};
 use chronik::record::records::RecordReader;
 use chronik::storage::fs::Fs as _;
 use chronik::storage::job::{
-    Append, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart,
-    TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
+    Append, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadError,
+    ReadPart, TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
 };
 use chronik::storage::pool::{CompactionLimits, Options};
 use chronik::storage::stepped::Stepped;
-use chronik::testing::fs::{Image, SimFs};
+use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
 #[path = "support/storage.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -102,8 +102,12 @@ impl World {
     }
 
     fn open(&mut self, config: LogConfig) -> Opened {
-        let (ticket, partition) = (self.ticket(), partition(P));
-        let topic = Arc::from("topic");
+        self.open_as(P, "topic", config)
+    }
+
+    fn open_as(&mut self, number: u8, topic: &str, config: LogConfig) -> Opened {
+        let (ticket, partition) = (self.ticket(), partition(number));
+        let topic = Arc::from(topic);
         self.submit(Job::Open(Open { ticket, partition, topic, config: Arc::new(config) }));
         self.take(|outcome| match outcome {
             Outcome::Opened { result, .. } => Some(result.clone().unwrap()),
@@ -169,6 +173,10 @@ impl World {
     }
 
     fn read_from(&mut self, offset: i64, bytes_max: usize) -> Vec<u8> {
+        self.try_read(offset, bytes_max).unwrap()
+    }
+
+    fn try_read(&mut self, offset: i64, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
         let ticket = self.ticket();
         let part = ReadPart { partition: partition(P), offset, end: i64::MAX, bytes_max };
         let (parts, whole_first_batch) = (vec![part], true);
@@ -181,7 +189,9 @@ impl World {
             committed: false,
         }));
         self.take(|outcome| match outcome {
-            Outcome::Read { parts, .. } => Some(flatten(parts[0].as_ref().unwrap())),
+            Outcome::Read { parts, .. } => {
+                Some(parts[0].as_deref().map(flatten).map_err(Clone::clone))
+            }
             _ => None,
         })
     }
@@ -828,6 +838,30 @@ fn a_crash_at_any_moment_of_a_round_loses_nothing_and_brings_nothing_back() {
             assert_eq!(now, then, "{what}");
         }
     }
+}
+
+#[test]
+fn a_swap_that_breaks_off_is_a_failed_disk_and_no_damage() {
+    let mut world = World::new(limits());
+    world.open(compacted());
+    for number in 0..20 {
+        world.put(&format!("key {}", number % 3), Some(&"v".repeat(200)));
+    }
+    world.roll();
+    let table = world.table();
+    // The old files have other names by then.
+    let at = At::Path(".log.swap".into(), Operation::Rename);
+    world.fs.fail(Fault { at, kind: Kind::Eio, times: 1 });
+    world.compact(NOW + 10_000);
+    // Without a descriptor left, all files are closed that nobody uses.
+    let at = At::Path("/other-0/".into(), Operation::Open);
+    world.fs.fail(Fault { at, kind: Kind::Emfile, times: 1 });
+    world.open_as(P + 1, "other", compacted());
+    let read = world.try_read(0, 1 << 20);
+    assert!(matches!(read, Err(ReadError::Storage(_))), "{read:?}");
+    assert_eq!(world.storage.stats().damaged_ranges.get(), 0);
+    let (mut world, _) = world.crash(Image::Nothing, compacted());
+    assert_eq!(world.table(), table);
 }
 
 #[test]

@@ -246,6 +246,10 @@ impl Reader {
         }
         let found = match found {
             Err(Failed::Missing(segment)) if log.has_segment(&segment) => {
+                // What a swap that broke off has renamed is no damage, and comes back with the next start.
+                if let Some(error) = log.failure() {
+                    return Err(ReadError::Storage(error.clone()));
+                }
                 segment.note_missing(&self.files);
                 self.read_log(read, part, view, budget)
             }

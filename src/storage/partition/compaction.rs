@@ -288,21 +288,24 @@ impl Partition {
             return Err(error);
         }
         let log = self.log.clone();
-        let swapped = fs.sync_dir(&log.dir).and_then(|()| {
-            log.replace(&ready.old, &ready.new, || {
-                for old in &ready.old {
-                    rename_old(fs, old)?;
-                }
-                fs.sync_dir(&log.dir)?;
-                rename_new(fs, &ready.new, SWAP, "")?;
-                fs.sync_dir(&log.dir)
-            })
-        });
+        let rename = || {
+            for old in &ready.old {
+                rename_old(fs, old)?;
+            }
+            fs.sync_dir(&log.dir)?;
+            rename_new(fs, &ready.new, SWAP, "")?;
+            fs.sync_dir(&log.dir)
+        };
+        // The next start completes what has failed. Readers know before they miss a file.
+        let fail = |error: &StorageError| log.fail(error.clone());
+        let swapped = fs
+            .sync_dir(&log.dir)
+            .inspect_err(fail)
+            .and_then(|()| log.replace(&ready.old, &ready.new, || rename().inspect_err(fail)));
         let bytes = |segments: &[std::sync::Arc<Segment>]| segments.iter().map(|s| s.size()).sum();
         let old: u64 = bytes(&ready.old);
         self.closed_bytes = self.closed_bytes.saturating_sub(old).saturating_add(ready.new.size());
-        // The next start completes it.
-        swapped.inspect_err(|error| log.fail(error.clone()))?;
+        swapped?;
         let left = ready.old.iter().flat_map(|old| files_of(old));
         Ok(Some(left.map(|path| with_suffix(&path, DELETED_SUFFIX)).collect()))
     }
