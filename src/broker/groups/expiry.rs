@@ -39,16 +39,13 @@ impl Groups {
     /// An empty group's deadline has passed: what has expired is forgotten, and with its last commit the group.
     pub(super) fn expire(&mut self, ctx: &mut Context<'_>, name: &str) {
         let Some(group) = self.groups.get_mut(name) else { return };
-        let Some(era) = self.shared.era(ctx.now) else {
-            return self.shared.timers.remove(Timer::Expiry(group.number));
-        };
-        if group.state != State::Empty || !group.pending.is_empty() {
+        let Some(era) = self.shared.era(ctx.now) else { return };
+        if group.is_wanted() {
             return;
         }
         let (now, retention_ms) = (ctx.now.wall, ctx.options.groups.offsets_retention_ms);
         let since = group.empty_since();
         let is_due = |_: &str, commit: &Commit| era.expires_at(commit, since, retention_ms) <= now;
-        self.shared.timers.remove(Timer::Expiry(group.number));
         let had_commits = !group.commits.is_empty();
         let mut call = Call { ctx, shared: &mut self.shared };
         let forgotten = group.forget(&mut call, is_due);
@@ -64,6 +61,11 @@ impl Groups {
 }
 
 impl Group {
+    /// Whether somebody is in it, or has been given an id to join with: nothing in it expires.
+    fn is_wanted(&self) -> bool {
+        self.state != State::Empty || !self.pending.is_empty()
+    }
+
     /// Since when its commits age together; `None` if each ages by itself, as in a group that never had a member.
     fn empty_since(&self) -> Option<WallMs> {
         self.protocol_type.as_ref().map(|_| self.state_since)
@@ -76,7 +78,7 @@ impl Shared {
     pub(super) fn look_after_expiry(&mut self, group: &Group, now: Now, retention_ms: i64) {
         let timer = Timer::Expiry(group.number);
         let has_deadline = self.timers.get(timer).is_some();
-        if group.state != State::Empty || !group.pending.is_empty() {
+        if group.is_wanted() {
             if has_deadline {
                 self.timers.remove(timer);
             }

@@ -130,15 +130,17 @@ impl Groups {
             | Timer::Sync(number)
             | Timer::Expiry(number)) = timer;
             let Some(name) = self.names.get(&number).cloned() else { continue };
-            let over = |group: &mut Group, call: &mut Call<'_, '_>| match timer {
-                Timer::Session(_, member) => group.session_over(call, member),
-                Timer::Join(_) => group.join_time_over(call),
-                Timer::Sync(_) => group.sync_time_over(call),
-                Timer::Expiry(_) => {}
-            };
-            self.enter(ctx, &name, over);
-            if matches!(timer, Timer::Expiry(_)) {
-                self.expire(ctx, &name);
+            match timer {
+                Timer::Session(_, member) => {
+                    self.enter(ctx, &name, |group, call| group.session_over(call, member));
+                }
+                Timer::Join(_) => {
+                    self.enter(ctx, &name, Group::join_time_over);
+                }
+                Timer::Sync(_) => {
+                    self.enter(ctx, &name, Group::sync_time_over);
+                }
+                Timer::Expiry(_) => self.expire(ctx, &name),
             }
         }
     }
