@@ -94,6 +94,7 @@ trait Members {
     fn beats(&mut self, generation: i32, member: &str) -> ErrorCode;
     fn leaves(&mut self, member: &str, instance: Option<&str>) -> ErrorCode;
     fn new_id(&mut self) -> String;
+    fn two_joined(&mut self) -> (String, String);
     fn state(&mut self) -> DescribeGroupsResponseGroup;
     fn stable(&mut self, slots: &[usize]) -> (i32, Vec<String>);
     fn tick(&mut self);
@@ -149,6 +150,15 @@ impl Members for Harness {
         let refused = self.asks_to_join(join(""));
         assert_eq!(refused.error_code, ErrorCode::MemberIdRequired.code());
         refused.member_id
+    }
+
+    /// Two members of a first generation that have not asked for their shares yet, the leader first.
+    fn two_joined(&mut self) -> (String, String) {
+        let (leader, follower) = (self.new_id(), self.new_id());
+        self.send_from(1, join(&leader));
+        self.send_from(2, join(&follower));
+        self.tick();
+        (leader, follower)
     }
 
     fn state(&mut self) -> DescribeGroupsResponseGroup {
@@ -266,10 +276,7 @@ fn a_second_member_rebalances_a_stable_group() {
 #[test]
 fn the_share_of_a_follower_waits_for_the_leader() {
     let mut h = Harness::new();
-    let (a, b) = (h.new_id(), h.new_id());
-    h.send_from(1, join(&a));
-    h.send_from(2, join(&b));
-    h.tick();
+    let (a, b) = h.two_joined();
     let follower = h.send_from(2, sync(1, &b, &[]));
     h.settle();
     assert!(!h.is_answered(follower));
@@ -354,10 +361,7 @@ fn a_lost_answer_to_a_join_is_given_again_while_the_generation_completes() {
 #[test]
 fn a_change_while_the_generation_completes_sends_the_waiting_back() {
     let mut h = Harness::new();
-    let (a, b) = (h.new_id(), h.new_id());
-    h.send_from(1, join(&a));
-    h.send_from(2, join(&b));
-    h.tick();
+    let (a, b) = h.two_joined();
     let follower = h.send_from(2, sync(1, &b, &[]));
     let mut changed = join(&a);
     changed.protocols[0].metadata = Bytes::from(&b"changed"[..]);
@@ -482,10 +486,7 @@ fn a_silent_member_is_out_after_its_session_and_the_others_rebalance() {
 #[test]
 fn who_asks_for_a_share_that_is_there_is_alive() {
     let mut h = Harness::new();
-    let (a, b) = (h.new_id(), h.new_id());
-    h.send_from(1, join(&a));
-    h.send_from(2, join(&b));
-    h.tick();
+    let (a, b) = h.two_joined();
     assert_eq!(h.asks_to_sync(sync(1, &a, &[])).error_code, 0);
     h.advance_ms(6_000);
     assert_eq!(h.asks_to_sync(sync(1, &b, &[])).error_code, 0);
@@ -512,10 +513,7 @@ fn who_does_not_join_again_in_time_is_out() {
 #[test]
 fn who_does_not_ask_for_its_share_in_time_is_out() {
     let mut h = Harness::new();
-    let (a, b) = (h.new_id(), h.new_id());
-    h.send_from(1, join(&a));
-    h.send_from(2, join(&b));
-    h.tick();
+    let (a, b) = h.two_joined();
     assert_eq!(h.asks_to_sync(sync(1, &a, &[])).error_code, 0);
     for _ in 0..12 {
         assert_eq!((h.beats(1, &a), h.beats(1, &b)), (ErrorCode::None, ErrorCode::None));
@@ -528,10 +526,7 @@ fn who_does_not_ask_for_its_share_in_time_is_out() {
 #[test]
 fn a_leader_that_brings_no_shares_in_time_is_out() {
     let mut h = Harness::new();
-    let (a, b) = (h.new_id(), h.new_id());
-    h.send_from(1, join(&a));
-    h.send_from(2, join(&b));
-    h.tick();
+    let (a, b) = h.two_joined();
     let follower = h.send_from(2, sync(1, &b, &[]));
     for _ in 0..12 {
         assert!(!h.is_answered(follower));
