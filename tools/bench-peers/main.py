@@ -6,7 +6,6 @@ measurement says why in the table, and the rest goes on. Results: target/bench/p
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -31,8 +30,6 @@ WARM_UP_S = {"produce-1k": 8, "produce-100": 5, "fetch": 4, "latency": 6, "follo
 WARM_UP_BYTES = 4_000_000_000
 # The clients of others take seconds to start.
 FOREIGN_ROUNDS = 3
-# How long the lock is kept before others get a turn.
-HOLD_S = 210
 
 
 class Run:
@@ -43,19 +40,6 @@ class Run:
         self.results = report.Results()
         self.peers, self.absent, self.versions = [], {}, {}
         self.jsonl = open(os.path.join(OUT, "peers.jsonl"), "w")
-        self.lock = open(options.lock, "w") if options.lock else None
-        self.locked_at = None
-
-    @contextlib.contextmanager
-    def quiet(self):
-        """Nobody else who takes the same lock measures meanwhile. It is kept for some rounds, and then others may."""
-        if self.lock and self.locked_at is None:
-            fcntl.flock(self.lock, fcntl.LOCK_EX)
-            self.locked_at = time.monotonic()
-        yield
-        if self.lock and time.monotonic() - self.locked_at > HOLD_S:
-            fcntl.flock(self.lock, fcntl.LOCK_UN)
-            self.locked_at = None
 
     def note(self, measure, peer, line):
         self.results.add(measure, peer.name, line)
@@ -85,8 +69,7 @@ class Run:
         """How long each takes to its first answer, on a directory that is there already. All run afterwards."""
         for number in range(3 if self.options.quick else 5):
             for peer in list(self.peers):
-                with self.quiet():
-                    seconds = self.start(peer)
+                seconds = self.start(peer)
                 if seconds is not None and number > 0:
                     line = dict(scenario="start", subject=peer.name, round=number, start_ms=seconds * 1000)
                     self.note("start", peer, line)
@@ -110,11 +93,10 @@ class Run:
     def idle(self):
         """What they do and weigh while nobody asks, all in the same time."""
         seconds = 5 if self.options.quick else 20
-        with self.quiet():
-            time.sleep(SETTLE_S)
-            before = [proc.switches(peer.pid) for peer in self.peers]
-            time.sleep(seconds)
-            counts = [proc.switches_since(peer.pid, counts) for peer, counts in zip(self.peers, before)]
+        time.sleep(SETTLE_S)
+        before = [proc.switches(peer.pid) for peer in self.peers]
+        time.sleep(seconds)
+        counts = [proc.switches_since(peer.pid, counts) for peer, counts in zip(self.peers, before)]
         for peer, count in zip(self.peers, counts):
             line = dict(scenario="idle", subject=peer.name, seconds=seconds, switches_per_s=count / seconds)
             self.note("idle", peer, dict(line, resident_mib=proc.resident_mib(peer.pid)))
@@ -124,7 +106,7 @@ class Run:
             if peer.warms_up and measure.name not in peer.declines:
                 seconds = WARM_UP_S[measure.name] / (4 if self.options.quick else 1)
                 most = WARM_UP_BYTES if "bytes" in measure.full else 0
-                with contextlib.suppress(measures.Failed), self.quiet():
+                with contextlib.suppress(measures.Failed):
                     measure.run(peer, self.options.quick, seconds=seconds, bytes=most)
 
     def rounds(self, measure, turn, discarded, counted):
@@ -134,11 +116,10 @@ class Run:
                 self.results.fail(measure.name, peer.name, f"({peer.declines[measure.name]})")
         began = time.monotonic()
         for number in range(-discarded, counted):
-            with self.quiet():
-                for peer in self.peers:
-                    if not self.results.has_failed(measure.name, peer.name):
-                        self.settle()
-                        self.turn(measure, turn, peer, number)
+            for peer in self.peers:
+                if not self.results.has_failed(measure.name, peer.name):
+                    self.settle()
+                    self.turn(measure, turn, peer, number)
         say(f"{measure.name}: {time.monotonic() - began:.0f} s")
 
     def settle(self):
@@ -225,7 +206,6 @@ def arguments():
     parser.add_argument("--measure", action="append", choices=names, help="this alone; may be repeated")
     parser.add_argument("--rounds", type=int, help="how often all take turns, after some that do not count (5)")
     parser.add_argument("--build", action="store_true", help="build also what takes long to build: Nisshi")
-    parser.add_argument("--lock", metavar="FILE", help="measure only while no other who locks this file does")
     options = parser.parse_args()
     known = [kind.name for kind in ALL]
     for name in options.only or []:
