@@ -102,8 +102,8 @@ smoke: ## start a broker, produce, consume, stop: the quickest sign of life
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" .venv/suite/bin/python tests/python/scenario.py confluent
 
 minimal: ## build the core alone, without any optional feature
-	cargo build --profile minimal --bin chronik --no-default-features --target-dir target/minimal
-	@ls -l target/minimal/minimal/chronik
+	cargo build --profile minimal --bin chronik --no-default-features
+	@ls -l target/minimal/chronik
 
 static: ## build one static binary, for a box with nothing on it
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --bin chronik --target $(HOST) --target-dir target/static

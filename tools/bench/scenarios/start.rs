@@ -108,7 +108,7 @@ pub(super) fn binaries(bench: &mut Bench) -> Result<Vec<Row>, String> {
         found.map(|found| measure::float(found.len()) / 1e6)
     };
     let full = size(&bench.site.chronik)?;
-    let minimal = size(Path::new("target/minimal/minimal/chronik"));
+    let minimal = size(Path::new("target/minimal/chronik"));
     Ok(vec![
         Row::value("binary, full", "MB", full, Bound::AtMost(4.0)),
         match minimal {
