@@ -315,7 +315,8 @@ impl Writer {
     /// Appends to one partition. `true`: somebody waits for the sync.
     fn append(&mut self, id: PartitionId, appends: Vec<Append>, report: &mut Report) -> bool {
         let results = self.write(id, &appends);
-        let mut asked: Vec<(Ticket, bool, Origin, AppendResult)> = Vec::new();
+        let mut asked: Vec<(Ticket, bool, Origin, AppendResult)> =
+            Vec::with_capacity(appends.len());
         for (append, result) in appends.into_iter().zip(results) {
             let error = storage_error(&result).filter(|error| error.may_pass());
             if let Some(error) = error.filter(|_| append.origin == Origin::Broker) {

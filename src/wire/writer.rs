@@ -10,6 +10,8 @@ type Result<T> = std::result::Result<T, EncodeError>;
 
 /// A frame begins with its length.
 const LENGTH_BYTES: usize = 4;
+/// Most answers to small requests are no longer: their frame is allocated once.
+const FRAME_BYTES: usize = 128;
 
 /// Writes one message of one version.
 #[derive(Debug, Default)]
@@ -31,7 +33,9 @@ impl Writer {
     /// An empty frame that keeps a place for its own length, for [`Writer::into_frame`].
     #[must_use]
     pub fn frame(version: i16, flexible: bool) -> Writer {
-        Writer { out: vec![0; LENGTH_BYTES], ..Writer::new(version, flexible) }
+        let mut out = Vec::with_capacity(FRAME_BYTES);
+        out.extend_from_slice(&[0; LENGTH_BYTES]);
+        Writer { out, ..Writer::new(version, flexible) }
     }
 
     /// The version of the message that is written.

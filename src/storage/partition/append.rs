@@ -38,12 +38,24 @@ struct Staged {
 
 type AppendResult = Result<Appended, AppendError>;
 
+impl Staged {
+    /// With room for appends of one batch each, as most are.
+    fn for_appends(count: usize) -> Staged {
+        Staged {
+            batches: Vec::with_capacity(count),
+            written: Vec::with_capacity(count),
+            results: Vec::with_capacity(count),
+            ..Staged::default()
+        }
+    }
+}
+
 impl Partition {
     /// Appends in order, with one write for all that fit into the active segment. One result for each append. What comes
     /// behind an append that the disk refused is refused, too: it may be meant to follow.
     pub(in crate::storage) fn append_all(&mut self, appends: &[Append]) -> Vec<AppendResult> {
         let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
-        let mut staged = Staged::default();
+        let mut staged = Staged::for_appends(appends.len());
         let mut refused = None;
         for append in appends {
             let result = match &refused {
