@@ -9,6 +9,7 @@ mod compaction;
 pub mod damage;
 pub(crate) mod directories;
 pub mod earlier_batches;
+mod error;
 mod files;
 pub mod format;
 pub mod fs;

@@ -3,6 +3,8 @@
 //! They look at published logs only, below the end that the job names, and read by position.
 
 mod aborted;
+mod conversion;
+mod times;
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -13,26 +15,18 @@ use super::damage::DamagePolicy;
 use super::directories;
 use super::files::Files;
 use super::fs::{as_u64, is_absent, read_full};
-use super::job::{
-    AbortedTransaction, AppendError, Convert, FindTimes, Job, Outcome, Read, ReadError, ReadPart,
-    StorageError, TimeQuery, TimeTarget, TimedOffset,
-};
+use super::job::{AbortedTransaction, Job, Outcome, Read, ReadError, ReadPart};
 use super::log::{Log, View};
 use super::outcomes::Outcomes;
 use super::queue::Taker;
-use super::scan::{HEADERS, Met, Scan};
-use super::segment::{Place, Segment, Step};
-use super::validate::{DECOMPRESSED_BYTES_MAX, refuse};
+use super::scan::Met;
+use super::segment::{Place, Segment};
 use super::writer::{Registry, WriteCommand};
 use crate::base::ids::{ConnId, Offset};
 use crate::base::memory::Pool;
 use crate::base::payload::{Bytes, FileRange, Payload};
 use crate::base::planted::{Bug, is_planted};
-use crate::record::RecordError;
-use crate::record::compression::Codec;
-use crate::record::convert;
-use crate::record::message_set::Format;
-use crate::record::records::RecordReader;
+use conversion::convert_records;
 
 /// Most bytes that are read at once for a connection.
 const WARM_BYTES_MAX: usize = 256 * 1024;
@@ -365,40 +359,6 @@ impl Reader {
         Ok(Some(Payload::File(FileRange { file, position: piece.from, len })))
     }
 
-    fn refuse_zstd(&self, piece: &Piece<'_>) -> Result<(), ReadError> {
-        let log = piece.segment.log();
-        let mut scan = Scan::new(self.files.get(log)?, piece.from, piece.to, HEADERS);
-        while let Some(met) = scan.next().map_err(|error| error.of_read(log.path()))? {
-            if met.header.codec() == Ok(Codec::Zstd) {
-                return Err(ReadError::UnsupportedCompression);
-            }
-        }
-        Ok(())
-    }
-
-    fn convert_down(
-        &self,
-        read: &Read,
-        piece: &Piece<'_>,
-        offset: Offset,
-    ) -> Result<Bytes, ReadError> {
-        let path = piece.segment.log().path();
-        let file = self.files.get(piece.segment.log())?;
-        let len = usize::try_from(piece.to.saturating_sub(piece.from)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len];
-        let read_bytes = read_full(&*file, &mut bytes, piece.from)
-            .map_err(|error| StorageError::io("read", path, &error))?;
-        bytes.truncate(read_bytes);
-        let format = if read.magic_max < 1 { Format::Zero } else { Format::One };
-        let converted = convert::down_convert(&bytes, format, offset, DECOMPRESSED_BYTES_MAX)
-            .map_err(|error| match error {
-                RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
-                _ => ReadError::Corrupt,
-            })?;
-        let lease = self.conversions.reserve_anyway(converted.len());
-        Ok(Bytes::leased(converted, Some(lease)))
-    }
-
     /// For clients that hold a broker to its limit to the byte: as much of the first batch as fits, so that they learn
     /// that it is larger than they thought.
     fn cut_batch(
@@ -414,130 +374,6 @@ impl Reader {
         let len = bytes.len().min(usize::try_from(want.left).unwrap_or(usize::MAX));
         Ok(bytes.slice(0..len).map(Payload::Bytes))
     }
-
-    fn find_times(&self, find: &FindTimes) -> Outcome {
-        let results = find.queries.iter().map(|query| self.find_time(query)).collect();
-        Outcome::Times { ticket: find.ticket, results }
-    }
-
-    fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
-        let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
-        let search = || {
-            log.read(|view| match query.target {
-                TimeTarget::AtOrAfter(timestamp) => {
-                    self.first_at_or_after(view, timestamp, query.end)
-                }
-                TimeTarget::Largest => self.first_largest(view, query.end),
-            })
-        };
-        let log_start = log.log_start();
-        let mut found = search();
-        if found.is_err() && log.log_start() > log_start {
-            // Files were removed while they were searched.
-            found = search();
-        }
-        if log.is_removed() { Err(ReadError::UnknownPartition) } else { found }
-    }
-
-    fn first_at_or_after(
-        &self,
-        view: &View,
-        timestamp: i64,
-        end: Offset,
-    ) -> Result<Option<TimedOffset>, ReadError> {
-        let end = end.min(view.end);
-        for (segment, _) in view.from(view.log_start) {
-            let largest = segment.largest(&self.files)?;
-            if segment.base() >= end || largest.is_none_or(|l| l.timestamp < timestamp) {
-                continue;
-            }
-            let mut walk = segment.walk_to_time(&self.files, timestamp)?;
-            while let Some(step) = walk.next()? {
-                let Step::Batch(met) = step else { continue };
-                let header = met.header;
-                if header.base_offset >= end {
-                    return Ok(None);
-                }
-                if header.max_timestamp < timestamp || header.last_offset() < view.log_start {
-                    continue;
-                }
-                let batch = walk.whole(&met)?;
-                let found =
-                    search(batch, |offset, stamp| offset >= view.log_start && stamp >= timestamp)?;
-                let epoch = header.partition_leader_epoch;
-                if let Some(found) = found.filter(|(offset, _)| *offset < end) {
-                    return Ok(Some(timed(found, epoch)));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn first_largest(&self, view: &View, end: Offset) -> Result<Option<TimedOffset>, ReadError> {
-        let end = end.min(view.end);
-        let mut best: Option<(i64, &Arc<Segment>, Offset)> = None;
-        for (segment, next) in view.from(view.log_start) {
-            let largest = if next <= end {
-                segment.largest(&self.files)?
-            } else if segment.base() < end {
-                segment.largest_below(&self.files, end)?
-            } else {
-                None
-            };
-            if let Some(largest) = largest.filter(|l| l.offset >= view.log_start) {
-                if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) {
-                    best = Some((largest.timestamp, segment, largest.offset));
-                }
-            }
-        }
-        let Some((timestamp, segment, offset)) = best else { return Ok(None) };
-        let mut walk = segment.walk_near(&self.files, offset)?;
-        let met = loop {
-            match walk.next()? {
-                Some(Step::Batch(met)) if met.header.last_offset() >= offset => break met,
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        };
-        let batch = walk.whole(&met)?;
-        let least = view.log_start;
-        let found = search(batch, |offset, stamp| offset >= least && stamp >= timestamp)?;
-        Ok(found.map(|found| timed(found, met.header.partition_leader_epoch)))
-    }
-}
-
-fn timed((offset, timestamp): (Offset, i64), leader_epoch: i32) -> TimedOffset {
-    TimedOffset { timestamp, offset, leader_epoch }
-}
-
-/// Offset and timestamp of the first record that matches.
-fn search(
-    batch: &[u8],
-    matches: impl Fn(Offset, i64) -> bool,
-) -> Result<Option<(Offset, i64)>, ReadError> {
-    let damaged = |error: RecordError| match error {
-        RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
-        _ => ReadError::Corrupt,
-    };
-    let mut reader = RecordReader::open(batch, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
-    while let Some(record) = reader.next().map_err(damaged)? {
-        if matches(record.offset, record.timestamp) {
-            return Ok(Some((record.offset, record.timestamp)));
-        }
-    }
-    Ok(None)
-}
-
-fn convert_records(job: Convert) -> Outcome {
-    let Convert { ticket, records, codec, decompressed_bytes_max } = job;
-    let codec = match codec.map(|number| Codec::from_attributes(i16::from(number))).transpose() {
-        Ok(codec) => codec,
-        Err(error) => return Outcome::Converted { ticket, result: Err(refuse(error)) },
-    };
-    let result = convert::for_append(&records, codec, decompressed_bytes_max);
-    drop(records);
-    let result: Result<Bytes, AppendError> = result.map(Bytes::from_vec).map_err(refuse);
-    Outcome::Converted { ticket, result }
 }
 
 fn warm(conn: ConnId, range: &FileRange) -> Outcome {
