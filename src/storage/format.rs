@@ -82,6 +82,16 @@ impl<'a> FormatReader<'a> {
         FormatReader { file, bytes, position: 0, version: 0 }
     }
 
+    /// A reader in the middle of a file of ours that was opened and read to its end before.
+    pub(crate) fn at(
+        file: &'static str,
+        bytes: &'a [u8],
+        position: usize,
+        version: u32,
+    ) -> FormatReader<'a> {
+        FormatReader { file, bytes, position, version }
+    }
+
     /// A reader behind the eight bytes of magic and the version of a file of ours, whose last four bytes are the
     /// CRC-32 of all before them. The version is looked at first: a newer one may be checked otherwise. But one that
     /// fits the checksum if it is taken for ours is damaged, and not newer.

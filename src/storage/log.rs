@@ -50,7 +50,8 @@ pub(super) struct Log {
     replacing: Mutex<()>,
     /// How often that was begun.
     replaced: AtomicU64,
-    failed: OnceLock<StorageError>,
+    /// Boxed: it is rare, and there may be many logs.
+    failed: OnceLock<Box<StorageError>>,
     removed: AtomicBool,
     /// Held by who changes names in the directory beside the writer, and by who gives the directory another name.
     names: Mutex<()>,
@@ -215,13 +216,13 @@ impl Log {
 
     /// Why the partition is offline, if it is.
     pub(super) fn failure(&self) -> Option<&StorageError> {
-        self.failed.get()
+        self.failed.get().map(|error| &**error)
     }
 
     /// Takes the partition offline. The first reason stays.
     pub(super) fn fail(&self, error: StorageError) {
         log::error!("{} goes offline until restart: {error}", self.dir.display());
-        let _ = self.failed.set(error);
+        let _ = self.failed.set(Box::new(error));
     }
 }
 

@@ -10,8 +10,8 @@ use super::fs::{Fs, is_absent};
 use super::job::{FoundPartition, StorageError};
 use super::partition::compaction::SWAP;
 use super::recovery;
+use super::remembered::Remembered;
 use super::segment::{LOG_SUFFIX, parse_file_name};
-use super::writer::Remembered;
 use crate::base::ids::{PartitionId, TopicId};
 
 const METADATA_DIR: &str = "__cluster_metadata-0";
@@ -25,15 +25,14 @@ pub(super) fn check(
     remembered: &mut Remembered,
     adopt: bool,
 ) -> Result<(), StorageError> {
-    let end = remembered.marks.get(&METADATA).map_or(0, |mark| mark.end);
+    let end = remembered.mark(METADATA).map_or(0, |mark| mark.end);
     if end == 0 || has_log(fs, &data_dir.join(METADATA_DIR))? || find(fs, data_dir)?.is_empty() {
         return Ok(());
     }
     if !adopt {
         return Err(refusal(data_dir));
     }
-    remembered.marks.remove(&METADATA);
-    remembered.manifest.remove(&METADATA);
+    remembered.forget(METADATA);
     Ok(())
 }
 

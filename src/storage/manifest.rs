@@ -107,15 +107,97 @@ impl Manifest {
     }
 
     /// Reads the file's bytes; nothing of a damaged file is given.
+    ///
+    /// # Errors
+    /// If the bytes are not those of such a file.
     pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
-        let mut reader = FormatReader::open(FILE, MAGIC, VERSION, bytes)?;
-        let stopped_at = reader.i64()?;
-        let count = reader.count(PARTITION_BYTES_MIN)?;
-        let partitions =
-            (0..count).map(|_| ManifestPartition::decode(&mut reader)).collect::<Result<_, _>>()?;
-        reader.end()?;
+        let mut partitions = Vec::new();
+        let stopped_at = read(bytes, |_, _, partition| partitions.push(partition))?;
         Ok(Manifest { stopped_at, partitions })
     }
+}
+
+/// Hands over every partition, where it stands and in which version. Gives the time of the stop.
+fn read(
+    bytes: &[u8],
+    mut visit: impl FnMut(usize, u32, ManifestPartition),
+) -> Result<WallMs, FormatError> {
+    let mut reader = FormatReader::open(FILE, MAGIC, VERSION, bytes)?;
+    let stopped_at = reader.i64()?;
+    for _ in 0..reader.count(PARTITION_BYTES_MIN)? {
+        let (place, version) = (reader.position(), reader.version());
+        visit(place, version, ManifestPartition::decode(&mut reader)?);
+    }
+    reader.end()?;
+    Ok(stopped_at)
+}
+
+/// A manifest as it lies on the disk, in which partitions are looked up: a fraction of what it takes when it is decoded.
+#[derive(Debug, Default)]
+pub(super) struct StoredManifest {
+    stopped_at: WallMs,
+    version: u32,
+    bytes: Vec<u8>,
+    /// Where each partition stands, by rising partition.
+    places: Vec<usize>,
+}
+
+impl StoredManifest {
+    /// Takes the file's bytes, all of which are checked.
+    pub(super) fn open(bytes: Vec<u8>) -> Result<StoredManifest, FormatError> {
+        let (mut places, mut newest) = (Vec::new(), 0);
+        let stopped_at = read(&bytes, |place, version, entry| {
+            places.push((entry.partition, place));
+            newest = version;
+        })?;
+        places.sort_unstable();
+        let places = places.into_iter().map(|(_, place)| place).collect();
+        Ok(StoredManifest { stopped_at, version: newest, bytes, places })
+    }
+
+    /// When it was written.
+    pub(super) fn stopped_at(&self) -> WallMs {
+        self.stopped_at
+    }
+
+    /// What it says of a partition.
+    pub(super) fn get(&self, partition: PartitionId) -> Option<ManifestPartition> {
+        self.decode(*self.places.get(self.find(partition)?)?)
+    }
+
+    /// Whether it says anything of a partition.
+    pub(super) fn has(&self, partition: PartitionId) -> bool {
+        self.find(partition).is_some()
+    }
+
+    /// What it says of every partition.
+    pub(super) fn iter(&self) -> impl Iterator<Item = ManifestPartition> {
+        self.places.iter().filter_map(|place| self.decode(*place))
+    }
+
+    /// Takes out what it says of a partition.
+    pub(super) fn forget(&mut self, partition: PartitionId) {
+        if let Some(at) = self.find(partition) {
+            self.places.remove(at);
+        }
+    }
+
+    fn find(&self, partition: PartitionId) -> Option<usize> {
+        let id = |place: &usize| partition_id(&mut self.reader(*place)).ok();
+        self.places.binary_search_by(|place| id(place).cmp(&Some(partition))).ok()
+    }
+
+    fn decode(&self, place: usize) -> Option<ManifestPartition> {
+        ManifestPartition::decode(&mut self.reader(place)).ok()
+    }
+
+    fn reader(&self, place: usize) -> FormatReader<'_> {
+        FormatReader::at(FILE, &self.bytes, place, self.version)
+    }
+}
+
+fn partition_id(reader: &mut FormatReader<'_>) -> Result<PartitionId, FormatError> {
+    Ok(PartitionId { topic: TopicId(reader.array()?), index: reader.i32()? })
 }
 
 impl ManifestPartition {
@@ -148,8 +230,7 @@ impl ManifestPartition {
     }
 
     fn decode(reader: &mut FormatReader<'_>) -> Result<ManifestPartition, FormatError> {
-        let topic_id = TopicId(reader.array()?);
-        let partition = PartitionId { topic: topic_id, index: reader.i32()? };
+        let partition = partition_id(reader)?;
         let name_bytes = usize::from(reader.u16()?);
         let name = std::str::from_utf8(reader.bytes(name_bytes)?);
         let topic = name.map_err(|_| reader.error(FormatProblem::Value("topic name")))?.to_owned();
@@ -210,6 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn partitions_are_found_in_the_stored_bytes() {
+        let mut manifest = sample();
+        manifest.partitions.reverse();
+        let mut stored = StoredManifest::open(manifest.encode()).unwrap();
+        manifest.partitions.reverse();
+        assert_eq!(stored.stopped_at(), manifest.stopped_at);
+        assert!(stored.iter().eq(manifest.partitions.iter().cloned()), "by rising partition");
+        for partition in &manifest.partitions {
+            assert_eq!(stored.get(partition.partition).as_ref(), Some(partition));
+        }
+        let [first, second] = [0, 1].map(|at: usize| manifest.partitions[at].partition);
+        stored.forget(first);
+        assert_eq!((stored.has(first), stored.has(second)), (false, true));
+        assert_eq!(stored.get(PartitionId { index: 2, ..first }), None);
+    }
+
+    #[test]
     fn the_empty_manifest_is_laid_out_as_drawn() {
         let bytes = Manifest { stopped_at: 1, partitions: vec![] }.encode();
         assert_eq!(bytes[..24], *b"CHRKMANI\0\0\0\x02\0\0\0\0\0\0\0\x01\0\0\0\0");
@@ -234,6 +332,7 @@ mod tests {
         old.extend_from_slice(rest);
         push_crc32(&mut old);
         assert_eq!(Manifest::decode(&old).unwrap(), manifest);
+        assert!(StoredManifest::open(old).unwrap().iter().eq(manifest.partitions));
     }
 
     #[test]

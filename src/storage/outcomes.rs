@@ -58,7 +58,12 @@ impl Outcomes {
     pub(super) fn take(&self, taken: &mut Vec<Outcome>) {
         let mut queue = lock(&self.queue);
         queue.is_rung = false;
-        taken.append(&mut queue.outcomes);
+        if taken.is_empty() {
+            // Nothing is copied, and the room that a burst took does not stay here.
+            std::mem::swap(taken, &mut queue.outcomes);
+        } else {
+            taken.append(&mut queue.outcomes);
+        }
     }
 
     /// Waits until there is an outcome, or for so long.

@@ -16,13 +16,13 @@ use super::format::{FormatError, FormatProblem};
 use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
 use super::job::StorageError;
 use super::lost_journal;
-use super::manifest::{self, Manifest, ManifestPartition};
+use super::manifest::{self, Manifest, ManifestPartition, StoredManifest};
 use super::mark_file::Marks;
-use super::marks::{self, Mark, MarksFile};
 use super::meta::{CLEAN_MARKER, CleanMarker, FORMAT, META_PROPERTIES, MetaProperties};
 use super::pool::Options;
 use super::recovery;
-use super::writer::{Closed, Remembered};
+use super::remembered::{self, Homes, Remembered};
+use super::writer::Closed;
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
@@ -31,8 +31,6 @@ use crate::base::time::WallMs;
 const LOCK: &str = ".lock";
 /// Most bytes of a small file of text.
 const TEXT_BYTES_MAX: usize = 64 << 10;
-/// Most bytes of the manifest, and of a file of marks: those of a million partitions.
-const FILE_BYTES_MAX: usize = 256 << 20;
 
 /// What was found in the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,17 +124,6 @@ pub(super) struct OpenedDir {
     pub(super) marks: Vec<Marks>,
 }
 
-/// The writer, beside the journal's 0, to which a partition belongs.
-pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
-    let [.., a, b] = partition.topic.0;
-    let index = usize::try_from(partition.index).unwrap_or(0);
-    let spread = usize::from(u16::from_be_bytes([a, b])).wrapping_add(index);
-    match spread.checked_rem(writers.saturating_sub(1)) {
-        Some(number) => number + 1,
-        None => 0,
-    }
-}
-
 /// Opens the data directory. An error leaves it as it was.
 pub(super) fn open(
     options: &Options,
@@ -175,18 +162,24 @@ pub(super) fn open(
         Some(meta) => meta,
         None => write_meta(options)?,
     };
-    let manifest = read_manifest(fs, data_dir)?;
+    let manifest = match read_file(fs, &data_dir.join(CLEAN_MARKER), TEXT_BYTES_MAX)? {
+        Some(_) => remembered::read_manifest(fs, data_dir)?,
+        None => None,
+    };
     let clean = new || manifest.is_some();
-    let stopped_at = manifest.as_ref().map(|manifest| manifest.stopped_at);
+    let stopped_at = manifest.as_ref().map(StoredManifest::stopped_at);
     let journal = journal_partitions(fs, data_dir)?;
-    let (mut remembered, told_by) = remember(fs, data_dir, manifest)?;
+    let (mut remembered, told_by) = match manifest {
+        Some(manifest) => (Remembered { manifest, ..Remembered::default() }, BTreeMap::new()),
+        None => remembered::read_marks(fs, data_dir)?,
+    };
     lost_journal::check(fs, data_dir, &mut remembered, options.adopt)?;
     if !clean && remembered.marks.len() > SYNC_ALL_FROM {
         // The syncs of the tails to come have nothing left to wait for.
         remembered.synced = fs.sync_all(data_dir).is_ok();
     }
     let homes = Homes { told_by, journal: &journal, writer_count };
-    let marks = write_marks(files, data_dir, &remembered, &homes)?;
+    let marks = remembered::write_marks(files, data_dir, &remembered, &homes)?;
     remembered.marks_written = marks.iter().all(Marks::is_written);
     // From here on a crash makes the next start an unclean one.
     let marker = if is_planted(Bug::CleanMarkerKept) { "none" } else { CLEAN_MARKER };
@@ -217,17 +210,6 @@ fn journal_partitions(fs: &dyn Fs, data_dir: &Path) -> Result<HashSet<PartitionI
         }
     }
     Ok(found)
-}
-
-/// The names of the files of marks.
-fn marks_files(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError> {
-    let is_marks_file = |name: &str| {
-        name.strip_prefix(marks::FILE_NAME_PREFIX)
-            .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
-    };
-    let entries = fs.read_dir(data_dir)?.into_iter();
-    let files = entries.filter(|entry| !entry.is_dir && is_marks_file(&entry.name));
-    Ok(files.map(|entry| entry.name).collect())
 }
 
 /// Makes a directory and those above it.
@@ -273,7 +255,7 @@ fn read_meta(options: &Options) -> Result<Option<MetaProperties>, StartError> {
     Ok(Some(meta))
 }
 
-fn of_format(path: &Path, error: &FormatError) -> StartError {
+pub(super) fn of_format(path: &Path, error: &FormatError) -> StartError {
     match error.problem {
         FormatProblem::Version { .. } => {
             StartError::FromTheFuture { path: path.to_owned(), reason: error.to_string() }
@@ -293,152 +275,6 @@ fn write_meta(options: &Options) -> Result<MetaProperties, StorageError> {
     replace_file(&*options.fs, &path, &meta.encode())?;
     options.fs.sync_dir(&options.data_dir)?;
     Ok(meta)
-}
-
-/// The manifest of a clean stop. `None`: the stop was not a clean one, or the manifest is of no use.
-fn read_manifest(fs: &dyn Fs, data_dir: &Path) -> Result<Option<Manifest>, StartError> {
-    if read_file(fs, &data_dir.join(CLEAN_MARKER), TEXT_BYTES_MAX)?.is_none() {
-        return Ok(None);
-    }
-    let path = data_dir.join(manifest::FILE_NAME);
-    let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { return Ok(None) };
-    match Manifest::decode(&bytes) {
-        Ok(manifest) => Ok(Some(manifest)),
-        Err(error) if matches!(error.problem, FormatProblem::Version { .. }) => {
-            Err(of_format(&path, &error))
-        }
-        Err(error) => {
-            log::warn!("{}: {error}; starting as after a crash", path.display());
-            Ok(None)
-        }
-    }
-}
-
-/// Puts together what is known of each partition, and which writer's file said so. After a clean stop every end is a mark,
-/// and no file said so.
-fn remember(
-    fs: &dyn Fs,
-    data_dir: &Path,
-    manifest: Option<Manifest>,
-) -> Result<(Remembered, BTreeMap<PartitionId, usize>), StartError> {
-    if let Some(manifest) = manifest {
-        let partitions = manifest.partitions;
-        let marks = partitions.iter().map(|entry| (entry.partition, mark_of(entry))).collect();
-        let manifest = partitions.into_iter().map(|entry| (entry.partition, entry)).collect();
-        return Ok((Remembered { manifest, marks, ..Remembered::default() }, BTreeMap::new()));
-    }
-    let (mut read, mut lost) = (0usize, 0usize);
-    let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
-    let mut told_by = BTreeMap::new();
-    for name in marks_files(fs, data_dir)? {
-        let path = data_dir.join(name);
-        let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { continue };
-        match MarksFile::decode(&bytes) {
-            Ok(file) => {
-                read += 1;
-                lost += file.lost;
-                for (partition, mark) in file.marks {
-                    // The same twice, if a start broke off while it wrote the files anew.
-                    if found.get(&partition).is_none_or(|kept| is_newer(kept, &mark)) {
-                        found.insert(partition, mark);
-                        told_by.insert(partition, as_usize(file.writer));
-                    }
-                }
-            }
-            Err(error) if matches!(error.problem, FormatProblem::Version { .. }) => {
-                return Err(of_format(&path, &error));
-            }
-            Err(error) => {
-                lost += 1;
-                log::warn!("{}: {error}", path.display());
-            }
-        }
-    }
-    let marks_whole = read > 0 && lost == 0;
-    Ok((Remembered { marks: found, marks_whole, ..Remembered::default() }, told_by))
-}
-
-/// Whether the second of two marks of one partition says more. Neither its end nor its first offset goes back.
-fn is_newer(kept: &Mark, mark: &Mark) -> bool {
-    (kept.end, kept.log_start) < (mark.end, mark.log_start)
-}
-
-pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {
-    let last = entry.segments.last();
-    Mark {
-        round: 0,
-        partition: entry.partition,
-        log_start: entry.log_start,
-        end: entry.log_end,
-        segment_base: last.map_or(entry.log_end, |segment| segment.base),
-        segment_bytes: last.map_or(0, |segment| segment.bytes),
-    }
-}
-
-/// In whose file a partition's mark stands.
-struct Homes<'a> {
-    /// In whose it was found.
-    told_by: BTreeMap<PartitionId, usize>,
-    journal: &'a HashSet<PartitionId>,
-    writer_count: usize,
-}
-
-impl Homes<'_> {
-    fn of(&self, partition: PartitionId) -> usize {
-        if self.journal.contains(&partition) { 0 } else { writer_of(partition, self.writer_count) }
-    }
-
-    /// Whether some mark changes its file.
-    fn have_changed(&self) -> bool {
-        self.told_by.iter().any(|(partition, writer)| self.of(*partition) != *writer)
-    }
-}
-
-/// Writes the marks anew, each to the file of the writer that has the partition now. If some change their file, all of
-/// them go to one that no writer has, first: a crash in between loses none. On a full disk the files stay as they are,
-/// which is behind at most, and are written when there is room.
-fn write_marks(
-    files: &Files,
-    data_dir: &Path,
-    remembered: &Remembered,
-    homes: &Homes<'_>,
-) -> Result<Vec<Marks>, StorageError> {
-    let (fs, writer_count) = (&*files.fs, homes.writer_count);
-    let write = |number: usize, marks: BTreeMap<PartitionId, Mark>| {
-        let writer = u32::try_from(number).unwrap_or(u32::MAX);
-        let path = data_dir.join(marks::file_name(writer));
-        let file = MarksFile { writer, marks, ..MarksFile::default() };
-        let bytes = file.encode();
-        match files.space.with_ballast(|| replace_file(fs, &path, &bytes)) {
-            Err(error) if error.is_out_of_space() && !homes.have_changed() => {
-                log::warn!("{error}; it is written when there is room");
-                Ok(Marks::unwritten(files, path, file))
-            }
-            written => written.and_then(|()| Marks::new(files, path, file)),
-        }
-    };
-    if homes.have_changed() {
-        write(writer_count, remembered.marks.clone())?;
-        fs.sync_dir(data_dir)?;
-    }
-    let mut written = Vec::with_capacity(writer_count);
-    for number in 0..writer_count {
-        let mine = remembered.marks.iter().filter(|(id, _)| homes.of(**id) == number);
-        written.push(write(number, mine.map(|(id, mark)| (*id, *mark)).collect())?);
-    }
-    fs.sync_dir(data_dir)?;
-    for name in marks_files(fs, data_dir)? {
-        let number =
-            name.strip_prefix(marks::FILE_NAME_PREFIX).and_then(|n| n.parse::<usize>().ok());
-        if number.is_none_or(|number| number >= writer_count) {
-            fs.remove_file(&data_dir.join(name))?;
-        }
-    }
-    Ok(written)
-}
-
-fn as_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Leaves what a clean start needs, and Kafka's own checkpoints; the marker comes last.

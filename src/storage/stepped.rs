@@ -6,8 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::hub::{Hub, Workers, assemble};
 use super::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
-use super::pool::{Hub, Options, Workers, assemble};
+use super::pool::Options;
 use super::reader::ReadCommand;
 use super::startup::{StartError, Started};
 use super::syncer::SyncCommand;

@@ -3,6 +3,7 @@
 //! It takes all jobs that wait, puts the appends of each partition together for one write, hands what is to be synced to
 //! its syncer, and reports all outcomes at once.
 
+mod appends;
 mod rounds;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,24 +13,20 @@ use std::sync::{Arc, RwLock};
 
 use super::compaction::{self, Progress, Round};
 use super::files::Files;
-use super::job::{
-    Append, AppendError, Appended, Job, LogConfig, Open, Opened, Origin, Outcome, StorageError,
-    Upkeep,
-};
+use super::job::{Append, Job, LogConfig, Open, Opened, Outcome, StorageError, Upkeep};
 use super::log::Log;
 use super::manifest::ManifestPartition;
-use super::marks::Mark;
 use super::outcomes::Outcomes;
 use super::partition::{Found, Partition, SyncWork, dir_of};
 use super::queue::Giver;
 use super::reader::ReadCommand;
 use super::recovery;
+use super::remembered::Remembered;
 use super::syncer::SyncCommand;
 use crate::base::ids::{Offset, PartitionId, Ticket};
 use crate::base::metrics::StorageCounters;
 use crate::base::planted::{Bug, is_planted};
-
-type AppendResult = Result<Appended, AppendError>;
+use appends::Groups;
 
 /// Most jobs that are taken before their outcomes are reported.
 const JOBS_MAX: usize = 1024;
@@ -72,21 +69,6 @@ pub(super) enum WriteCommand {
     Stop,
 }
 
-/// What the last stop left behind.
-#[derive(Debug, Default)]
-pub(super) struct Remembered {
-    /// What the manifest says, after a clean stop.
-    pub(super) manifest: BTreeMap<PartitionId, ManifestPartition>,
-    /// The durable marks; after a clean stop, the ends.
-    pub(super) marks: BTreeMap<PartitionId, Mark>,
-    /// Whether no mark was lost: a partition without one is new.
-    pub(super) marks_whole: bool,
-    /// Whether the files of marks say the same.
-    pub(super) marks_written: bool,
-    /// Whether everything was synced after an unclean stop.
-    pub(super) synced: bool,
-}
-
 /// The thread's state.
 pub(super) struct Writer {
     pub(super) number: usize,
@@ -99,7 +81,8 @@ pub(super) struct Writer {
     pub(super) stats: Arc<StorageCounters>,
     pub(super) syncer: Sender<SyncCommand>,
     pub(super) readers: Giver<ReadCommand>,
-    pub(super) partitions: BTreeMap<PartitionId, Partition>,
+    /// Boxed: a tree's leaves have room for twice of what is in them.
+    pub(super) partitions: BTreeMap<PartitionId, Box<Partition>>,
     /// The broker's own appends that found no room on the disk, and those behind them: they are not refused, they wait.
     pub(super) held: BTreeMap<PartitionId, Vec<Append>>,
     /// Directories that could not be opened.
@@ -127,31 +110,6 @@ impl Closed {
 struct Report {
     outcomes: Vec<Outcome>,
     loud: bool,
-}
-
-/// Appends of each partition, in the order of their first.
-#[derive(Default)]
-struct Groups {
-    appends: Vec<(PartitionId, Vec<Append>)>,
-    /// Where each is among them.
-    places: BTreeMap<PartitionId, usize>,
-}
-
-impl Groups {
-    fn add(&mut self, append: Append) {
-        let place = self.begin(append.partition);
-        if let Some((_, group)) = self.appends.get_mut(place) {
-            group.push(append);
-        }
-    }
-
-    /// Has a partition looked after, even if nothing new comes. Gives its place.
-    fn begin(&mut self, partition: PartitionId) -> usize {
-        *self.places.entry(partition).or_insert_with(|| {
-            self.appends.push((partition, Vec::new()));
-            self.appends.len() - 1
-        })
-    }
 }
 
 impl Writer {
@@ -271,123 +229,12 @@ impl Writer {
         report.outcomes.push(Outcome::Upkept(partition.upkept()));
     }
 
-    /// Writes all groups, reports, and has synced what somebody waits for.
-    fn append_groups(&mut self, groups: &mut Groups, report: &mut Report) {
-        groups.places.clear();
-        let mut to_sync = Vec::new();
-        for (id, mut appends) in groups.appends.drain(..) {
-            if let Some(held) = self.held.remove(&id) {
-                // What waits for room on the disk goes before what has come since.
-                appends.splice(0..0, held);
-            }
-            if self.append(id, appends, report) {
-                to_sync.push(id);
-            }
-        }
-        if to_sync.is_empty() {
-            return;
-        }
-        // The outcomes of the appends come before those of the syncs.
-        self.outcomes.report(report.outcomes.drain(..), !report.loud);
-        report.loud = false;
-        for id in to_sync {
-            self.send_sync(id, true);
-        }
-    }
-
     /// Has synced what a partition has written. `false`: there is no such partition.
     fn send_sync(&mut self, id: PartitionId, awaited: bool) -> bool {
         let Some(partition) = self.partitions.get_mut(&id) else { return false };
         let work = SyncWork { awaited, ..partition.take_sync() };
         let _ = self.syncer.send(SyncCommand::Work(work));
         true
-    }
-
-    fn count(&self, appended: &Appended, origin: Origin) {
-        self.stats.written_bytes.add(appended.bytes);
-        if origin == Origin::Client && !appended.duplicate {
-            let records = appended.end_offset.saturating_sub(appended.base_offset);
-            self.stats.records.add(u64::try_from(records).unwrap_or(0));
-            self.stats.payload_bytes.add(appended.bytes);
-        }
-    }
-
-    /// Appends to one partition. `true`: somebody waits for the sync.
-    fn append(&mut self, id: PartitionId, appends: Vec<Append>, report: &mut Report) -> bool {
-        let results = self.write(id, &appends);
-        let mut asked: Vec<(Ticket, bool, Origin, AppendResult)> =
-            Vec::with_capacity(appends.len());
-        for (append, result) in appends.into_iter().zip(results) {
-            let error = storage_error(&result).filter(|error| error.may_pass());
-            if let Some(error) = error.filter(|_| append.origin == Origin::Broker) {
-                let held = self.held.entry(id).or_default();
-                if held.is_empty() {
-                    self.files.space.insist(error);
-                }
-                held.push(append);
-            } else {
-                // The records' memory is free before anybody hears that it could be.
-                asked.push((append.ticket, append.sync, append.origin, result));
-            }
-        }
-        let mut wanted = false;
-        for (ticket, sync, origin, result) in asked {
-            match &result {
-                Ok(appended) => {
-                    self.count(appended, origin);
-                    wanted |= sync;
-                    report.loud |= !sync;
-                }
-                Err(error) => {
-                    self.count_refused(error);
-                    report.loud = true;
-                }
-            }
-            report.outcomes.push(Outcome::Appended { ticket, partition: id, result });
-        }
-        wanted
-    }
-
-    /// Writes appends in order. Where the disk is full, the broker's own are tried again with ever less ballast.
-    fn write(&mut self, id: PartitionId, appends: &[Append]) -> Vec<AppendResult> {
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect();
-        };
-        let space = &self.files.space;
-        let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
-        loop {
-            let rest = appends.get(results.len()..).unwrap_or_default();
-            results.extend(partition.append_all(rest));
-            let refused = results.iter().position(|result| storage_error(result).is_some());
-            let Some((first, error)) =
-                refused.and_then(|at| Some((at, storage_error(results.get(at)?)?.clone())))
-            else {
-                return results;
-            };
-            space.look(None);
-            let behind = appends.get(first..).unwrap_or_default();
-            let is_ours = behind.iter().any(|append| append.origin == Origin::Broker);
-            if !(is_ours && error.is_out_of_space() && space.release()) {
-                return results;
-            }
-            results.truncate(first);
-        }
-    }
-
-    fn retry_held(&self, groups: &mut Groups) {
-        for partition in self.held.keys() {
-            groups.begin(*partition);
-        }
-    }
-
-    fn count_refused(&self, error: &AppendError) {
-        match error {
-            AppendError::NoSpace => self.stats.refused_for_space.increment(),
-            AppendError::Storage(_) | AppendError::Offline(_) => {
-                self.stats.writes_failed.increment();
-            }
-            _ => {}
-        }
     }
 
     fn sync(&mut self, id: PartitionId, awaited: bool, report: &mut Report) {
@@ -415,7 +262,7 @@ impl Writer {
         let cleaned_to = self.compaction.cleaned.of(&topic, id.index, found.end);
         let mut partition = Partition::new(id, topic, dir, config, Arc::clone(&self.files), found);
         partition.set_cleaned(cleaned_to);
-        if let Some(mark) = self.remembered.marks.get(&id) {
+        if let Some(mark) = self.remembered.mark(id) {
             let end = partition.mark();
             if end.end >= mark.end {
                 if self.remembered.marks_written {
@@ -428,7 +275,7 @@ impl Writer {
         }
         let opened = partition.opened();
         self.registry.insert(Arc::clone(&partition.log));
-        self.partitions.insert(id, partition);
+        self.partitions.insert(id, Box::new(partition));
         Ok(opened)
     }
 
@@ -438,14 +285,14 @@ impl Writer {
         // Gaps stay where they are when the configuration changes.
         let compact = open.config.compact || self.compaction.cleaned.knows(&open.topic, id.index);
         let config = &LogConfig { compact, ..LogConfig::clone(&open.config) };
-        if let Some(manifest) = self.remembered.manifest.get(&id) {
+        if let Some(manifest) = self.remembered.manifest.get(id) {
             if *manifest.topic == *open.topic {
-                return Ok(recovery::from_manifest(dir, manifest, config));
+                return Ok(recovery::from_manifest(dir, &manifest, config));
             }
         }
-        let mark = self.remembered.marks.get(&id);
+        let mark = self.remembered.mark(id);
         let known = recovery::Known {
-            mark,
+            mark: mark.as_ref(),
             marks_whole: self.remembered.marks_whole,
             synced: self.remembered.synced,
             scanned: &self.stats.scanned_bytes,
@@ -485,8 +332,7 @@ impl Writer {
     /// Closes all partitions; the syncer has everything when this returns.
     pub(super) fn close(mut self) -> Closed {
         // The manifest could not say what is in a partition that holds records and was never opened.
-        let known = |id| self.remembered.marks.contains_key(id);
-        let clean = !self.unopened.keys().any(known);
+        let clean = !self.unopened.keys().any(|id| self.remembered.knows(*id));
         let mut closed = Closed { partitions: Vec::new(), clean };
         let (mut dirty, dirty_max) = (0usize, self.files.dirty_max());
         for partition in self.partitions.values_mut() {
@@ -520,13 +366,5 @@ impl Writer {
         }
         let _ = self.syncer.send(SyncCommand::Stop);
         closed
-    }
-}
-
-/// Why the disk refused an append, which a later one may not meet.
-fn storage_error(result: &AppendResult) -> Option<&StorageError> {
-    match result {
-        Err(AppendError::Storage(error)) => Some(error),
-        _ => None,
     }
 }

@@ -16,7 +16,7 @@ use crate::storage::meta::CLEAN_MARKER;
 use crate::storage::outcomes::Outcomes;
 use crate::storage::space::{Space, SpaceOptions};
 use crate::storage::writer::Closed;
-use crate::storage::{directories, recovery, startup};
+use crate::storage::{directories, recovery, remembered, startup};
 
 /// Files that are open at once.
 const OPEN_MAX: usize = 16;
@@ -70,7 +70,7 @@ pub fn leave_clean_for_kafka(
 /// The marks of partitions that are on the disk as a whole.
 #[must_use]
 pub fn marks_of(writer: u32, partitions: &[ManifestPartition]) -> MarksFile {
-    let marks = partitions.iter().map(|entry| (entry.partition, startup::mark_of(entry)));
+    let marks = partitions.iter().map(|entry| (entry.partition, remembered::mark_of(entry)));
     MarksFile { writer, marks: marks.collect(), ..MarksFile::default() }
 }
 
