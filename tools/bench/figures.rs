@@ -2,20 +2,51 @@
 
 use std::fmt::Write;
 
+/// One figure as it came out of several runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// The median, or that of a single run.
+    pub value: f64,
+    /// How far the middle half of the runs lies apart, as a part of the median.
+    pub spread: f64,
+}
+
+impl Reading {
+    /// Of a single run.
+    pub(crate) fn once(value: f64) -> Reading {
+        Reading { value, spread: 0.0 }
+    }
+
+    /// Of several runs.
+    fn of(mut values: Vec<f64>) -> Reading {
+        values.sort_by(f64::total_cmp);
+        let cut = values.len() / 4;
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        let apart = at(values.len().wrapping_sub(1).wrapping_sub(cut)) - at(cut);
+        let value = median(values);
+        Reading { value, spread: apart / value }
+    }
+}
+
 /// Names and numbers, in the order in which they were put.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Figures(Vec<(&'static str, f64)>);
+pub(crate) struct Figures(Vec<(&'static str, Reading)>);
 
 impl Figures {
     /// With one more.
     pub(crate) fn with(mut self, name: &'static str, value: f64) -> Figures {
-        self.0.push((name, value));
+        self.0.push((name, Reading::once(value)));
         self
     }
 
     /// The figure of this name.
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+        self.reading(name).map(|reading| reading.value)
+    }
+
+    /// The same, with how much it varied.
+    pub(crate) fn reading(&self, name: &str) -> Option<Reading> {
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, reading)| *reading)
     }
 
     /// The run in which a request cost the server least: the one that was disturbed least.
@@ -28,7 +59,7 @@ impl Figures {
     /// Of every name in the first the median over all.
     pub(crate) fn medians(runs: &[Figures]) -> Figures {
         let names = runs.first().map(|run| run.0.as_slice()).unwrap_or_default();
-        let of = |name: &str| median(runs.iter().filter_map(|run| run.get(name)).collect());
+        let of = |name: &str| Reading::of(runs.iter().filter_map(|run| run.get(name)).collect());
         Figures(names.iter().map(|(name, _)| (*name, of(name))).collect())
     }
 }
@@ -57,7 +88,7 @@ pub(crate) fn json_line(
     let params: Vec<String> =
         params.iter().map(|(name, value)| format!("{}:{}", text(name), plain(value))).collect();
     let _ = write!(line, ",\"params\":{{{}}},\"round\":{round}", params.join(","));
-    for (name, value) in &figures.0 {
+    for (name, Reading { value, .. }) in &figures.0 {
         let value = if value.is_finite() { significant(*value) } else { "null".to_owned() };
         let _ = write!(line, ",{}:{value}", text(name));
     }
@@ -106,6 +137,15 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).to_bits(), 2.5_f64.to_bits());
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn the_spread_leaves_out_the_outermost_of_five() {
+        let run = |value| Figures::default().with("cost", value);
+        let runs = [9.0, 2.0, 2.2, 1.8, 0.1].map(run);
+        let reading = Figures::medians(&runs).reading("cost").unwrap();
+        assert_eq!(significant(reading.value), "2");
+        assert_eq!(significant(reading.spread), "0.2000", "2.2 - 1.8, of 2");
     }
 
     #[test]

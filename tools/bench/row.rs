@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::figures::significant;
+use crate::figures::{Reading, significant};
+
+/// What a floor may vary from round to round before its ratios are marked.
+const SPREAD_MAX: f64 = 0.2;
 
 /// Which side of its target a ratio must be on.
 #[derive(Clone, Copy)]
@@ -31,15 +34,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// A figure compared with a floor's.
+    /// A figure compared with a floor's. The verdict says by how much the floor varied, if that was much.
     pub(crate) fn ratio(
         figure: &str,
         unit: &str,
-        (measured, floor): (f64, f64),
+        (measured, floor): (Reading, Reading),
         floor_name: &str,
         bound: Bound,
     ) -> Row {
-        let ratio = measured / floor;
+        let ratio = measured.value / floor.value;
         let (sign, limit, met) = match bound {
             Bound::AtMost(limit) => ("≤", limit, ratio <= limit),
             Bound::AtLeast(limit) => ("≥", limit, ratio >= limit),
@@ -47,10 +50,10 @@ impl Row {
         Row {
             figure: figure.to_owned(),
             target: format!("{sign} {limit} × {floor_name}"),
-            measured: format!("{} {unit}", significant(measured)),
-            beside: format!("{} {unit}", significant(floor)),
+            measured: format!("{} {unit}", significant(measured.value)),
+            beside: format!("{} {unit}", significant(floor.value)),
             ratio: format!("{ratio:.2}"),
-            verdict: verdict(met),
+            verdict: verdict(met) + &moved(floor.spread),
         }
     }
 
@@ -103,6 +106,11 @@ fn verdict(met: bool) -> String {
     if met { "met".to_owned() } else { "not met".to_owned() }
 }
 
+/// The ratio to something that is not steady says little.
+fn moved(spread: f64) -> String {
+    if spread > SPREAD_MAX { format!(", ±{:.0} %", spread * 50.0) } else { String::new() }
+}
+
 /// What stands above the columns.
 const HEADS: [&str; 6] = ["figure", "target", "measured", "beside", "ratio", "verdict"];
 
@@ -140,11 +148,21 @@ mod tests {
 
     #[test]
     fn a_bound_is_met_on_its_own_side_only() {
-        let at_most = Row::ratio("cost", "s", (1.2, 1.0), "floor", Bound::AtMost(1.3));
+        let steady = |value| Reading { value, spread: 0.1 };
+        let cost = (steady(1.2), steady(1.0));
+        let at_most = Row::ratio("cost", "s", cost, "floor", Bound::AtMost(1.3));
         assert_eq!((at_most.ratio.as_str(), at_most.verdict.as_str()), ("1.20", "met"));
-        let at_least = Row::ratio("speed", "MB/s", (0.7, 1.0), "best", Bound::AtLeast(0.8));
+        let speed = (steady(0.7), steady(1.0));
+        let at_least = Row::ratio("speed", "MB/s", speed, "best", Bound::AtLeast(0.8));
         assert_eq!(at_least.verdict, "not met");
         // What was not measured has met nothing.
         assert_eq!(Row::value("size", "MB", f64::NAN, Bound::AtMost(4.0)).verdict, "not met");
+    }
+
+    #[test]
+    fn a_floor_that_moves_is_told() {
+        let pair = (Reading::once(1.0), Reading { value: 1.0, spread: 0.5 });
+        let row = Row::ratio("cost", "s", pair, "floor", Bound::AtMost(1.3));
+        assert_eq!(row.verdict, "met, ±25 %");
     }
 }

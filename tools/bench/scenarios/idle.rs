@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Bench;
 use super::start::{MIB, touch};
-use crate::figures::Figures;
+use crate::figures::{Figures, Reading};
 use crate::limits;
 use crate::load::{Load, Tally};
 use crate::measure::{self, Topic, float};
@@ -147,6 +147,6 @@ fn polling_row(bench: &mut Bench, broker: Polled, floor: Polled, length: Duratio
         bench.record("long-poll", name, &[], 1, &figures);
     }
     let name = format!("one long-polling consumer, {} s: broker CPU", length.as_secs());
-    let pair = (each(&broker), each(&floor));
+    let pair = (Reading::once(each(&broker)), Reading::once(each(&floor)));
     Row::ratio(&name, "µs/request", pair, "echo-worker", Bound::AtMost(2.0))
 }

@@ -1,6 +1,6 @@
 //! How long one record takes: to its acknowledgement, and to who waits for it.
 
-use super::{Bench, Turn, figure};
+use super::{Bench, Turn, figure, pair, reading};
 use crate::measure;
 use crate::row::{Bound, Row};
 use crate::spec::Spec;
@@ -21,7 +21,7 @@ pub(super) fn acks(bench: &mut Bench) -> Result<Vec<Row>, String> {
     ];
     let medians = bench.alternate("latency", &spec, turns)?;
     let row = |name: &str, figure_name: &str| {
-        let pair = (figure(&medians, 0, figure_name), figure(&medians, 1, figure_name));
+        let pair = pair(&medians, (0, 1), figure_name);
         Row::ratio(name, "µs", pair, "echo-worker", Bound::AtMost(1.5))
     };
     Ok(vec![
@@ -42,7 +42,7 @@ pub(super) fn arrival(bench: &mut Bench) -> Result<Vec<Row>, String> {
         (floor.name.clone(), Box::new(|| measure::produce(&floor, &spec))),
     ];
     let medians = bench.alternate("arrival", &spec, turns)?;
-    let pair = (figure(&medians, 0, "arrival_p99_us"), figure(&medians, 1, "p99_us"));
+    let pair = (reading(&medians, 0, "arrival_p99_us"), reading(&medians, 1, "p99_us"));
     let name = "produce to consume at 1,000 records/s, p99";
     let p50 = format!("{:.0} µs", figure(&medians, 0, "arrival_p50_us"));
     Ok(vec![

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::figures::{Figures, json_line};
+use crate::figures::{Figures, Reading, json_line};
 use crate::plot::Plot;
 use crate::row::Row;
 use crate::spec::Spec;
@@ -128,9 +128,23 @@ impl Bench {
     }
 }
 
+/// The named figure of two who took turns.
+pub(crate) fn pair(
+    medians: &[Figures],
+    (one, other): (usize, usize),
+    name: &str,
+) -> (Reading, Reading) {
+    (reading(medians, one, name), reading(medians, other, name))
+}
+
+/// The named figure of the n-th who took turns, and how much it varied.
+pub(crate) fn reading(medians: &[Figures], index: usize, name: &str) -> Reading {
+    medians.get(index).and_then(|figures| figures.reading(name)).unwrap_or(Reading::once(f64::NAN))
+}
+
 /// The named figure of the n-th who took turns.
 pub(crate) fn figure(medians: &[Figures], index: usize, name: &str) -> f64 {
-    medians.get(index).and_then(|figures| figures.get(name)).unwrap_or(f64::NAN)
+    reading(medians, index, name).value
 }
 
 /// Runs the scenarios of these names, or all. One that fails is a row that says so, and the others go on.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, Turn, figure};
-use crate::figures::Figures;
+use crate::figures::{Figures, Reading};
 use crate::load::Load;
 use crate::measure::{self, Meter, Topic};
 use crate::plot::{Curve, Plot};
@@ -99,7 +99,8 @@ fn row(what: &str, name: &str, counts: &[usize], points: &[(f64, f64)]) -> Row {
     let last = counts.last().copied().unwrap_or(0);
     let figure = format!("throughput, {what} 1 to {last}, {name}: least by best");
     if name == "acks=1" {
-        Row::ratio(&figure, "MB/s", (least, best), "the best", Bound::AtLeast(0.8))
+        let pair = (Reading::once(least), Reading::once(best));
+        Row::ratio(&figure, "MB/s", pair, "the best", Bound::AtLeast(0.8))
     } else {
         Row::report(&figure, format!("{least:.0} of {best:.0} MB/s, {:.2}", least / best))
     }

@@ -1,6 +1,6 @@
 //! What a gigabyte costs: produced, and fetched by who catches up.
 
-use super::{Bench, Turn, figure};
+use super::{Bench, Turn, figure, pair, reading};
 use crate::figures::Figures;
 use crate::measure::{self, Topic};
 use crate::row::{Bound, Row};
@@ -25,7 +25,7 @@ pub(super) fn produce(bench: &mut Bench) -> Result<Vec<Row>, String> {
         ];
         let medians = bench.alternate("produce", &spec, turns)?;
         let name = format!("produce, {record} B records, {request} KB requests, acks=1");
-        let pair = (figure(&medians, 0, "cpu_s_per_gb"), figure(&medians, 1, "cpu_s_per_gb"));
+        let pair = pair(&medians, (0, 1), "cpu_s_per_gb");
         rows.push(Row::ratio(&name, UNIT, pair, "write-worker", Bound::AtMost(limit)));
     }
     rows.push(Row::peers("produce, beside Kafka and librdkafka's mock", "≤ 1/2 of Kafka, < mock"));
@@ -49,9 +49,9 @@ pub(super) fn fetch(bench: &mut Bench) -> Result<Vec<Row>, String> {
         turns.push((floor.name.clone(), Box::new(turn)));
     }
     let medians = bench.alternate("fetch", &spec, turns)?;
-    let cost = |index: usize| figure(&medians, index, "cpu_s_per_gb");
-    let (floor, name) =
-        if cost(1) <= cost(2) { (cost(1), "sendfile") } else { (cost(2), "read-write") };
+    let cost = |index: usize| reading(&medians, index, "cpu_s_per_gb");
+    let is_sendfile = cost(1).value <= cost(2).value;
+    let (floor, name) = if is_sendfile { (cost(1), "sendfile") } else { (cost(2), "read-write") };
     let row = Row::ratio("catch-up fetch", UNIT, (cost(0), floor), name, Bound::AtMost(1.15));
     Ok(vec![row, throughput("catch-up fetch, throughput", &medians)])
 }
