@@ -1,5 +1,8 @@
 //! Measurements: work for the generator, and what it cost the server.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -286,6 +289,19 @@ fn own_cpu() -> f64 {
     let nanoseconds = i32::try_from(time.tv_nsec).unwrap_or(0);
     let seconds = i32::try_from(time.tv_sec).unwrap_or(0);
     f64::from(seconds) + f64::from(nanoseconds) / 1e9
+}
+
+/// Uses so many bytes of memory and gives them back, by way of a file that is removed: what is written next gets the same
+/// pages. Pages that a virtual machine has not had for a while cost several times a copy, whoever writes to them.
+pub(crate) fn warm(dir: &Path, bytes: u64) -> Result<(), String> {
+    let path = dir.join("warm");
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut file = File::create(&path).map_err(failed)?;
+    let piece = vec![0x5a; 1 << 20];
+    for _ in 0..bytes.div_ceil(1 << 20) {
+        file.write_all(&piece).map_err(failed)?;
+    }
+    std::fs::remove_file(&path).map_err(failed)
 }
 
 /// Microseconds below which so many percent lie.

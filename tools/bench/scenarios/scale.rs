@@ -66,8 +66,9 @@ fn grow(
     spec: impl Fn(usize) -> Spec,
 ) -> Result<Vec<Row>, String> {
     let broker = bench.site.broker(KEYS)?;
-    let floor = bench.site.floor("write-worker", &["--file-bytes", "128000000"])?;
     let least = bench.amount(600_000_000, 128_000_000);
+    // Like a log, the floor's file grows for a whole turn.
+    let floor = bench.site.floor("write-worker", &["--file-bytes", &least.to_string()])?;
     let mut curves = Vec::new();
     let mut rows = Vec::new();
     for (name, subject, acks) in
@@ -120,6 +121,7 @@ fn curve(
     counts: &[usize],
     spec: &dyn Fn(usize) -> Spec,
 ) -> Result<Vec<(f64, f64)>, String> {
+    let scratch = bench.site.fresh("scratch")?;
     let specs: Vec<Spec> = counts.iter().map(|count| spec(*count)).collect();
     let topics = specs.iter().map(|spec| Topic::create(subject, spec));
     let topics = topics.collect::<Result<Vec<Topic>, String>>()?;
@@ -130,8 +132,12 @@ fn curve(
             "{}, {} connections, {} partitions",
             subject.name, own.connections, own.partitions
         );
-        let topic = Topic { name: topic_name, batch };
-        (name, Box::new(move || append(subject, &topic, &own)))
+        let (topic, scratch) = (Topic { name: topic_name, batch }, &scratch);
+        let turn = move || {
+            measure::warm(scratch, own.bytes)?;
+            append(subject, &topic, &own)
+        };
+        (name, Box::new(turn))
     };
     let turns = specs.iter().zip(&topics).map(turn).collect();
     let medians = match specs.first() {
