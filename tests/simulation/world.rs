@@ -385,6 +385,9 @@ impl World {
         let Some(node) = &mut self.node else { return Ok(()) };
         node.broker.tick(now, &mut node.effects);
         node.broker.check_invariants().map_err(|error| format!("broken: {error}"))?;
+        if node.broker.next_deadline().is_some_and(|at| at <= now.mono) {
+            return Err("broken: what a tick leaves is due at once, again and again".to_owned());
+        }
         self.end_turn()
     }
 
