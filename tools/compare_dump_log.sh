@@ -3,8 +3,7 @@
 # usage: compare_dump_log.sh DIRECTORY…     partition directories, of Chronik's or Kafka's making, closed by a clean stop
 #
 # CHRONIK     the program                      (target/debug/chronik)
-# KAFKA_JARS  directory of Kafka's jars, all of one version with kafka-tools
-#             (what tests/support/jars.sh fetches for KAFKA_VERSION=4.3.1 TOOLS_VERSION=4.3.1)
+# KAFKA_JARS  directory of Kafka's jars            (what tests/support/jars.sh fetches)
 #
 # Every file is shown twice: batches alone, and records without keys and values, which Chronik escapes and decodes in ways
 # of its own. What differs by intent is evened out below: Kafka's "OptionalLong", the checksum that it repeats for
@@ -14,7 +13,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 [[ $# -ge 1 ]] || { sed -n '3p' "$0" >&2; exit 2; }
 chronik=${CHRONIK:-$here/target/debug/chronik}
 [[ -x $chronik ]] || { echo "$0: there is no $chronik" >&2; exit 2; }
-jars=${KAFKA_JARS:-$(KAFKA_VERSION=4.3.1 TOOLS_VERSION=4.3.1 "$here/tests/support/jars.sh")}
+jars=${KAFKA_JARS:-$("$here/tests/support/jars.sh")}
 
 even_out() {
     sed -E -e 's/OptionalLong\.empty/none/; s/OptionalLong\[(-?[0-9]+)\]/\1/' \

@@ -14,7 +14,7 @@ from broker import Broker, wait_until  # noqa: E402
 from wire import Connection  # noqa: E402
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
-TOOL_JARS, CLIENT_JARS = os.environ.get("TOOL_JARS"), os.environ.get("CLIENT_JARS")
+KAFKA_JARS = os.environ.get("KAFKA_JARS")
 PYTHON_CLIENTS = [
     ("suite", "confluent", None),
     ("suite", "kafka_python", None),
@@ -45,13 +45,13 @@ def run(command, stdin=None, seconds=90, env=None):
     return done.stdout
 
 
-def java(main, *args, stdin=None, seconds=90, jars=TOOL_JARS):
+def java(main, *args, stdin=None, seconds=90):
     """A main class from Kafka's jars, or a source file that uses them."""
     need("java")
-    if not jars:
+    if not KAFKA_JARS:
         raise Missing("Kafka's jars (Java, Maven and Maven Central)")
     flags = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    return run(["java", *flags, "-cp", f"{jars}/*", main, *args], stdin, seconds)
+    return run(["java", *flags, "-cp", f"{KAFKA_JARS}/*", main, *args], stdin, seconds)
 
 
 def lines(run_name, count=200):
@@ -109,7 +109,7 @@ def kcat_finds_offsets_by_time(broker):
 
 
 def newest_java_client_lives_through_its_story(broker):
-    java(os.path.join(HERE, "Story.java"), broker.bootstrap, "java-story", jars=CLIENT_JARS)
+    java(os.path.join(HERE, "Story.java"), broker.bootstrap, "java-story")
 
 
 def java_console_produces_and_consumes_every_codec(broker):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a real Apache Kafka (one KRaft node, one JVM) in the foreground, to compare Chronik with.
-# usage: kafka.sh DIR PORT [KEY=VALUE…]      KAFKA_VERSION and TOOLS_VERSION as in jars.sh
+# usage: kafka.sh DIR PORT [KEY=VALUE…]      KAFKA_VERSION as in jars.sh
 # KAFKA_JVM are options of the JVM; without it they are for a quick start, not for speed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import proc
-from peers import RELEASE, ROOT, TOOLS_VERSION, Kafka, need
+from peers import RELEASE, ROOT, Kafka, need
 
 GENERATOR = os.path.join(RELEASE, "chronik-bench")
 PATIENCE_S = 45
@@ -110,7 +110,7 @@ def rdkafka(command):
 
 def java(main, words):
     def command(peer, topic, count):
-        jars = Kafka.jars(TOOLS_VERSION)
+        jars = Kafka.jars()
         prefix = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*"]
         values = dict(address=peer.address, topic=topic, count=count, size=VALUE_BYTES)
         return [*prefix, main, *(word.format(**values) for word in words.split())]
@@ -137,7 +137,7 @@ def nothing():
 def kafka_tools():
     need("java", "default-jre-headless")
     need("mvn", "maven")
-    Kafka.jars(TOOLS_VERSION)
+    Kafka.jars()
 
 
 FOREIGN = [

@@ -15,8 +15,6 @@ from wire import Connection, frame  # noqa: E402
 
 RELEASE = os.path.join(ROOT, "target", "release")
 KAFKA_VERSION = "4.4.0"
-# Kafka's tools run only with a client of their own release.
-TOOLS_VERSION = "4.3.1"
 NISSHI_VERSION = "0.8.1"
 BUILD_S = 7200
 START_S = 60
@@ -173,12 +171,12 @@ class Kafka(Peer):
     def install(self):
         need("java", "default-jre-headless")
         need("mvn", "maven")
-        self.jars(KAFKA_VERSION)
+        self.jars()
 
     @staticmethod
-    def jars(version, tools=TOOLS_VERSION):
-        """The directory of these jars, fetched once."""
-        env = dict(os.environ, KAFKA_VERSION=version, TOOLS_VERSION=tools)
+    def jars():
+        """The directory of Kafka's jars, fetched once."""
+        env = dict(os.environ, KAFKA_VERSION=KAFKA_VERSION)
         script = os.path.join(ROOT, "tests", "support", "jars.sh")
         return attempt([script], env).strip()
 
