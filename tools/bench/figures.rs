@@ -7,7 +7,7 @@ use std::fmt::Write;
 pub(crate) struct Reading {
     /// The median, or that of a single run.
     pub value: f64,
-    /// How far the middle half of the runs lies apart, as a part of the median.
+    /// How far the runs lie apart without a quarter of them, rounded down, at either end; as a part of the median.
     pub spread: f64,
 }
 
@@ -53,15 +53,25 @@ impl Figures {
     pub(crate) fn least(runs: &[Figures]) -> Figures {
         let cost = |run: &&Figures| run.get("cpu_us_per_request").unwrap_or(f64::INFINITY);
         let least = runs.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
-        least.cloned().unwrap_or_default()
+        let names = least.map(|run| run.0.as_slice()).unwrap_or_default();
+        let spread = |name: &str| over(runs, name).spread;
+        Figures(
+            names
+                .iter()
+                .map(|(name, own)| (*name, Reading { spread: spread(name), ..*own }))
+                .collect(),
+        )
     }
 
     /// Of every name in the first the median over all.
     pub(crate) fn medians(runs: &[Figures]) -> Figures {
         let names = runs.first().map(|run| run.0.as_slice()).unwrap_or_default();
-        let of = |name: &str| Reading::of(runs.iter().filter_map(|run| run.get(name)).collect());
-        Figures(names.iter().map(|(name, _)| (*name, of(name))).collect())
+        Figures(names.iter().map(|(name, _)| (*name, over(runs, name))).collect())
     }
+}
+
+fn over(runs: &[Figures], name: &str) -> Reading {
+    Reading::of(runs.iter().filter_map(|run| run.get(name)).collect())
 }
 
 /// The middle one; of an even number, the mean of the two in the middle.

@@ -297,11 +297,12 @@ pub(crate) fn warm(dir: &Path, bytes: u64) -> Result<(), String> {
     let path = dir.join("warm");
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut file = File::create(&path).map_err(failed)?;
+    std::fs::remove_file(&path).map_err(failed)?;
     let piece = vec![0x5a; 1 << 20];
     for _ in 0..bytes.div_ceil(1 << 20) {
         file.write_all(&piece).map_err(failed)?;
     }
-    std::fs::remove_file(&path).map_err(failed)
+    Ok(())
 }
 
 /// Microseconds below which so many percent lie.

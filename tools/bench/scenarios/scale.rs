@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bench, Turn, figure};
+use super::{Bench, Turn, figure, reading};
 use crate::figures::{Figures, Reading};
 use crate::load::Load;
 use crate::measure::{self, Meter, Topic};
@@ -67,7 +67,7 @@ fn grow(
 ) -> Result<Vec<Row>, String> {
     let broker = bench.site.broker(KEYS)?;
     let least = bench.amount(600_000_000, 128_000_000);
-    // Like a log, the floor's file grows for a whole turn.
+    // As large as what a turn writes to a log; it is begun anew about once a turn.
     let floor = bench.site.floor("write-worker", &["--file-bytes", &least.to_string()])?;
     let mut curves = Vec::new();
     let mut rows = Vec::new();
@@ -81,6 +81,7 @@ fn grow(
             ..spec(count)
         })?;
         rows.push(row(what, name, counts, &points));
+        let points = points.iter().map(|(count, reading)| (*count, reading.value)).collect();
         curves.push(Curve { name: name.to_owned(), points });
     }
     let plot = Plot {
@@ -94,15 +95,18 @@ fn grow(
 }
 
 /// The least of a curve beside its best.
-fn row(what: &str, name: &str, counts: &[usize], points: &[(f64, f64)]) -> Row {
-    let best = points.iter().map(|point| point.1).fold(0.0, f64::max);
-    let least = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
+fn row(what: &str, name: &str, counts: &[usize], points: &[(f64, Reading)]) -> Row {
+    let by_value = |a: &Reading, b: &Reading| a.value.total_cmp(&b.value);
+    let readings = || points.iter().map(|point| point.1);
+    let nothing = Reading::once(f64::NAN);
+    let best = readings().max_by(by_value).unwrap_or(nothing);
+    let least = readings().min_by(by_value).unwrap_or(nothing);
     let last = counts.last().copied().unwrap_or(0);
     let figure = format!("throughput, {what} 1 to {last}, {name}: least by best");
     if name == "acks=1" {
-        let pair = (Reading::once(least), Reading::once(best));
-        Row::ratio(&figure, "MB/s", pair, "the best", Bound::AtLeast(0.8))
+        Row::ratio(&figure, "MB/s", (least, best), "the best", Bound::AtLeast(0.8))
     } else {
+        let (least, best) = (least.value, best.value);
         Row::report(&figure, format!("{least:.0} of {best:.0} MB/s, {:.2}", least / best))
     }
 }
@@ -113,15 +117,16 @@ fn bytes_of(acks: i16, spec: &Spec, least: u64) -> u64 {
     if acks == 1 { each.max(least) } else { each.clamp(32_000_000, 128_000_000) }
 }
 
-/// The points of one curve: megabytes a second at every count. The counts take turns.
+/// The points of one curve: megabytes a second at every count. The counts take turns, each in memory that was used just
+/// before.
 fn curve(
     bench: &mut Bench,
     what: &str,
     subject: &Subject,
     counts: &[usize],
     spec: &dyn Fn(usize) -> Spec,
-) -> Result<Vec<(f64, f64)>, String> {
-    let scratch = bench.site.fresh("scratch")?;
+) -> Result<Vec<(f64, Reading)>, String> {
+    let scratch = bench.site.dir.clone();
     let specs: Vec<Spec> = counts.iter().map(|count| spec(*count)).collect();
     let topics = specs.iter().map(|spec| Topic::create(subject, spec));
     let topics = topics.collect::<Result<Vec<Topic>, String>>()?;
@@ -147,7 +152,7 @@ fn curve(
     topics.iter().try_for_each(|topic| topic.delete(subject))?;
     let place = |(index, count): (usize, &usize)| {
         let count = f64::from(u32::try_from(*count).unwrap_or(u32::MAX));
-        (count, figure(&medians, index, "mb_per_s"))
+        (count, reading(&medians, index, "mb_per_s"))
     };
     Ok(counts.iter().enumerate().map(place).collect())
 }
