@@ -342,8 +342,7 @@ impl Hub {
         closed.clean &= self.stats.syncs_failed.get() == 0;
         let mut others = lock(&self.gone).clone();
         others.extend(closed.partitions.iter().map(|entry| entry.partition));
-        let untouched = self.remembered.manifest.iter();
-        closed.partitions.extend(untouched.filter(|entry| !others.contains(&entry.partition)));
+        closed.partitions.extend(self.remembered.manifest.iter_without(&others));
         startup::leave(&self.files, &self.data_dir, closed, now)
     }
 

@@ -31,6 +31,8 @@
 //!
 //! All integers are big-endian.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::base::time::WallMs;
 use crate::storage::format::{FormatError, FormatProblem, FormatReader, push_crc32, stored_count};
@@ -112,24 +114,23 @@ impl Manifest {
     /// If the bytes are not those of such a file.
     pub fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
         let mut partitions = Vec::new();
-        let stopped_at = read(bytes, |_, _, partition| partitions.push(partition))?;
+        let (_, stopped_at) = read(bytes, |_, partition| partitions.push(partition))?;
         Ok(Manifest { stopped_at, partitions })
     }
 }
 
-/// Hands over every partition, where it stands and in which version. Gives the time of the stop.
+/// Hands over every partition and where it stands. Gives the version and the time of the stop.
 fn read(
     bytes: &[u8],
-    mut visit: impl FnMut(usize, u32, ManifestPartition),
-) -> Result<WallMs, FormatError> {
+    mut visit: impl FnMut(usize, ManifestPartition),
+) -> Result<(u32, WallMs), FormatError> {
     let mut reader = FormatReader::open(FILE, MAGIC, VERSION, bytes)?;
     let stopped_at = reader.i64()?;
     for _ in 0..reader.count(PARTITION_BYTES_MIN)? {
-        let (place, version) = (reader.position(), reader.version());
-        visit(place, version, ManifestPartition::decode(&mut reader)?);
+        visit(reader.position(), ManifestPartition::decode(&mut reader)?);
     }
     reader.end()?;
-    Ok(stopped_at)
+    Ok((reader.version(), stopped_at))
 }
 
 /// A manifest as it lies on the disk, in which partitions are looked up: a fraction of what it takes when it is decoded.
@@ -145,14 +146,13 @@ pub(super) struct StoredManifest {
 impl StoredManifest {
     /// Takes the file's bytes, all of which are checked.
     pub(super) fn open(bytes: Vec<u8>) -> Result<StoredManifest, FormatError> {
-        let (mut places, mut newest) = (Vec::new(), 0);
-        let stopped_at = read(&bytes, |place, version, entry| {
-            places.push((entry.partition, place));
-            newest = version;
+        let mut found = BTreeMap::new();
+        let (version, stopped_at) = read(&bytes, |place, entry| {
+            found.insert(entry.partition, place);
         })?;
-        places.sort_unstable();
-        let places = places.into_iter().map(|(_, place)| place).collect();
-        Ok(StoredManifest { stopped_at, version: newest, bytes, places })
+        let mut places = Vec::with_capacity(found.len());
+        places.extend(found.into_values());
+        Ok(StoredManifest { stopped_at, version, bytes, places })
     }
 
     /// When it was written.
@@ -175,6 +175,16 @@ impl StoredManifest {
         self.places.iter().filter_map(|place| self.decode(*place))
     }
 
+    /// What it says of those partitions that are not among the others.
+    pub(super) fn iter_without(
+        &self,
+        others: &BTreeSet<PartitionId>,
+    ) -> impl Iterator<Item = ManifestPartition> {
+        let is_other = |place: &&usize| self.id(**place).is_none_or(|id| others.contains(&id));
+        let wanted = self.places.iter().filter(move |place| !is_other(place));
+        wanted.filter_map(|place| self.decode(*place))
+    }
+
     /// Takes out what it says of a partition.
     pub(super) fn forget(&mut self, partition: PartitionId) {
         if let Some(at) = self.find(partition) {
@@ -183,8 +193,11 @@ impl StoredManifest {
     }
 
     fn find(&self, partition: PartitionId) -> Option<usize> {
-        let id = |place: &usize| partition_id(&mut self.reader(*place)).ok();
-        self.places.binary_search_by(|place| id(place).cmp(&Some(partition))).ok()
+        self.places.binary_search_by(|place| self.id(*place).cmp(&Some(partition))).ok()
+    }
+
+    fn id(&self, place: usize) -> Option<PartitionId> {
+        partition_id(&mut self.reader(place)).ok()
     }
 
     fn decode(&self, place: usize) -> Option<ManifestPartition> {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::files::lock;
 use super::job::Outcome;
 
+/// Outcomes for which there stays room.
+const KEPT: usize = 1024;
+
 /// Called, from any storage thread, when outcomes are ready to be taken.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
@@ -59,8 +62,9 @@ impl Outcomes {
         let mut queue = lock(&self.queue);
         queue.is_rung = false;
         if taken.is_empty() {
-            // Nothing is copied, and the room that a burst took does not stay here.
+            // Nothing is copied; the room that a burst took does not stay.
             std::mem::swap(taken, &mut queue.outcomes);
+            queue.outcomes.shrink_to(KEPT);
         } else {
             taken.append(&mut queue.outcomes);
         }

@@ -1,4 +1,5 @@
-//! What the last stop left behind of each partition: its part of the manifest, or after a crash its durable mark.
+//! What the last stop left behind of each partition: its part of the manifest, or after a crash its durable mark. The
+//! start reads it, and writes the marks anew, each to the file of the writer that has the partition now.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;

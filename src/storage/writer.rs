@@ -81,7 +81,7 @@ pub(super) struct Writer {
     pub(super) stats: Arc<StorageCounters>,
     pub(super) syncer: Sender<SyncCommand>,
     pub(super) readers: Giver<ReadCommand>,
-    /// Boxed: a tree's leaves have room for twice of what is in them.
+    /// Boxed: a tree's leaves have room for up to twice what is in them.
     pub(super) partitions: BTreeMap<PartitionId, Box<Partition>>,
     /// The broker's own appends that found no room on the disk, and those behind them: they are not refused, they wait.
     pub(super) held: BTreeMap<PartitionId, Vec<Append>>,
