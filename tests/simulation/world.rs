@@ -385,10 +385,12 @@ impl World {
         let Some(node) = &mut self.node else { return Ok(()) };
         node.broker.tick(now, &mut node.effects);
         node.broker.check_invariants().map_err(|error| format!("broken: {error}"))?;
-        if node.broker.next_deadline().is_some_and(|at| at <= now.mono) {
-            return Err("broken: what a tick leaves is due at once, again and again".to_owned());
+        self.end_turn()?;
+        let next = self.node.as_ref().and_then(|node| node.broker.next_deadline());
+        if next.is_some_and(|at| at <= now.mono) {
+            return Err("broken: what a turn leaves is due at once, again and again".to_owned());
         }
-        self.end_turn()
+        Ok(())
     }
 
     fn set_clock(&mut self, word: u64) -> Done {

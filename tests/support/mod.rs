@@ -210,9 +210,9 @@ impl Harness {
     pub(crate) fn tick_broker(&mut self) {
         let mut out = Vec::new();
         self.broker.tick(self.now, &mut out);
-        let next = self.broker.next_deadline();
-        assert!(next.is_none_or(|at| at > self.now.mono), "what a tick leaves is due at once");
         self.broker.end_turn(self.now, &mut out);
+        let next = self.broker.next_deadline();
+        assert!(next.is_none_or(|at| at > self.now.mono), "what a turn leaves is due at once");
         self.perform(out);
     }
 
