@@ -154,6 +154,8 @@ pub(crate) fn run(bench: &mut Bench, only: &[String]) -> Vec<Row> {
         if !only.is_empty() && !only.iter().any(|name| name == scenario.name) {
             continue;
         }
+        // What the last scenario has left to be written is no part of this one.
+        rustix::fs::sync();
         let start = Instant::now();
         let measured = (scenario.run)(bench).unwrap_or_else(|reason| {
             vec![Row::missing(scenario.name, &format!("failed: {reason}"))]
