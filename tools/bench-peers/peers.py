@@ -192,7 +192,7 @@ class Kafka(Peer):
         collector = "-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
         others = "-XX:+ExplicitGCInvokesConcurrent -XX:MaxInlineLevel=15 -Djava.awt.headless=true"
         jvm = f"-server {self.heap} {collector} {others}"
-        return dict(KAFKA_VERSION=KAFKA_VERSION, TOOLS_VERSION=TOOLS_VERSION, KAFKA_JVM=jvm)
+        return dict(KAFKA_VERSION=KAFKA_VERSION, KAFKA_JVM=jvm)
 
 
 class SmallKafka(Kafka):
