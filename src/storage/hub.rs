@@ -22,12 +22,12 @@ use super::pool::Options;
 use super::queue::{Giver, Taker, queue};
 use super::reader::{ReadCommand, Reader};
 use super::recovery;
-use super::remembered::{self, Remembered};
+use super::remembered::Remembered;
 use super::segment::{Segment, Step};
 use super::space::Space;
 use super::startup::{self, StartError, Started};
 use super::syncer::{Hands, SyncCommand, Syncer};
-use super::writer::{Closed, Registry, WriteCommand, Writer};
+use super::writer::{self, Closed, Registry, WriteCommand, Writer};
 use crate::base::ids::{Offset, PartitionId, Ticket, TopicId};
 use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
@@ -192,7 +192,7 @@ impl Hub {
         let number = if lock(&self.journal).contains(&partition) {
             0
         } else {
-            remembered::writer_of(partition, self.to_writers.len())
+            writer::writer_of(partition, self.to_writers.len())
         };
         if let Some(writer) = self.to_writers.get(number) {
             let _ = writer.send(command);
@@ -340,9 +340,9 @@ impl Hub {
     /// Leaves what a clean start needs.
     pub(super) fn leave(&self, mut closed: Closed, now: WallMs) -> Result<(), StorageError> {
         closed.clean &= self.stats.syncs_failed.get() == 0;
-        let mut others = lock(&self.gone).clone();
-        others.extend(closed.partitions.iter().map(|entry| entry.partition));
-        closed.partitions.extend(self.remembered.manifest.iter_without(&others));
+        let mut known = lock(&self.gone).clone();
+        known.extend(closed.partitions.iter().map(|entry| entry.partition));
+        closed.partitions.extend(self.remembered.manifest.iter_without(&known));
         startup::leave(&self.files, &self.data_dir, closed, now)
     }
 

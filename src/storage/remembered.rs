@@ -12,6 +12,7 @@ use super::manifest::{self, ManifestPartition, StoredManifest};
 use super::mark_file::Marks;
 use super::marks::{self, Mark, MarksFile};
 use super::startup::{StartError, of_format};
+use super::writer::writer_of;
 use crate::base::ids::PartitionId;
 
 /// Most bytes of the manifest, and of a file of marks: those of a million partitions.
@@ -65,17 +66,6 @@ pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {
         end: entry.log_end,
         segment_base: last.map_or(entry.log_end, |segment| segment.base),
         segment_bytes: last.map_or(0, |segment| segment.bytes),
-    }
-}
-
-/// The writer, beside the journal's 0, to which a partition belongs.
-pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
-    let [.., a, b] = partition.topic.0;
-    let index = usize::try_from(partition.index).unwrap_or(0);
-    let spread = usize::from(u16::from_be_bytes([a, b])).wrapping_add(index);
-    match spread.checked_rem(writers.saturating_sub(1)) {
-        Some(number) => number + 1,
-        None => 0,
     }
 }
 

@@ -31,6 +31,17 @@ use appends::Groups;
 /// Most jobs that are taken before their outcomes are reported.
 const JOBS_MAX: usize = 1024;
 
+/// The writer, beside the journal's 0, to which a partition belongs.
+pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
+    let [.., a, b] = partition.topic.0;
+    let index = usize::try_from(partition.index).unwrap_or(0);
+    let spread = usize::from(u16::from_be_bytes([a, b])).wrapping_add(index);
+    match spread.checked_rem(writers.saturating_sub(1)) {
+        Some(number) => number + 1,
+        None => 0,
+    }
+}
+
 /// The open partitions, as readers find them.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
