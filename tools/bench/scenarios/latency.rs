@@ -21,7 +21,7 @@ pub(super) fn acks(bench: &mut Bench) -> Result<Vec<Row>, String> {
     ];
     let medians = bench.alternate("latency", &spec, turns)?;
     let row = |name: &str, figure_name: &str| {
-        let pair = pair(&medians, (0, 1), figure_name);
+        let pair = pair(&medians, figure_name);
         Row::ratio(name, "µs", pair, "echo-worker", Bound::AtMost(1.5))
     };
     Ok(vec![

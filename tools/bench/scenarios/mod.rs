@@ -128,13 +128,9 @@ impl Bench {
     }
 }
 
-/// The named figure of two who took turns.
-pub(crate) fn pair(
-    medians: &[Figures],
-    (one, other): (usize, usize),
-    name: &str,
-) -> (Reading, Reading) {
-    (reading(medians, one, name), reading(medians, other, name))
+/// The named figure of the first two who took turns.
+pub(crate) fn pair(medians: &[Figures], name: &str) -> (Reading, Reading) {
+    (reading(medians, 0, name), reading(medians, 1, name))
 }
 
 /// The named figure of the n-th who took turns, and how much it varied.

@@ -21,7 +21,7 @@ pub(super) fn groups(bench: &mut Bench) -> Result<Vec<Row>, String> {
         ];
         let medians = bench.alternate("synced", &spec, turns)?;
         let name = format!("acks=all, {connections} producers");
-        let pair = pair(&medians, (0, 1), "requests_per_s");
+        let pair = pair(&medians, "requests_per_s");
         rows.push(Row::ratio(&name, "batches/s", pair, "sync-worker", Bound::AtLeast(0.9)));
     }
     rows.push(Row::peers("acks=all, 64 producers, beside Kafka synced", "≥ 5 × Kafka"));
@@ -59,7 +59,7 @@ pub(super) fn beside(bench: &mut Bench) -> Result<Vec<Row>, String> {
         ("without".into(), Box::new(|| measure::beside(&broker, &spec, None))),
     ];
     let medians = bench.alternate("beside", &spec, turns)?;
-    let pair = pair(&medians, (0, 1), "p99_us");
+    let pair = pair(&medians, "p99_us");
     let name = "synced producer beside a catch-up reader, p99";
     let reading = format!("{:.0} MB/s", figure(&medians, 0, "read_mb_per_s"));
     Ok(vec![

@@ -25,7 +25,7 @@ pub(super) fn produce(bench: &mut Bench) -> Result<Vec<Row>, String> {
         ];
         let medians = bench.alternate("produce", &spec, turns)?;
         let name = format!("produce, {record} B records, {request} KB requests, acks=1");
-        let pair = pair(&medians, (0, 1), "cpu_s_per_gb");
+        let pair = pair(&medians, "cpu_s_per_gb");
         rows.push(Row::ratio(&name, UNIT, pair, "write-worker", Bound::AtMost(limit)));
     }
     rows.push(Row::peers("produce, beside Kafka and librdkafka's mock", "≤ 1/2 of Kafka, < mock"));
