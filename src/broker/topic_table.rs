@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::journal::Position;
-use super::partition::Partition;
+use super::partition::{Partition, PartitionState};
 use crate::base::ids::{PartitionId, TopicId};
 use crate::storage::job::{LogConfig, Upkept};
 
@@ -59,7 +59,8 @@ impl Topic {
     /// Whether every partition has its directory.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.partitions.iter().any(|p| p.state == super::partition::PartitionState::Opening)
+        // They are opened in order, so the last are the last.
+        !self.partitions.iter().rev().any(|p| matches!(p.state, PartitionState::Opening))
     }
 }
 
