@@ -7,6 +7,9 @@
     reason = "tests are their own masters"
 )]
 
+use std::sync::Mutex;
+
+use chronik::base::ids::PartitionId;
 use chronik::storage::fs::{Fs, OpenMode, RealFs};
 use peak_alloc::PeakAlloc;
 
@@ -18,6 +21,9 @@ use support::*;
 
 #[global_allocator]
 static PEAK: PeakAlloc = PeakAlloc;
+
+/// Held by the test that counts: all allocations of the process are counted.
+static COUNTING: Mutex<()> = Mutex::new(());
 
 const MIB: usize = 1 << 20;
 
@@ -54,10 +60,40 @@ fn claiming(bytes: usize) -> Vec<u8> {
 
 #[test]
 fn neither_a_length_that_lies_nor_what_is_kept_aside_takes_memory() {
+    let _alone = COUNTING.lock().unwrap();
     let (peak, kept) = recover(&claiming(60 * MIB));
     assert!(peak < 4 * MIB, "{peak} bytes for a batch that claims 60 MiB");
     assert_eq!(kept, 0, "there is no whole batch in it");
     let (peak, kept) = recover(&[claiming(60 * MIB), batch(7, 3)].concat());
     assert!(peak < 4 * MIB, "{peak} bytes to keep 16 MiB aside");
     assert_eq!(kept, 16 << 20, "what is kept is bounded");
+}
+
+/// What each of many partitions takes once it is open, in bytes.
+fn open_all(bench: &Bench, partitions: i32) -> usize {
+    let before = PEAK.current_usage();
+    for index in 0..partitions {
+        bench.open(PartitionId { topic: topic(1), index }, config());
+    }
+    PEAK.current_usage().saturating_sub(before) / usize::try_from(partitions).unwrap()
+}
+
+#[test]
+fn a_partition_takes_little_memory_until_it_is_used() {
+    let _alone = COUNTING.lock().unwrap();
+    let (dir, partitions) = (TempDir::new(), 300);
+    let bench = Bench::start(&dir.0);
+    open_all(&bench, partitions);
+    for index in 0..partitions {
+        bench.append(PartitionId { topic: topic(1), index }, batch(0, 1)).unwrap();
+    }
+    bench.stop();
+    let bench = Bench::start(&dir.0);
+    let resting = open_all(&bench, partitions);
+    bench.stop();
+    std::fs::remove_file(dir.0.join(".kafka_cleanshutdown")).unwrap();
+    let bench = Bench::start(&dir.0);
+    let awake = open_all(&bench, partitions);
+    bench.stop();
+    assert!(resting * 3 < awake, "{resting} bytes at rest, {awake} awake");
 }

@@ -22,12 +22,13 @@ use super::pool::Options;
 use super::queue::{Giver, Taker, queue};
 use super::reader::{ReadCommand, Reader};
 use super::recovery;
+use super::registry::Registry;
 use super::remembered::Remembered;
 use super::segment::{Segment, Step};
 use super::space::Space;
 use super::startup::{self, StartError, Started};
 use super::syncer::{Hands, SyncCommand, Syncer};
-use super::writer::{self, Closed, Registry, WriteCommand, Writer};
+use super::writer::{self, Closed, WriteCommand, Writer};
 use crate::base::ids::{Offset, PartitionId, Ticket, TopicId};
 use crate::base::metrics::StorageCounters;
 use crate::base::payload::Bytes;
@@ -81,12 +82,14 @@ pub(super) fn assemble(
         turnstile: Turnstile::default(),
         cleaned: Cleaned::load(Arc::clone(&options.fs), &options.data_dir),
     };
+    let remembered = Arc::new(opened.remembered);
+    let registry = Registry::new(options.data_dir.clone(), Arc::clone(&remembered));
     let mut hub = Hub {
         data_dir: options.data_dir.clone(),
         adopt: options.adopt,
         files,
-        registry: Arc::new(Registry::default()),
-        remembered: Arc::new(opened.remembered),
+        registry: Arc::new(registry),
+        remembered,
         outcomes,
         stats,
         to_writers: Arc::new(Vec::new()),

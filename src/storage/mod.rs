@@ -29,6 +29,7 @@ mod producers;
 mod queue;
 mod reader;
 mod recovery;
+mod registry;
 mod remembered;
 mod scan;
 mod segment;

@@ -15,7 +15,7 @@ use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::fs::{File, OpenMode, replace_file_unsynced, write_full};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
-use super::log::Log;
+use super::log::{Log, View};
 use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::producers::Producers;
@@ -38,6 +38,38 @@ pub(super) struct Found {
     pub(super) epochs: Vec<(i32, Offset)>,
     /// Offsets of the producer snapshots, rising.
     pub(super) snapshots: Vec<Offset>,
+}
+
+/// What a partition's directory holds beside its log.
+#[derive(Debug)]
+pub(super) struct Beside {
+    epochs: Vec<(i32, Offset)>,
+    snapshots: Vec<Offset>,
+}
+
+impl Found {
+    /// The log, with a segment to append to, and what is beside it.
+    pub(super) fn into_log(
+        self,
+        partition: PartitionId,
+        topic: Arc<str>,
+        dir: PathBuf,
+        interval: u64,
+    ) -> (Arc<Log>, Beside) {
+        let mut segments = self.segments;
+        if segments.is_empty() {
+            segments.push(Segment::begin(&dir, self.end, interval));
+        }
+        let view = View {
+            log_start: self.log_start,
+            end: self.end,
+            end_bytes: segments.last().map_or(0, |active| active.size()),
+            segments: Arc::new(segments),
+        };
+        let (mut epochs, snapshots) = (self.epochs, self.snapshots);
+        cut_below(&mut epochs, self.log_start);
+        (Log::new(partition, topic, dir, view), Beside { epochs, snapshots })
+    }
 }
 
 /// What has to be synced so that everything written so far is on the disk.
@@ -126,46 +158,33 @@ pub(super) struct Partition {
 }
 
 impl Partition {
+    /// A partition as it was found, whose log nobody has written to.
     pub(super) fn new(
-        partition: PartitionId,
-        topic: Arc<str>,
-        dir: PathBuf,
+        log: Arc<Log>,
+        beside: Beside,
         config: Arc<LogConfig>,
         files: Arc<Files>,
-        found: Found,
     ) -> Partition {
-        let active = match found.segments.last() {
+        let view = log.view();
+        let active = match view.segments.last() {
             Some(last) => Arc::clone(last),
-            None => Segment::begin(&dir, found.end, config.index_interval_bytes),
-        };
-        let view = super::log::View {
-            log_start: found.log_start,
-            end: found.end,
-            end_bytes: active.size(),
-            segments: Arc::new(if found.segments.is_empty() {
-                vec![Arc::clone(&active)]
-            } else {
-                found.segments
-            }),
+            None => Segment::begin(&log.dir, view.end, config.index_interval_bytes),
         };
         let closed = view.segments.iter().rev().skip(1);
         let closed_bytes = closed.map(|segment| segment.size()).sum();
-        let log = Log::new(partition, topic, dir, view);
-        let mut epochs = found.epochs;
-        cut_below(&mut epochs, found.log_start);
         let mut opened = Partition {
             log,
             config,
             files,
             active,
-            log_start: found.log_start,
-            end: found.end,
-            epochs,
+            log_start: view.log_start,
+            end: view.end,
+            epochs: beside.epochs,
             producers: None,
             refused: Producers::default(),
             whole: None,
             anchor: None,
-            snapshots: found.snapshots,
+            snapshots: beside.snapshots,
             since_snapshot: 0,
             dirty: Vec::new(),
             names_dirty: false,

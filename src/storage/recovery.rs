@@ -100,8 +100,7 @@ pub(super) fn newest_epoch(fs: &dyn Fs, dir: &Path) -> Result<i32, StorageError>
 }
 
 /// What the manifest of a clean stop says.
-pub(super) fn from_manifest(dir: &Path, manifest: &ManifestPartition, config: &LogConfig) -> Found {
-    let shape = Shape { interval: config.index_interval_bytes, gaps: config.compact };
+pub(super) fn from_manifest(dir: &Path, manifest: &ManifestPartition, shape: Shape) -> Found {
     let ends = manifest.segments.iter().skip(1).map(|told| told.base).chain([manifest.log_end]);
     let segments = manifest.segments.iter().zip(ends);
     let segments = segments.map(|(told, end)| Segment::told(dir, shape, told, end));

@@ -6,10 +6,10 @@
 mod appends;
 mod rounds;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, RwLock};
 
 use super::compaction::{self, Progress, Round};
 use super::files::Files;
@@ -17,10 +17,11 @@ use super::job::{Append, Job, LogConfig, Open, Opened, Outcome, StorageError, Up
 use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::outcomes::Outcomes;
-use super::partition::{Found, Partition, SyncWork, dir_of};
+use super::partition::{Beside, Found, Partition, SyncWork, dir_of};
 use super::queue::Giver;
 use super::reader::ReadCommand;
 use super::recovery;
+use super::registry::{Registry, Resting};
 use super::remembered::Remembered;
 use super::syncer::SyncCommand;
 use crate::base::ids::{Offset, PartitionId, Ticket};
@@ -39,29 +40,6 @@ pub(super) fn writer_of(partition: PartitionId, writers: usize) -> usize {
     match spread.checked_rem(writers.saturating_sub(1)) {
         Some(number) => number + 1,
         None => 0,
-    }
-}
-
-/// The open partitions, as readers find them.
-#[derive(Debug, Default)]
-pub(super) struct Registry {
-    logs: RwLock<HashMap<PartitionId, Arc<Log>>>,
-}
-
-impl Registry {
-    pub(super) fn get(&self, partition: PartitionId) -> Option<Arc<Log>> {
-        let logs = self.logs.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        logs.get(&partition).cloned()
-    }
-
-    fn insert(&self, log: Arc<Log>) {
-        let mut logs = self.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        logs.insert(log.partition, log);
-    }
-
-    fn remove(&self, partition: PartitionId) {
-        let mut logs = self.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        logs.remove(&partition);
     }
 }
 
@@ -92,7 +70,7 @@ pub(super) struct Writer {
     pub(super) stats: Arc<StorageCounters>,
     pub(super) syncer: Sender<SyncCommand>,
     pub(super) readers: Giver<ReadCommand>,
-    /// Boxed: a tree's leaves have room for up to twice what is in them.
+    /// Those that do not rest. Boxed: a tree's leaves have room for up to twice what is in them.
     pub(super) partitions: BTreeMap<PartitionId, Box<Partition>>,
     /// The broker's own appends that found no room on the disk, and those behind them: they are not refused, they wait.
     pub(super) held: BTreeMap<PartitionId, Vec<Append>>,
@@ -204,6 +182,7 @@ impl Writer {
     }
 
     fn configure(&mut self, id: PartitionId, config: Arc<LogConfig>) {
+        self.wake(id);
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         if partition.ends_compaction(&config) {
             // Another broker may have left gaps before the log was imported: no start must take them for damage.
@@ -222,6 +201,7 @@ impl Writer {
         id: PartitionId,
         offset: Offset,
     ) -> Result<(), StorageError> {
+        self.wake(id);
         let none = || StorageError::content("trim", &self.data_dir, "no such partition");
         let partition = self.partitions.get_mut(&id).ok_or_else(none)?;
         let _ = self.syncer.send(partition.trim(ticket, offset)?);
@@ -229,6 +209,7 @@ impl Writer {
     }
 
     fn upkeep(&mut self, upkeep: &Upkeep, report: &mut Report) {
+        self.wake(upkeep.partition);
         let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
         if let Some(command) = partition.upkeep(upkeep) {
             let _ = self.syncer.send(command);
@@ -242,6 +223,7 @@ impl Writer {
 
     /// Has synced what a partition has written. `false`: there is no such partition.
     fn send_sync(&mut self, id: PartitionId, awaited: bool) -> bool {
+        self.wake(id);
         let Some(partition) = self.partitions.get_mut(&id) else { return false };
         let work = SyncWork { awaited, ..partition.take_sync() };
         let _ = self.syncer.send(SyncCommand::Work(work));
@@ -262,6 +244,10 @@ impl Writer {
         if let Some(known) = self.partitions.get(&id) {
             return Ok(known.opened());
         }
+        let told = self.remembered.manifest.get(id);
+        if told.is_some_and(|told| *told.topic == *open.topic) {
+            return self.open_described(open);
+        }
         let dir = dir_of(&self.data_dir, &open.topic, id.index);
         let found =
             self.files.space.with_ballast(|| self.files.with_descriptors(|| self.find(open, &dir)));
@@ -270,9 +256,8 @@ impl Writer {
         })?;
         self.unopened.remove(&id);
         let (topic, config) = (Arc::clone(&open.topic), Arc::clone(&open.config));
-        let cleaned_to = self.compaction.cleaned.of(&topic, id.index, found.end);
-        let mut partition = Partition::new(id, topic, dir, config, Arc::clone(&self.files), found);
-        partition.set_cleaned(cleaned_to);
+        let (log, beside) = found.into_log(id, topic, dir, config.index_interval_bytes);
+        let partition = self.partition(log, beside, config);
         if let Some(mark) = self.remembered.mark(id) {
             let end = partition.mark();
             if end.end >= mark.end {
@@ -290,17 +275,50 @@ impl Writer {
         Ok(opened)
     }
 
+    /// Opens a partition that the last clean stop has described, and leaves it at rest.
+    fn open_described(&self, open: &Open) -> Result<Opened, StorageError> {
+        let (id, topic) = (open.partition, &open.topic);
+        let resting = Resting {
+            topic: Arc::clone(topic),
+            config: Arc::clone(&open.config),
+            gaps: self.has_gaps(open),
+            writer: self.number,
+        };
+        let unknown = || StorageError::content("open", &self.data_dir, "no such partition");
+        let (log, beside) = self.registry.described(id, &resting).ok_or_else(unknown)?;
+        let opened = self.partition(log, beside, Arc::clone(&open.config)).opened();
+        self.registry.rest(id, resting);
+        Ok(opened)
+    }
+
+    /// A partition that rests rests no more.
+    fn wake(&mut self, id: PartitionId) {
+        if self.partitions.contains_key(&id) {
+            return;
+        }
+        if let Some((log, beside, resting)) = self.registry.wake(id) {
+            let partition = self.partition(log, beside, resting.config);
+            self.partitions.insert(id, Box::new(partition));
+        }
+    }
+
+    fn partition(&self, log: Arc<Log>, beside: Beside, config: Arc<LogConfig>) -> Partition {
+        let (index, end) = (log.partition.index, log.end_and_bytes().0);
+        let cleaned_to = self.compaction.cleaned.of(&log.topic, index, end);
+        let mut partition = Partition::new(log, beside, config, Arc::clone(&self.files));
+        partition.set_cleaned(cleaned_to);
+        partition
+    }
+
+    /// Whether compaction may have removed records, which stays so when the configuration changes.
+    fn has_gaps(&self, open: &Open) -> bool {
+        open.config.compact || self.compaction.cleaned.knows(&open.topic, open.partition.index)
+    }
+
     /// What the partition's directory holds; makes the directory if there is none.
     fn find(&self, open: &Open, dir: &Path) -> Result<Found, StorageError> {
         let id = open.partition;
-        // Gaps stay where they are when the configuration changes.
-        let compact = open.config.compact || self.compaction.cleaned.knows(&open.topic, id.index);
-        let config = &LogConfig { compact, ..LogConfig::clone(&open.config) };
-        if let Some(manifest) = self.remembered.manifest.get(id) {
-            if *manifest.topic == *open.topic {
-                return Ok(recovery::from_manifest(dir, &manifest, config));
-            }
-        }
+        let config = &LogConfig { compact: self.has_gaps(open), ..LogConfig::clone(&open.config) };
         let mark = self.remembered.mark(id);
         let known = recovery::Known {
             mark: mark.as_ref(),
@@ -321,6 +339,7 @@ impl Writer {
 
     /// Renames the directory durably; the readers unlink it when they have time.
     fn remove(&mut self, id: PartitionId) -> Result<(), StorageError> {
+        self.wake(id);
         let fs = &*self.files.fs;
         let dir = if let Some(partition) = self.partitions.remove(&id) {
             partition.log.remove();
@@ -345,6 +364,10 @@ impl Writer {
         // The manifest could not say what is in a partition that holds records and was never opened.
         let clean = !self.unopened.keys().any(|id| self.remembered.knows(*id));
         let mut closed = Closed { partitions: Vec::new(), clean };
+        for id in self.registry.read_alone(self.number) {
+            // Indexes that were missed and made anew last.
+            self.wake(id);
+        }
         let (mut dirty, dirty_max) = (0usize, self.files.dirty_max());
         for partition in self.partitions.values_mut() {
             let files = &self.files;

@@ -106,6 +106,7 @@ impl Writer {
 
     /// Writes appends in order. Where the disk is full, the broker's own are tried again with ever less ballast.
     fn write(&mut self, id: PartitionId, appends: &[Append]) -> Vec<AppendResult> {
+        self.wake(id);
         let Some(partition) = self.partitions.get_mut(&id) else {
             return appends.iter().map(|_| Err(AppendError::UnknownPartition)).collect();
         };
