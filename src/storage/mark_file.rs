@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::files::Files;
 use super::fs::{File, Fs, OpenMode, as_u64, replace_file, write_full};
 use super::job::StorageError;
-use super::marks::{Mark, MarksFile, slot_position};
+use super::marks::{Mark, MarksFile, slot_position, whole_slots};
 use crate::base::ids::PartitionId;
 use crate::base::time::Mono;
 
@@ -74,6 +74,44 @@ impl Marks {
         let mut marks = Marks { file, ..Marks::unwritten(files, path, nothing) };
         marks.settle(content.marks);
         Ok(marks)
+    }
+
+    /// The file as it lies on the disk, `bytes`, if that is no worse than to write it anew: undamaged, with these marks,
+    /// and with none of them ahead on the other side of its slot.
+    pub(super) fn kept(
+        files: &Files,
+        path: &Path,
+        bytes: &[u8],
+        content: &MarksFile,
+    ) -> Option<Marks> {
+        let slots = whole_slots(bytes, content.writer)?;
+        let nothing = MarksFile { writer: content.writer, ..MarksFile::default() };
+        let mut marks = Marks::unwritten(files, path.to_owned(), nothing);
+        marks.settle(BTreeMap::new());
+        for (place, sides) in slots.into_iter().enumerate() {
+            let newest = sides.into_iter().flatten().map(|mark| mark.round).max();
+            marks.round = marks.round.max(newest.map_or(0, |round| round.saturating_add(1)));
+            let is_kept = |mark: &Mark| {
+                let wanted = content.marks.get(&mark.partition);
+                wanted.is_some_and(|wanted| *wanted == Mark { round: wanted.round, ..*mark })
+            };
+            match older_and_newer(sides) {
+                Some((older, newer)) if is_kept(&newer) && !is_ahead(&older, &newer) => {
+                    let slot = Slot { place, mark: newer, dirty: false, new: false };
+                    let twice = marks.slots.insert(newer.partition, slot);
+                    marks.free.extend(twice.map(|slot| slot.place));
+                }
+                _ => marks.free.push(place),
+            }
+            marks.next_place = place.saturating_add(1);
+        }
+        if marks.slots.len() != content.marks.len() {
+            return None;
+        }
+        // The first are taken first.
+        marks.free.reverse();
+        marks.file = Some(files.fs.open(path, OpenMode::Write).ok()?);
+        Some(marks)
     }
 
     /// The file could not be written from `content`: an older one is there, or none.
@@ -258,4 +296,16 @@ impl Marks {
         self.settle(content.marks);
         Ok(())
     }
+}
+
+/// The two marks of one partition in a slot.
+fn older_and_newer(sides: [Option<Mark>; 2]) -> Option<(Mark, Mark)> {
+    let [Some(even), Some(odd)] = sides else { return None };
+    let ordered = if even.round < odd.round { (even, odd) } else { (odd, even) };
+    (even.partition == odd.partition).then_some(ordered)
+}
+
+/// Whether the first of two marks says that more is on the disk, or less in the log.
+fn is_ahead(mark: &Mark, other: &Mark) -> bool {
+    mark.end > other.end || mark.log_start > other.log_start
 }

@@ -27,8 +27,9 @@
 //! The first mark of a partition is written in two rounds, to both sides. So a side that is not whole beside one that is
 //! free was torn before the mark counted; only a slot of which no side is whole or free may have held one.
 //!
-//! Rounds of different files do not compare: whoever starts reads all files, recovers, and writes them anew
-//! ([`MarksFile::encode`]), as the number of writers may have changed.
+//! Rounds of different files do not compare: whoever starts after a crash reads all files, recovers, and writes them anew
+//! ([`MarksFile::encode`]), as the number of writers may have changed. After a clean stop files that say the same as the
+//! manifest stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -208,6 +209,21 @@ impl MarksFile {
     }
 }
 
+/// Both sides of every slot, by place, in a file of this writer without any damage. `None`: it is not such a file.
+pub(super) fn whole_slots(bytes: &[u8], writer: u32) -> Option<Vec<[Option<Mark>; 2]>> {
+    if decode_header(bytes).ok()? != writer {
+        return None;
+    }
+    let pages = bytes.len().saturating_sub(PAGE_BYTES).div_ceil(2 * PAGE_BYTES);
+    let side = |slot, round| {
+        let position = usize::try_from(slot_position(slot, round)).ok()?;
+        let rest = bytes.get(position..).unwrap_or_default();
+        let side = rest.get(..SLOT_BYTES).unwrap_or(rest);
+        if side.is_empty() { Some(None) } else { Mark::decode(side).ok() }
+    };
+    (0..pages * SLOTS_PER_PAGE).map(|slot| Some([side(slot, 0)?, side(slot, 1)?])).collect()
+}
+
 /// Checks the header; gives the writer.
 fn decode_header(bytes: &[u8]) -> Result<u32, FormatError> {
     let mut reader = FormatReader::new(FILE, bytes);
@@ -346,6 +362,26 @@ mod tests {
                 assert!(file.marks.values().all(|mark| mark.end <= 1001));
                 assert_eq!(file.marks.len(), 3);
             }
+        }
+    }
+
+    #[test]
+    fn only_a_file_without_damage_gives_its_slots() {
+        let bytes = file_of(65).encode();
+        let slots = whole_slots(&bytes, 2).unwrap();
+        assert_eq!(slots.len(), 128);
+        for (place, slot) in (0u8..).zip(&slots) {
+            let sides = (place < 65).then(|| [0, 1].map(|round| Mark { round, ..mark(place, 1) }));
+            assert_eq!(*slot, sides.map_or([None; 2], |sides| sides.map(Some)), "slot {place}");
+        }
+        assert!(whole_slots(&bytes, 1).is_none(), "another writer's");
+        let end = usize::try_from(slot_position(64, 1)).unwrap() + SLOT_BYTES;
+        assert_eq!(whole_slots(&bytes[..end], 2).unwrap(), slots, "free slots need not be there");
+        assert!(whole_slots(&bytes[..end - 1], 2).is_none());
+        for place in [3, 4096 + 5, end - 7] {
+            let mut bytes = bytes.clone();
+            bytes[place] ^= 1;
+            assert!(whole_slots(&bytes, 2).is_none(), "byte {place}");
         }
     }
 

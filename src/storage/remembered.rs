@@ -1,12 +1,12 @@
 //! What the last stop left behind of each partition: its part of the manifest, or after a crash its durable mark. The
-//! start reads it, and writes the marks anew, each to the file of the writer that has the partition now.
+//! start reads it, and sees to it that the marks say the same, each in the file of the writer that has the partition now.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::files::Files;
 use super::format::{FormatError, FormatProblem};
-use super::fs::{Fs, read_file, replace_file};
+use super::fs::{DirEntry, Fs, read_file, replace_file};
 use super::job::StorageError;
 use super::manifest::{self, ManifestPartition, StoredManifest};
 use super::mark_file::Marks;
@@ -55,6 +55,20 @@ impl Remembered {
         let told = self.manifest.iter().map(|entry| mark_of(&entry));
         self.marks.values().copied().chain(told)
     }
+
+    /// What belongs into the file of each writer.
+    fn files(&self, homes: &Homes<'_>) -> Vec<MarksFile> {
+        let mut files = vec![MarksFile::default(); homes.writer_count];
+        for (number, file) in files.iter_mut().enumerate() {
+            file.writer = u32::try_from(number).unwrap_or(u32::MAX);
+        }
+        for mark in self.all_marks() {
+            if let Some(file) = files.get_mut(homes.of(mark.partition)) {
+                file.marks.insert(mark.partition, mark);
+            }
+        }
+        files
+    }
 }
 
 pub(super) fn mark_of(entry: &ManifestPartition) -> Mark {
@@ -94,11 +108,12 @@ fn is_from_the_future(error: &FormatError) -> bool {
 pub(super) fn read_marks(
     fs: &dyn Fs,
     data_dir: &Path,
+    entries: &[DirEntry],
 ) -> Result<(Remembered, BTreeMap<PartitionId, usize>), StartError> {
     let (mut read, mut lost) = (0usize, 0usize);
     let mut found: BTreeMap<PartitionId, Mark> = BTreeMap::new();
     let mut told_by = BTreeMap::new();
-    for name in marks_files(fs, data_dir)? {
+    for name in marks_files(entries) {
         let path = data_dir.join(name);
         let Some(bytes) = read_file(fs, &path, FILE_BYTES_MAX)? else { continue };
         match MarksFile::decode(&bytes) {
@@ -124,15 +139,14 @@ pub(super) fn read_marks(
     Ok((Remembered { marks: found, marks_whole, ..Remembered::default() }, told_by))
 }
 
-/// The names of the files of marks.
-fn marks_files(fs: &dyn Fs, data_dir: &Path) -> Result<Vec<String>, StorageError> {
-    let is_marks_file = |name: &str| {
+/// The names of the files of marks in the data directory.
+pub(super) fn marks_files(entries: &[DirEntry]) -> impl Iterator<Item = &str> {
+    let is_marks_file = |name: &&str| {
         name.strip_prefix(marks::FILE_NAME_PREFIX)
             .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
     };
-    let entries = fs.read_dir(data_dir)?.into_iter();
-    let files = entries.filter(|entry| !entry.is_dir && is_marks_file(&entry.name));
-    Ok(files.map(|entry| entry.name).collect())
+    let files = entries.iter().filter(|entry| !entry.is_dir);
+    files.map(|entry| &*entry.name).filter(is_marks_file)
 }
 
 /// Whether the second of two marks of one partition says more. Neither its end nor its first offset goes back.
@@ -159,6 +173,21 @@ impl Homes<'_> {
     }
 }
 
+/// The files of marks as they are, if the one of each writer says just what it should. `None`: they are to be written anew.
+pub(super) fn kept_marks(
+    files: &Files,
+    data_dir: &Path,
+    remembered: &Remembered,
+    homes: &Homes<'_>,
+) -> Option<Vec<Marks>> {
+    let keep = |content: MarksFile| {
+        let path = data_dir.join(marks::file_name(content.writer));
+        let bytes = read_file(&*files.fs, &path, FILE_BYTES_MAX).ok()??;
+        Marks::kept(files, &path, &bytes, &content)
+    };
+    remembered.files(homes).into_iter().map(keep).collect()
+}
+
 /// Writes the marks anew, each to the file of the writer that has the partition now. If some change their file, all of
 /// them go to one that no writer has, first: a crash in between loses none. On a full disk the files stay as they are,
 /// which is behind at most, and are written when there is room.
@@ -169,10 +198,8 @@ pub(super) fn write_marks(
     homes: &Homes<'_>,
 ) -> Result<Vec<Marks>, StorageError> {
     let (fs, writer_count) = (&*files.fs, homes.writer_count);
-    let write = |number: usize, marks: BTreeMap<PartitionId, Mark>| {
-        let writer = u32::try_from(number).unwrap_or(u32::MAX);
-        let path = data_dir.join(marks::file_name(writer));
-        let file = MarksFile { writer, marks, ..MarksFile::default() };
+    let write = |file: MarksFile| {
+        let path = data_dir.join(marks::file_name(file.writer));
         let bytes = file.encode();
         match files.space.with_ballast(|| replace_file(fs, &path, &bytes)) {
             Err(error) if error.is_out_of_space() && !homes.have_changed() => {
@@ -183,20 +210,14 @@ pub(super) fn write_marks(
         }
     };
     if homes.have_changed() {
-        let all = remembered.all_marks().map(|mark| (mark.partition, mark));
-        write(writer_count, all.collect())?;
+        let marks = remembered.all_marks().map(|mark| (mark.partition, mark)).collect();
+        let writer = u32::try_from(writer_count).unwrap_or(u32::MAX);
+        write(MarksFile { writer, marks, ..MarksFile::default() })?;
         fs.sync_dir(data_dir)?;
     }
-    let mut shares = vec![BTreeMap::new(); writer_count];
-    for mark in remembered.all_marks() {
-        if let Some(share) = shares.get_mut(homes.of(mark.partition)) {
-            share.insert(mark.partition, mark);
-        }
-    }
-    let shares = shares.into_iter().enumerate();
-    let written = shares.map(|(number, marks)| write(number, marks)).collect::<Result<_, _>>()?;
+    let written = remembered.files(homes).into_iter().map(write).collect::<Result<_, _>>()?;
     fs.sync_dir(data_dir)?;
-    for name in marks_files(fs, data_dir)? {
+    for name in marks_files(&fs.read_dir(data_dir)?) {
         let number =
             name.strip_prefix(marks::FILE_NAME_PREFIX).and_then(|n| n.parse::<usize>().ok());
         if number.is_none_or(|number| number >= writer_count) {

@@ -13,7 +13,7 @@ use super::checkpoint::{
 use super::directories;
 use super::files::{Files, SYNC_ALL_FROM};
 use super::format::{FormatError, FormatProblem};
-use super::fs::{Fs, LockGuard, is_absent, read_file, replace_file};
+use super::fs::{DirEntry, Fs, LockGuard, is_absent, read_file, replace_file};
 use super::job::StorageError;
 use super::lost_journal;
 use super::manifest::{self, Manifest, ManifestPartition, StoredManifest};
@@ -131,19 +131,11 @@ pub(super) fn open(
     writer_count: usize,
 ) -> Result<OpenedDir, StartError> {
     let (fs, data_dir) = (&*options.fs, &*options.data_dir);
-    let entries = match fs.read_dir(data_dir) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => {
-            make_dirs(fs, data_dir)?;
-            Vec::new()
-        }
-        Err(error) => return Err(error.into()),
-    };
     // A directory that is refused is left as it is, without even a lock; what counts is read under the lock.
     read_meta(options)?;
-    let lock_path = data_dir.join(LOCK);
-    let lock = fs.try_lock(&lock_path)?.ok_or(StartError::Locked(lock_path))?;
+    let lock = lock(fs, data_dir)?;
     let known = read_meta(options)?;
+    let entries = fs.read_dir(data_dir)?;
     let new = known.is_none();
     if new && entries.iter().any(|entry| entry.is_dir && directories::parse(&entry.name).is_some())
     {
@@ -168,10 +160,10 @@ pub(super) fn open(
     };
     let clean = new || manifest.is_some();
     let stopped_at = manifest.as_ref().map(StoredManifest::stopped_at);
-    let journal = journal_partitions(fs, data_dir)?;
+    let journal = journal_partitions(fs, data_dir, &entries)?;
     let (mut remembered, told_by) = match manifest {
         Some(manifest) => (Remembered { manifest, ..Remembered::default() }, BTreeMap::new()),
-        None => remembered::read_marks(fs, data_dir)?,
+        None => remembered::read_marks(fs, data_dir, &entries)?,
     };
     lost_journal::check(fs, data_dir, &mut remembered, options.adopt)?;
     if !clean && remembered.marks.len() > SYNC_ALL_FROM {
@@ -179,7 +171,13 @@ pub(super) fn open(
         remembered.synced = fs.sync_all(data_dir).is_ok();
     }
     let homes = Homes { told_by, journal: &journal, writer_count };
-    let marks = remembered::write_marks(files, data_dir, &remembered, &homes)?;
+    let stored = remembered::marks_files(&entries).count();
+    let can_stay = clean && stored == writer_count;
+    let kept = || remembered::kept_marks(files, data_dir, &remembered, &homes);
+    let marks = match can_stay.then(kept).flatten() {
+        Some(marks) => marks,
+        None => remembered::write_marks(files, data_dir, &remembered, &homes)?,
+    };
     remembered.marks_written = marks.iter().all(Marks::is_written);
     // From here on a crash makes the next start an unclean one.
     let marker = if is_planted(Bug::CleanMarkerKept) { "none" } else { CLEAN_MARKER };
@@ -199,10 +197,27 @@ pub(super) fn open(
     Ok(OpenedDir { started, lock, remembered, journal, marks })
 }
 
+/// Makes the directory if there is none, and locks it.
+fn lock(fs: &dyn Fs, data_dir: &Path) -> Result<LockGuard, StartError> {
+    let path = data_dir.join(LOCK);
+    let locked = match fs.try_lock(&path) {
+        Err(error) if is_absent(&error) => {
+            make_dirs(fs, data_dir)?;
+            fs.try_lock(&path)
+        }
+        locked => locked,
+    };
+    locked?.ok_or(StartError::Locked(path))
+}
+
 /// Whose the directories of the journal's topics are. One that does not say is nobody's yet.
-fn journal_partitions(fs: &dyn Fs, data_dir: &Path) -> Result<HashSet<PartitionId>, StorageError> {
+fn journal_partitions(
+    fs: &dyn Fs,
+    data_dir: &Path,
+    entries: &[DirEntry],
+) -> Result<HashSet<PartitionId>, StorageError> {
     let mut found = HashSet::new();
-    for entry in fs.read_dir(data_dir)?.into_iter().filter(|entry| entry.is_dir) {
+    for entry in entries.iter().filter(|entry| entry.is_dir) {
         let Some((topic, index)) = directories::parse(&entry.name) else { continue };
         if directories::is_journal(topic) {
             let owner = recovery::owner(fs, &data_dir.join(&entry.name))?;
