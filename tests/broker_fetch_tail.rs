@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use chronik::base::payload::{FileRange, Payload, RangeFile};
 use chronik::broker::event::{Event, RequestId};
-use chronik::storage::job::{Appended, Outcome, Upkept};
+use chronik::storage::job::{Ahead, Appended, Outcome, Upkept};
 use chronik::wire::messages::*;
 use support::*;
 
@@ -146,4 +146,53 @@ fn a_duplicate_changes_no_tail() {
     h.settle();
     let id = h.send_from(1, fetch("t", 0, 0));
     assert_eq!(range(&mut h, id), Some((0, 10)));
+}
+
+/// A topic with four records, of which a reader has said that 1 and 2 lie in `file`, one piece each.
+fn looked_ahead() -> Harness {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    for _ in 0..4 {
+        h.send(produce("t", 0, 1, batch(1)));
+        h.settle();
+    }
+    let (partition, file) = (h.id_of("t", 0), segment());
+    let ahead = Ahead { partition, file, begins: vec![(1, 10), (2, 20)], end: (3, 30) };
+    h.handle(Event::Outcome(Outcome::Ahead(ahead)));
+    h
+}
+
+#[test]
+fn what_a_reader_has_seen_ahead_needs_no_reader() {
+    let mut h = looked_ahead();
+    for (offset, expected) in [(1, Some((10, 20))), (2, Some((20, 10))), (0, None), (3, None)] {
+        let before = reads(&h);
+        let id = h.send_from(1, fetch("t", 0, offset));
+        h.settle();
+        assert_eq!(range(&mut h, id), expected, "offset {offset}");
+        assert_eq!(reads(&h) - before, usize::from(expected.is_none()), "offset {offset}");
+    }
+}
+
+#[test]
+fn what_was_seen_ahead_ends_with_upkeep_and_with_the_log() {
+    let mut h = looked_ahead();
+    let id = h.id_of("t", 0);
+    let upkept = Upkept { partition: id, log_start: 0, bytes: 10, oldest: None, due: None };
+    h.handle(Event::Outcome(Outcome::Upkept(upkept)));
+    let again = h.send_from(1, fetch("t", 0, 1));
+    h.settle();
+    assert_eq!(range(&mut h, again), None);
+    assert_eq!(reads(&h), 1);
+
+    // A reader that was slower than the deletion of what it has seen.
+    let mut h = looked_ahead();
+    let partition = h.id_of("t", 0);
+    let upkept = Upkept { partition, log_start: 2, bytes: 10, oldest: None, due: None };
+    h.handle(Event::Outcome(Outcome::Upkept(upkept)));
+    let ahead = Ahead { partition, file: segment(), begins: vec![(1, 10), (2, 20)], end: (3, 30) };
+    h.handle(Event::Outcome(Outcome::Ahead(ahead)));
+    let id = h.send_from(1, fetch("t", 0, 2));
+    h.settle();
+    assert_eq!(range(&mut h, id), None, "its file may be gone");
 }

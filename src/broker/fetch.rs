@@ -23,7 +23,7 @@ use super::waiters::Waiters;
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::Payload;
 use crate::base::time::Mono;
-use crate::storage::job::{AbortedTransaction, Appended, Job, ReadError};
+use crate::storage::job::{AbortedTransaction, Ahead, Appended, Job, ReadError};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{FetchRequest, FetchResponse};
 use pending::Pending;
@@ -87,6 +87,16 @@ impl Fetch {
     pub fn appended(&mut self, partition: PartitionId, appended: &Appended) {
         let is_awaited = self.waiters.waiting_for(partition).next().is_some();
         self.tails.appended(partition, appended, is_awaited);
+    }
+
+    /// A reader has found where that is which somebody will ask for next.
+    pub fn ahead(&mut self, topics: &TopicTable, ahead: Ahead) {
+        let online = topics.partition(ahead.partition).filter(|partition| partition.is_online());
+        let log_start = online.map(|partition| partition.log_start);
+        // Files that were removed meanwhile are not held.
+        if log_start.is_some_and(|start| ahead.begins.iter().all(|(offset, _)| *offset >= start)) {
+            self.tails.look_ahead(ahead);
+        }
     }
 
     /// A log was looked after: the segment that was written last may be closed.

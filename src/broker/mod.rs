@@ -225,6 +225,7 @@ impl Broker {
                 let (state, mut ctx) = self.split(now, out);
                 state.fetch.read(&mut ctx, &state.table, ticket, parts, aborted);
             }
+            Outcome::Ahead(ahead) => self.state.fetch.ahead(&self.state.table, ahead),
             Outcome::Times { ticket, results } => {
                 let (state, mut ctx) = self.split(now, out);
                 state.offsets.found(&mut ctx, ticket, results);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use super::aborted::AbortedTransaction;
 pub use super::error::{AppendError, ReadError, StorageError};
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket, TopicId};
-use crate::base::payload::{Bytes, FileRange, Payload};
+use crate::base::payload::{Bytes, FileRange, Payload, RangeFile};
 use crate::base::time::WallMs;
 
 /// The one name that no topic may have: its partitions' directories would be named like the files of durable marks.
@@ -317,6 +317,8 @@ pub enum Outcome {
         /// For each part the aborted transactions that touch its records, if the job asks for them; else nothing.
         aborted: Vec<Vec<AbortedTransaction>>,
     },
+    /// Somebody reads on and on, and this is where the next bytes are.
+    Ahead(Ahead),
     /// Offsets were found; `None`: there is no such record.
     Times {
         /// The job.
@@ -412,6 +414,19 @@ pub struct FoundPartition {
     pub index: i32,
     /// The newest leader epoch in it; -1: there is none.
     pub leader_epoch: i32,
+}
+
+/// Pieces of whole batches one behind the other in one file, none of which an aborted transaction touches.
+#[derive(Clone, Debug)]
+pub struct Ahead {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The file.
+    pub file: Arc<dyn RangeFile>,
+    /// Where each begins: offset and position in the file, both rising.
+    pub begins: Vec<(Offset, u64)>,
+    /// Behind the last one.
+    pub end: (Offset, u64),
 }
 
 /// Where batches were written.

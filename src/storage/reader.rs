@@ -3,6 +3,7 @@
 //! They look at published logs only, below the end that the job names, and read by position.
 
 mod aborted;
+mod ahead;
 mod conversion;
 mod times;
 
@@ -87,6 +88,14 @@ struct Want {
     whole_first: bool,
 }
 
+/// What one part of a read has found.
+struct Found {
+    payloads: Vec<Payload>,
+    aborted: Vec<AbortedTransaction>,
+    /// The offset behind it.
+    next: Offset,
+}
+
 /// Why a read failed.
 enum Failed {
     Read(ReadError),
@@ -131,6 +140,7 @@ impl Reader {
     /// Does one thing and reports.
     pub(super) fn turn(&self, command: ReadCommand) {
         let outcome = match command {
+            ReadCommand::Job(Job::Read(read)) => return self.serve(&read),
             ReadCommand::Job(job) => self.do_job(job),
             ReadCommand::RemoveTree(dir) => {
                 if let Err(error) = directories::remove_tree(&*self.files.fs, &dir) {
@@ -172,7 +182,6 @@ impl Reader {
 
     fn do_job(&self, job: Job) -> Option<Outcome> {
         match job {
-            Job::Read(read) => Some(self.read(&read)),
             Job::FindTimes(find) => Some(self.find_times(&find)),
             Job::Convert(job) => Some(convert_records(job)),
             Job::Warm { conn, range } => Some(warm(conn, &range)),
@@ -180,24 +189,41 @@ impl Reader {
         }
     }
 
-    fn read(&self, read: &Read) -> Outcome {
+    /// Reads, and once that is on its way looks for what will be asked for next.
+    fn serve(&self, read: &Read) {
+        let onward = self.goes_on(read);
+        let (outcome, next) = self.read(read);
+        self.outcomes.report([outcome], false);
+        if let Some(onward) = onward {
+            let ahead = self.look_ahead(&onward, next);
+            self.outcomes.report(ahead.map(Outcome::Ahead), false);
+        }
+    }
+
+    /// Gives also the offset behind what was read last.
+    fn read(&self, read: &Read) -> (Outcome, Offset) {
+        let mut next = 0;
         let whole_first = read.whole_first_batch;
         let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
         let mut parts = Vec::with_capacity(read.parts.len());
         let mut aborted = Vec::new();
         for part in &read.parts {
-            let mut touching = Vec::new();
-            let result = self.read_part(read, part, &budget, &mut touching);
-            let result = result.map_err(|error| self.as_of_now(part, error));
-            aborted.push(touching);
-            if let Ok(payloads) = &result {
-                let given: u64 = payloads.iter().map(|payload| as_u64(payload.len())).sum();
+            let found = self.read_part(read, part, &budget);
+            let found = found.map_err(|error| self.as_of_now(part, error));
+            if let Ok(found) = &found {
+                let given: u64 = found.payloads.iter().map(|payload| as_u64(payload.len())).sum();
                 budget.left = budget.left.saturating_sub(given);
                 budget.whole_first &= given == 0;
+                next = found.next;
             }
+            let (result, touching) = match found {
+                Ok(found) => (Ok(found.payloads), found.aborted),
+                Err(error) => (Err(error), Vec::new()),
+            };
             parts.push(result);
+            aborted.push(touching);
         }
-        Outcome::Read { ticket: read.ticket, parts, aborted }
+        (Outcome::Read { ticket: read.ticket, parts, aborted }, next)
     }
 
     /// Files that were removed while they were looked for held what is out of range by now.
@@ -207,22 +233,14 @@ impl Reader {
         if is_gone { ReadError::OutOfRange } else { error }
     }
 
-    fn read_part(
-        &self,
-        read: &Read,
-        part: &ReadPart,
-        budget: &Budget,
-        aborted: &mut Vec<AbortedTransaction>,
-    ) -> Result<Vec<Payload>, ReadError> {
+    fn read_part(&self, read: &Read, part: &ReadPart, budget: &Budget) -> Result<Found, ReadError> {
         let log = self.registry.get(part.partition).ok_or(ReadError::UnknownPartition)?;
         let found = log.read(|view| self.read_view(read, part, (&log, view), budget));
         // The paths may be those of a new topic of the same name by now.
         if log.is_removed() {
             return Err(ReadError::UnknownPartition);
         }
-        let (payloads, touching) = found?;
-        *aborted = touching;
-        Ok(payloads)
+        found
     }
 
     fn read_view(
@@ -231,7 +249,7 @@ impl Reader {
         part: &ReadPart,
         (log, view): (&Log, &View),
         budget: &Budget,
-    ) -> Result<(Vec<Payload>, Vec<AbortedTransaction>), ReadError> {
+    ) -> Result<Found, ReadError> {
         if part.offset < view.log_start || part.offset > view.end {
             return Err(ReadError::OutOfRange);
         }
@@ -253,7 +271,7 @@ impl Reader {
         let (payloads, next) = found.map_err(Failed::why)?;
         let aborted =
             if read.committed { self.aborted_in(view, part.offset, next)? } else { Vec::new() };
-        Ok((payloads, aborted))
+        Ok(Found { payloads, aborted, next })
     }
 
     /// What a part wants, and the offset behind it.

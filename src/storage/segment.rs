@@ -26,6 +26,7 @@ use crate::base::time::WallMs;
 use crate::record::NO_TIMESTAMP;
 use indexes::Indexed;
 pub(super) use seek::Place;
+pub(super) use stops::Stop;
 use stops::Stops;
 use walk::Anchor;
 pub(super) use walk::{Step, Walk};

@@ -172,6 +172,16 @@ impl Bench {
         }
     }
 
+    /// What `pick` takes of the outcomes that are there.
+    pub(crate) fn ready<T>(&self, pick: impl FnMut(&Outcome) -> Option<T>) -> Option<T> {
+        let mut pending = self.pending.lock().unwrap();
+        self.storage.take_outcomes(&mut pending);
+        let mut picks = pending.iter().map(pick).enumerate();
+        let (index, found) = picks.find_map(|(index, found)| Some((index, found?)))?;
+        pending.remove(index);
+        Some(found)
+    }
+
     pub(crate) fn open(&self, partition: PartitionId, config: LogConfig) -> Opened {
         self.try_open(partition, config).unwrap()
     }

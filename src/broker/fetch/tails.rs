@@ -12,6 +12,9 @@
 //! what this process has written and what holds no transaction's records, so nothing in it needs to be checked, and no
 //! aborted transaction touches it. Upkeep may close the segment: then the tail is forgotten, and compaction and retention
 //! never see a file that is held here.
+//!
+//! For those who read what is older, one piece behind the other, a reader looks ahead: a few pieces of whole batches are
+//! known here before they are asked for, and forgotten with the tail.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,12 +22,14 @@ use std::sync::Arc;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::payload::{FileRange, RangeFile};
 use crate::base::planted::{Bug, is_planted};
-use crate::storage::job::{Appended, Read, ReadPart};
+use crate::storage::job::{Ahead, Appended, Read, ReadPart};
 
 /// Partitions whose tails are known at most: each keeps a file open.
 const TAILS_MAX: usize = 32;
 /// Batches of one tail.
 const BATCHES_MAX: usize = 256;
+/// Runs of pieces further back that are known at most: each keeps a file open, too.
+const AHEAD_MAX: usize = 16;
 /// Partitions of one fetch for which a tail is begun: a fetch of very many would drive out all others.
 const BEGUN_PER_FETCH: usize = 4;
 
@@ -32,6 +37,8 @@ const BEGUN_PER_FETCH: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Tails {
     tails: BTreeMap<PartitionId, Tail>,
+    /// Pieces further back, the newest last.
+    ahead: VecDeque<Ahead>,
     /// Counts what is asked, so that the tail that was not asked for longest can go.
     asked: u64,
 }
@@ -74,26 +81,51 @@ impl Tails {
     /// A log has failed or is gone, or its active segment may have changed.
     pub(super) fn forget(&mut self, partition: PartitionId) {
         self.tails.remove(&partition);
+        self.ahead.retain(|ahead| ahead.partition != partition);
+    }
+
+    /// A reader has looked ahead.
+    pub(super) fn look_ahead(&mut self, ahead: Ahead) {
+        if self.ahead.len() == AHEAD_MAX {
+            self.ahead.pop_front();
+        }
+        self.ahead.push_back(ahead);
     }
 
     /// The ranges that a reader would give for each part of `read`, if all of them are known here.
     pub(super) fn ranges(&mut self, read: &Read) -> Option<Vec<FileRange>> {
         // What is converted, and what has limits to the byte, is a reader's work.
-        if read.magic_max < 2 || !read.whole_first_batch || self.tails.is_empty() {
+        if read.magic_max < 2 || !read.whole_first_batch {
             return None;
         }
         let (mut left, mut whole_first) = (read.bytes_max, true);
         let mut ranges = Vec::with_capacity(read.parts.len());
         for part in &read.parts {
-            self.asked += 1;
-            let tail = self.tails.get_mut(&part.partition)?;
-            tail.asked = self.asked;
-            let range = tail.range(part, left.min(part.bytes_max), whole_first)?;
+            let bytes_max = left.min(part.bytes_max);
+            let in_tail = self.in_tail(part, bytes_max, whole_first);
+            let range = in_tail.or_else(|| self.in_ahead(part, bytes_max))?;
             left = left.saturating_sub(range.len);
             whole_first &= range.len == 0;
             ranges.push(range);
         }
         Some(ranges)
+    }
+
+    fn in_tail(
+        &mut self,
+        part: &ReadPart,
+        bytes_max: usize,
+        whole_first: bool,
+    ) -> Option<FileRange> {
+        self.asked += 1;
+        let tail = self.tails.get_mut(&part.partition)?;
+        tail.asked = self.asked;
+        tail.range(part, bytes_max, whole_first)
+    }
+
+    fn in_ahead(&self, part: &ReadPart, bytes_max: usize) -> Option<FileRange> {
+        let its = self.ahead.iter().rev().filter(|ahead| ahead.partition == part.partition);
+        its.filter_map(|ahead| pieces(ahead, part, bytes_max)).next()
     }
 
     fn begin(&mut self, partition: PartitionId) {
@@ -118,6 +150,17 @@ impl Tails {
         let mut ends = known.filter_map(|(id, tail)| Some((end_of(*id)?, tail.end.0)));
         if ends.all(|(end, known)| end == known) { Ok(()) } else { Err("a tail ends elsewhere") }
     }
+}
+
+/// As many whole pieces as fit, if one begins at the wanted offset. `None`: a reader has to look.
+fn pieces(ahead: &Ahead, part: &ReadPart, bytes_max: usize) -> Option<FileRange> {
+    let first = ahead.begins.binary_search_by_key(&part.offset, |(offset, _)| *offset).ok()?;
+    let (_, from) = *ahead.begins.get(first)?;
+    let limit = from.saturating_add(u64::try_from(bytes_max).unwrap_or(u64::MAX));
+    let ends = ahead.begins.iter().skip(first + 1).chain([&ahead.end]);
+    let fitting = ends.take_while(|(offset, to)| *offset <= part.end && *to <= limit);
+    let len = usize::try_from(fitting.last()?.1.saturating_sub(from)).ok()?;
+    Some(FileRange { file: Arc::clone(&ahead.file), position: from, len })
 }
 
 impl Tail {
@@ -292,5 +335,50 @@ mod tests {
         assert!(tails.tails.values().all(|tail| tail.batches.len() <= BATCHES_MAX));
         tails.appended(log(200), &appended(&file, 0), false);
         assert!(!tails.tails.contains_key(&log(200)), "nobody wants to know");
+    }
+
+    /// Pieces of 100, 200 and 100 bytes, of 2, 4 and 2 records, from offset 20 on.
+    fn ahead(index: i32) -> Ahead {
+        let file = Arc::new(NoFile);
+        let begins = vec![(20, 500), (22, 600), (26, 800)];
+        Ahead { partition: log(index), file, begins, end: (28, 900) }
+    }
+
+    #[test]
+    fn whole_pieces_are_given_from_where_one_begins() {
+        let mut tails = Tails::default();
+        tails.look_ahead(ahead(0));
+        let cases = [
+            ((20, 28, 1000), Some((500, 400)), "everything"),
+            ((20, 28, 399), Some((500, 300)), "what fits"),
+            ((22, 28, 300), Some((600, 300)), "from the second on"),
+            ((22, 27, 300), Some((600, 200)), "up to the watermark"),
+            ((26, 28, 100), Some((800, 100)), "the last"),
+            ((26, 28, 99), None, "less than a piece, a reader knows"),
+            ((23, 28, 1000), None, "within a piece, too"),
+            ((28, 30, 1000), None, "and behind the last"),
+        ];
+        for ((offset, end, bytes_max), expected, why) in cases {
+            assert_eq!(found(&mut tails, &read(offset, end, bytes_max)), expected, "{why}");
+        }
+        let old = Read { magic_max: 1, ..read(20, 28, 1000) };
+        assert_eq!(found(&mut tails, &old), None);
+        tails.forget(log(1));
+        assert!(found(&mut tails, &read(20, 28, 1000)).is_some());
+        tails.forget(log(0));
+        assert_eq!(found(&mut tails, &read(20, 28, 1000)), None);
+    }
+
+    #[test]
+    fn few_pieces_are_held_and_the_newest_count() {
+        let mut tails = Tails::default();
+        (0..40).for_each(|index| tails.look_ahead(ahead(index)));
+        assert_eq!(tails.ahead.len(), AHEAD_MAX);
+        assert!(tails.ahead.iter().all(|ahead| ahead.partition.index >= 24));
+        let newer = Ahead { begins: vec![(20, 7000)], end: (22, 7100), ..ahead(39) };
+        tails.look_ahead(newer);
+        let mut wanted = read(20, 28, 1000);
+        wanted.parts[0].partition = log(39);
+        assert_eq!(found(&mut tails, &wanted), Some((7000, 100)));
     }
 }

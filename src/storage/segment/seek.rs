@@ -1,6 +1,6 @@
 //! Looking things up in a segment: where a batch is, where the last one ends that fits, which has a timestamp.
 
-use super::{Anchor, Extent, Largest, Segment, Step, Walk};
+use super::{Anchor, Extent, Largest, Segment, Step, Stop, Walk};
 use crate::base::ids::Offset;
 use crate::record::NO_TIMESTAMP;
 use crate::storage::damage::Damage;
@@ -18,6 +18,20 @@ pub(in crate::storage) enum Place {
     Damage(Damage),
     /// The segment ends before it.
     End,
+}
+
+/// What a walk meets at an offset.
+fn find_in(mut walk: Walk<'_>, offset: Offset) -> Result<Place, ReadError> {
+    while let Some(step) = walk.next()? {
+        match step {
+            Step::Batch(met) if met.header.last_offset() >= offset => {
+                return Ok(Place::Batch(met));
+            }
+            Step::Damage(damage) if damage.next > offset => return Ok(Place::Damage(damage)),
+            Step::Batch(_) | Step::Damage(_) => {}
+        }
+    }
+    Ok(Place::End)
 }
 
 impl Segment {
@@ -115,31 +129,33 @@ impl Segment {
         Ok((entry.filter(|entry| u64::from(entry.position) < extent.size), extent))
     }
 
-    /// A walk on from where a read stopped; else as [`Segment::walk_near`].
-    fn walk_on<'a>(&'a self, files: &'a Files, offset: Offset) -> Result<Walk<'a>, ReadError> {
-        let Some((stop, extent)) = self.stop_at(offset) else {
-            return self.walk_near(files, offset);
-        };
-        Walk::begin(self, files, extent, Anchor::Stop(stop))?.ok_or(ReadError::Corrupt)
-    }
-
     /// What is found at an offset.
     pub(in crate::storage) fn find(
         &self,
         files: &Files,
         offset: Offset,
     ) -> Result<Place, ReadError> {
-        let mut walk = self.walk_on(files, offset)?;
-        while let Some(step) = walk.next()? {
-            match step {
-                Step::Batch(met) if met.header.last_offset() >= offset => {
-                    return Ok(Place::Batch(met));
-                }
-                Step::Damage(damage) if damage.next > offset => return Ok(Place::Damage(damage)),
-                Step::Batch(_) | Step::Damage(_) => {}
-            }
+        match self.stop_at(offset) {
+            Some(stop) => self.find_behind(files, stop),
+            None => find_in(self.walk_near(files, offset)?, offset),
         }
-        Ok(Place::End)
+    }
+
+    /// What is found at the offset of a place between batches.
+    pub(in crate::storage) fn find_behind(
+        &self,
+        files: &Files,
+        stop: Stop,
+    ) -> Result<Place, ReadError> {
+        let extent = lock(&self.state).extent;
+        let walk = Walk::begin(self, files, extent, Anchor::Stop(stop))?;
+        find_in(walk.ok_or(ReadError::Corrupt)?, stop.offset)
+    }
+
+    /// Whether these bytes were written by this process, or found good by it.
+    pub(in crate::storage) fn is_checked(&self, from: u64, to: u64) -> bool {
+        let own_from = lock(&self.state).extent.own_from;
+        from >= own_from || lock(&self.ledger).are_good(from, to.min(own_from))
     }
 
     /// Where the last batch ends that lies wholly within `bytes_max` bytes of the beginning of `first`, begins below

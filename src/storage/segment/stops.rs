@@ -1,11 +1,11 @@
 //! Where the last reads of a segment stopped: whoever reads on begins there, and needs no index for it.
 
-use super::{Extent, Segment};
+use super::Segment;
 use crate::base::ids::Offset;
 use crate::storage::files::lock;
 
 /// How many are remembered: so many can read one segment side by side.
-const STOPS_MAX: usize = 4;
+const STOPS_MAX: usize = 8;
 
 /// Places between batches, the newest last.
 #[derive(Debug, Default)]
@@ -14,8 +14,8 @@ pub(super) struct Stops(Vec<Stop>);
 /// A place between batches: everything before it lies below the offset, everything behind it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Stop {
-    pub(super) position: u64,
-    pub(super) offset: Offset,
+    pub(in crate::storage) position: u64,
+    pub(in crate::storage) offset: Offset,
 }
 
 impl Stops {
@@ -35,10 +35,9 @@ impl Segment {
     }
 
     /// The place where a read stopped that came up to this offset.
-    pub(super) fn stop_at(&self, offset: Offset) -> Option<(Stop, Extent)> {
+    pub(in crate::storage) fn stop_at(&self, offset: Offset) -> Option<Stop> {
         let state = lock(&self.state);
-        let stop = state.stops.0.iter().find(|stop| stop.offset == offset)?;
-        Some((*stop, state.extent))
+        state.stops.0.iter().find(|stop| stop.offset == offset).copied()
     }
 }
 
@@ -50,8 +49,8 @@ mod tests {
     fn the_last_few_are_remembered() {
         let mut stops = Stops::default();
         let stop = |n: u64| Stop { position: n * 100, offset: Offset::try_from(n).unwrap() };
-        (1..=5).for_each(|n| stops.note(stop(n)));
-        stops.note(stop(2));
-        assert_eq!(stops.0, [stop(3), stop(4), stop(5), stop(2)]);
+        (1..=9).for_each(|n| stops.note(stop(n)));
+        stops.note(stop(3));
+        assert_eq!(stops.0, [2, 4, 5, 6, 7, 8, 9, 3].map(stop));
     }
 }
