@@ -79,19 +79,7 @@ impl Commits for Harness {
 
     /// A member of a generation whose leader, it, has not divided the work.
     fn member(&mut self) -> (i32, String) {
-        let request = JoinGroupRequest {
-            group_id: GROUP.into(),
-            session_timeout_ms: 10_000,
-            rebalance_timeout_ms: 60_000,
-            protocol_type: "consumer".into(),
-            protocols: vec![JoinGroupRequestProtocol {
-                name: "range".into(),
-                ..Default::default()
-            }],
-            must_know_member_id: false,
-            ..JoinGroupRequest::default()
-        };
-        let id = self.send(request);
+        let id = self.send(join_alone());
         self.tick();
         match self.reply(id) {
             Some(Response::JoinGroup(joined)) => (joined.generation_id, joined.member_id),
@@ -102,6 +90,18 @@ impl Commits for Harness {
     fn tick(&mut self) {
         self.advance_ms(0);
         self.broker.check_invariants().unwrap();
+    }
+}
+
+fn join_alone() -> JoinGroupRequest {
+    JoinGroupRequest {
+        group_id: GROUP.into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }],
+        must_know_member_id: false,
+        ..JoinGroupRequest::default()
     }
 }
 
@@ -420,6 +420,34 @@ fn commits_expire_after_their_retention_and_the_group_with_them() {
     assert_eq!(h.broker.next_deadline(), None);
     h.restart();
     assert_eq!(h.committed("t", 1), -1);
+}
+
+#[test]
+fn that_a_group_has_expired_is_told_when_the_disk_knows() {
+    for is_made_anew in [false, true] {
+        let mut h = with_topic();
+        h.commits(commit("t", 0, 1));
+        h.hold_syncs = true;
+        h.advance_ms(7 * DAY_MS);
+        assert_eq!(h.broker.groups().summaries().count(), 0);
+        if is_made_anew {
+            // A new group of that name: whatever it is told, the old one must not come back.
+            h.send(join_alone());
+        }
+        let positions = h.send(fetch_of(Some(vec![of_topic("t", &[0])])));
+        let description = h.send(DescribeGroupsRequest {
+            groups: vec![GROUP.into()],
+            ..DescribeGroupsRequest::default()
+        });
+        let list = h.send(ListGroupsRequest::default());
+        for id in [positions, description, list] {
+            assert!(!h.is_answered(id), "a power cut may bring the group back");
+        }
+        h.release_syncs();
+        let Some(Response::OffsetFetch(told)) = h.reply(positions) else { panic!("no answer") };
+        assert_eq!(told.groups[0].topics[0].partitions[0].committed_offset, -1);
+        assert!(h.is_answered(description) && h.is_answered(list));
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Groups {
         let mut position = Position::default();
         for name in &request.groups {
             let group = self.groups.get(&**name);
-            position = position.max(group.map(|group| group.position).unwrap_or_default());
+            position = position.max(self.position(name));
             let mut described = group.map_or_else(|| unknown(name), Group::describe);
             if request.include_authorized_operations {
                 described.authorized_operations = OPERATIONS;
@@ -43,7 +43,8 @@ impl Groups {
             filter.is_empty() || filter.iter().any(|one| one.trim().eq_ignore_ascii_case(word))
         };
         let mut response = ListGroupsResponse::default();
-        let mut position = Position::default();
+        // One that is not listed must not come back.
+        let mut position = self.shared.removed;
         let is_type_wanted = wanted(&request.types_filter, CLASSIC);
         let mut states = BTreeMap::new();
         for group in self.groups.values().filter(|_| is_type_wanted) {

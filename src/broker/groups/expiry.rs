@@ -51,9 +51,11 @@ impl Groups {
         let forgotten = group.forget(&mut call, is_due);
         if group.commits.is_empty() && (forgotten || !had_commits) {
             let end = GroupRecord::Group { group: group.name.clone(), value: None };
-            if !group.recorded || call.append(&end).is_ok() {
-                self.replay(end);
+            if group.recorded {
+                let Ok(position) = call.append(&end) else { return };
+                group.position = position;
             }
+            self.replay(end);
         } else {
             self.shared.look_after_expiry(group, ctx.now, retention_ms);
         }

@@ -25,7 +25,7 @@ impl Groups {
         let mut position = Position::default();
         for wanted in &request.groups {
             let group = self.groups.get(&*wanted.group_id);
-            position = position.max(group.map(|group| group.position).unwrap_or_default());
+            position = position.max(self.position(&wanted.group_id));
             let stored = group.map(|group| &group.commits);
             response.groups.push(fetch_group(wanted, stored, topics, request.by_topic_id));
         }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::event::RequestId;
+use super::journal::Position;
 use super::topic_table::TopicTable;
 use crate::base::ids::{ConnId, Offset};
 use crate::base::payload::Bytes;
@@ -288,12 +289,18 @@ impl Groups {
         Some(result)
     }
 
+    /// What an answer waits for that says something of a group, or that there is none.
+    fn position(&self, name: &str) -> Position {
+        self.groups.get(name).map_or(self.shared.removed, |group| group.position)
+    }
+
     fn remove(&mut self, name: &str) {
         let Some(mut group) = self.groups.remove(name) else { return };
         let members = group.members.keys().chain(group.pending.keys());
         for number in members.copied().collect::<Vec<_>>() {
             group.take(&mut self.shared, number);
         }
+        self.shared.removed = self.shared.removed.max(group.position);
         self.shared.weigh(group.own_bytes() + group.commits.bytes(), 0);
         let number = group.number;
         for timer in [Timer::Join(number), Timer::Sync(number), Timer::Expiry(number)] {
@@ -314,7 +321,9 @@ fn entry<'g>(
     groups.entry(Arc::clone(&name)).or_insert_with(|| {
         let number = shared.next_group();
         names.insert(number, Arc::clone(&name));
-        let group = Group::new(name, number);
+        let mut group = Group::new(name, number);
+        // Of an earlier group of this name the end may not be on the disk yet.
+        group.position = shared.removed;
         shared.weigh(0, group.own_bytes());
         group
     })

@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub(super) clock_jumped_to: WallMs,
     /// Before then nothing expires: the clock may still be set right.
     pub(super) clock_trusted_from: Mono,
+    /// The journal's position of the last change of a group that is gone.
+    pub(super) removed: Position,
     last_number: u64,
 }
 
