@@ -5,121 +5,28 @@
 
 mod append;
 pub(super) mod compaction;
+mod found;
+mod snapshots;
+mod sync_work;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
-use super::earlier_batches::EarlierBatches;
 use super::files::Files;
-use super::fs::{File, OpenMode, replace_file_unsynced, write_full};
+use super::fs::{File, replace_file_unsynced};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
-use super::log::{Log, View};
+use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::producers::Producers;
 use super::segment::{Dirty, Segment};
-use super::snapshot::ProducerSnapshot;
-use crate::base::epochs::cut_below;
-use crate::base::ids::{Offset, PartitionId};
+use crate::base::ids::Offset;
 use crate::base::time::WallMs;
-
-/// So many bytes that idempotent producers write, too, are followed by a snapshot: a start need not read more to know them.
-const SNAPSHOT_EVERY_BYTES: u64 = 16 << 20;
-
-/// What a partition's directory was found to hold.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) log_start: Offset,
-    pub(super) end: Offset,
-    /// By rising base offset; at least one.
-    pub(super) segments: Vec<Arc<Segment>>,
-    pub(super) epochs: Vec<(i32, Offset)>,
-    /// Offsets of the producer snapshots, rising.
-    pub(super) snapshots: Vec<Offset>,
-}
-
-/// What a partition's directory holds beside its log.
-#[derive(Debug)]
-pub(super) struct Beside {
-    epochs: Vec<(i32, Offset)>,
-    snapshots: Vec<Offset>,
-}
-
-impl Found {
-    /// The log, with a segment to append to, and what is beside it.
-    pub(super) fn into_log(
-        self,
-        partition: PartitionId,
-        topic: Arc<str>,
-        dir: PathBuf,
-        interval: u64,
-    ) -> (Arc<Log>, Beside) {
-        let mut segments = self.segments;
-        if segments.is_empty() {
-            segments.push(Segment::begin(&dir, self.end, interval));
-        }
-        let view = View {
-            log_start: self.log_start,
-            end: self.end,
-            end_bytes: segments.last().map_or(0, |active| active.size()),
-            segments: Arc::new(segments),
-        };
-        let (mut epochs, snapshots) = (self.epochs, self.snapshots);
-        cut_below(&mut epochs, self.log_start);
-        (Log::new(partition, topic, dir, view), Beside { epochs, snapshots })
-    }
-}
-
-/// What has to be synced so that everything written so far is on the disk.
-#[derive(Debug)]
-pub(super) struct SyncWork {
-    pub(super) log: Arc<Log>,
-    pub(super) end: Offset,
-    pub(super) segment_base: Offset,
-    pub(super) segment_bytes: u64,
-    pub(super) files: Vec<Dirty>,
-    /// Whether the segment that `end` lies in is among the files.
-    pub(super) active: bool,
-    /// Whether the directory has new names.
-    pub(super) names: bool,
-    /// Whether a failed write was cut off again, which no earlier sync has made durable.
-    pub(super) cut: bool,
-    /// The newest whole snapshot of the producers.
-    pub(super) snapshot: Option<Offset>,
-    /// Whether somebody waits for it.
-    pub(super) awaited: bool,
-}
-
-impl SyncWork {
-    /// The same, with somebody who waits for it.
-    pub(super) fn awaited(self) -> SyncWork {
-        SyncWork { awaited: true, ..self }
-    }
-
-    /// The mark once this is done.
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
-            round: 0,
-            partition: self.log.partition,
-            log_start: self.log.log_start().min(self.end),
-            end: self.end,
-            segment_base: self.segment_base,
-            segment_bytes: self.segment_bytes,
-        }
-    }
-
-    /// Leaves out what is beside the log, because the whole file system was synced.
-    pub(super) fn keep_log_alone(&mut self) {
-        self.files.retain(is_log);
-        self.names = false;
-    }
-}
-
-fn is_log(dirty: &Dirty) -> bool {
-    dirty.path.extension().is_some_and(|kind| kind == "log")
-}
+pub(super) use found::{Beside, Found};
+pub(super) use sync_work::SyncWork;
+use sync_work::is_log;
 
 /// A partition, owned by one writer.
 #[derive(Debug)]
@@ -297,94 +204,6 @@ impl Partition {
         }
         self.names_dirty = true;
         Ok(())
-    }
-
-    /// Writes who wrote what below the current end, so that the next start need not read it. Two snapshots stay, and
-    /// the newest of those that are on the disk for sure.
-    pub(super) fn write_snapshot(&mut self) -> Result<(), StorageError> {
-        if self.whole == Some(self.end) {
-            return Ok(());
-        }
-        self.since_snapshot = 0;
-        let (snapshot, earlier) = self.producers()?.to_snapshot();
-        // A crash may leave one of the two: producers without the other file are known for incomplete.
-        if !snapshot.producers.is_empty() {
-            self.write_beside(&EarlierBatches::file_name(self.end), &earlier.encode())?;
-        }
-        self.write_beside(&ProducerSnapshot::file_name(self.end), &snapshot.encode())?;
-        self.names_dirty = true;
-        self.whole = Some(self.end);
-        self.snapshots.retain(|offset| *offset != self.end);
-        self.snapshots.push(self.end);
-        self.forget_snapshots();
-        Ok(())
-    }
-
-    /// Beside the anchor the newest two stay, or more, until all but one of them are on the disk.
-    fn forget_snapshots(&mut self) {
-        let synced = self.log.synced();
-        let mut others: Vec<Offset> = self.snapshots.clone();
-        others.retain(|offset| Some(*offset) != self.anchor);
-        while let [old, second, _, ..] = others[..] {
-            if second >= synced {
-                break;
-            }
-            others.remove(0);
-            self.snapshots.retain(|offset| *offset != old);
-            for path in self.snapshot_paths(old) {
-                let _ = self.files.fs.remove_file(&path);
-            }
-        }
-    }
-
-    fn snapshot_paths(&self, offset: Offset) -> [PathBuf; 2] {
-        let names = [ProducerSnapshot::file_name(offset), EarlierBatches::file_name(offset)];
-        names.map(|name| self.log.dir.join(name))
-    }
-
-    /// Writes a snapshot if much was appended since the last one and there are producers to remember.
-    fn snapshot_now_and_then(&mut self, bytes: u64) {
-        self.since_snapshot = self.since_snapshot.saturating_add(bytes);
-        let none = self.producers.as_ref().is_none_or(Producers::is_empty);
-        if none || self.since_snapshot < SNAPSHOT_EVERY_BYTES {
-            return;
-        }
-        if let Err(error) = self.write_snapshot() {
-            log::warn!("{error}");
-            self.since_snapshot = 0;
-        }
-    }
-
-    fn write_beside(&mut self, name: &str, content: &[u8]) -> Result<(), StorageError> {
-        let path = self.log.dir.join(name);
-        let files = &self.files;
-        let file = files.with_descriptors(|| files.fs.open(&path, OpenMode::Truncate))?;
-        write_full(&*file, content, 0).map_err(|error| {
-            // Half a file is worth nothing, and may take the room that there is.
-            let _ = files.fs.remove_file(&path);
-            StorageError::io("write", &path, &error)
-        })?;
-        self.note_dirty(Dirty { path, file });
-        Ok(())
-    }
-
-    /// The producers; reads them from the newest snapshot and the batches behind it when first asked.
-    fn producers(&mut self) -> Result<&mut Producers, StorageError> {
-        let producers = match self.producers.take() {
-            Some(producers) => producers,
-            None => {
-                let (view, snapshots) = (self.log.view(), &mut self.snapshots);
-                let (files, dir) = (&self.files, &self.log.dir);
-                let (mut producers, whole) =
-                    super::recovery::load_producers(files, dir, &view, snapshots)?;
-                (self.whole, self.anchor) = (whole, whole);
-                // Whatever is there at a start is on the disk.
-                whole.into_iter().for_each(|offset| self.log.publish_snapshot(offset));
-                producers.add_unknown(std::mem::take(&mut self.refused));
-                producers
-            }
-        };
-        Ok(self.producers.insert(producers))
     }
 
     /// The mark of a partition that is on the disk as a whole.
