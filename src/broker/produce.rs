@@ -14,6 +14,9 @@
 //!
 //! Records for a partition keep the order of their arrival, also behind some that are being converted.
 
+mod format;
+mod refusal;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::context::Context;
@@ -24,21 +27,17 @@ use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::Bytes;
 use crate::base::planted::{Bug, is_planted};
-use crate::record::RecordError;
-use crate::record::batch::{BatchHeader, Prefix};
-use crate::record::compression::Codec;
 use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
     ProduceRequest, ProduceRequestPartition, ProduceResponse, ProduceResponsePartition,
-    ProduceResponseRecordError, ProduceResponseTopic,
+    ProduceResponseTopic,
 };
+use format::{check_format, codec_of, is_old_format};
+use refusal::{breaks_a_rule, record_errors, refusal_of};
 
 /// Most bytes that records may take when they are decompressed in order to be converted.
 const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
-
-/// What is wrong with a record that has no key.
-const KEYLESS: &str = "a compacted topic takes no record without a key";
 
 /// Everything that is being produced.
 #[derive(Debug, Default)]
@@ -378,107 +377,6 @@ fn check_usable(partition: &Partition) -> Result<(), Refusal> {
         Online => Ok(()),
         Opening => Err((ErrorCode::UnknownTopicOrPartition, Some("the topic is being created"))),
         Offline(_) => Err((ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))),
-    }
-}
-
-/// What the request's version promises about its records. Answers them without a last one that is not whole, which
-/// Kafka too passes over.
-fn check_format(request: &ProduceRequest, records: Bytes) -> Result<Bytes, Refusal> {
-    if is_old_format(&records) {
-        let reason = "this version of Produce needs record format 2";
-        let allowed = request.old_format_allowed;
-        return if allowed { Ok(records) } else { Err((ErrorCode::InvalidRecord, Some(reason))) };
-    }
-    let records = if request.old_format_allowed { records } else { only_batch(records)? };
-    let header = BatchHeader::read(&records)
-        .map_err(|_| (ErrorCode::CorruptMessage, Some("no batch header")))?;
-    if codec_of(&records) == Some(Codec::Zstd.number()) && !request.understands_zstd {
-        let reason = "zstd needs version 7 of Produce";
-        return Err((ErrorCode::UnsupportedCompressionType, Some(reason)));
-    }
-    if header.is_transactional() {
-        return Err((ErrorCode::InvalidTxnState, Some("transactions are not served")));
-    }
-    Ok(records)
-}
-
-/// The one batch that a partition takes per request.
-fn only_batch(records: Bytes) -> Result<Bytes, Refusal> {
-    let none = (ErrorCode::InvalidRecord, Some("there is no whole batch"));
-    let size = whole_batch(&records)?.ok_or(none)?;
-    match whole_batch(records.get(size..).unwrap_or_default())? {
-        None => records.slice(0..size).ok_or(none),
-        Some(_) => {
-            let reason = "a partition takes exactly one batch per request";
-            Err((ErrorCode::InvalidRecord, Some(reason)))
-        }
-    }
-}
-
-/// The size of the batch that these bytes begin with; `None` if they end before it does.
-fn whole_batch(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-    match Prefix::read(bytes) {
-        Ok(prefix) => Ok((prefix.size <= bytes.len()).then_some(prefix.size)),
-        Err(RecordError::Truncated) => Ok(None),
-        Err(_) => Err((ErrorCode::CorruptMessage, Some("no batch header"))),
-    }
-}
-
-/// Byte 16 of a batch and of a message alike.
-fn is_old_format(records: &[u8]) -> bool {
-    records.get(16).is_some_and(|magic| *magic < 2)
-}
-
-/// The codec number of the first batch, if it is one in format 2.
-fn codec_of(records: &[u8]) -> Option<u8> {
-    if is_old_format(records) {
-        return None;
-    }
-    records.get(22).map(|attributes| attributes & 7)
-}
-
-/// Whether records were refused for what they are in this log, not for their bytes or the disk.
-fn breaks_a_rule(error: &AppendError) -> bool {
-    matches!(
-        error,
-        AppendError::Invalid(_)
-            | AppendError::Keyless(_)
-            | AppendError::TimestampOutOfRange
-            | AppendError::SequenceGap
-            | AppendError::FencedProducer
-    )
-}
-
-/// Which records of the batch are to blame, where that is known (KIP-467).
-fn record_errors(error: &AppendError) -> Vec<ProduceResponseRecordError> {
-    let AppendError::Keyless(places) = error else { return Vec::new() };
-    let error = |place: &i32| ProduceResponseRecordError {
-        batch_index: *place,
-        batch_index_error_message: Some(KEYLESS.to_owned()),
-    };
-    places.iter().map(error).collect()
-}
-
-fn refusal_of(error: &AppendError) -> Refusal {
-    match error {
-        AppendError::NoSpace => (ErrorCode::KafkaStorageError, Some("the disk is full")),
-        AppendError::Storage(_) => (ErrorCode::KafkaStorageError, Some("the disk refuses")),
-        AppendError::Offline(_) => {
-            (ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))
-        }
-        AppendError::Corrupt(reason) => (ErrorCode::CorruptMessage, Some(reason)),
-        AppendError::Invalid(reason) => (ErrorCode::InvalidRecord, Some(reason)),
-        AppendError::Keyless(_) => (ErrorCode::InvalidRecord, Some(KEYLESS)),
-        AppendError::TooLarge => {
-            (ErrorCode::MessageTooLarge, Some("the batch is larger than max.message.bytes"))
-        }
-        AppendError::TimestampOutOfRange => {
-            (ErrorCode::InvalidTimestamp, Some("a timestamp is too far from the broker's time"))
-        }
-        AppendError::SequenceGap => (ErrorCode::OutOfOrderSequenceNumber, None),
-        AppendError::FencedProducer => (ErrorCode::InvalidProducerEpoch, None),
-        AppendError::UnsupportedCompression => (ErrorCode::UnsupportedCompressionType, None),
-        AppendError::UnknownPartition => (ErrorCode::UnknownTopicOrPartition, None),
     }
 }
 
