@@ -396,15 +396,14 @@ impl World {
     fn set_clock(&mut self, word: u64) -> Done {
         self.end_turn()?;
         let passed = self.now.mono.0 as i64 / 1000;
-        let before = self.now.wall;
         self.now.wall = match word % 4 {
             0 => passed,
             1 => TODAY + passed,
             2 => self.now.wall + 10 * YEAR_MS,
             _ => (self.now.wall - 10 * YEAR_MS).max(0),
         };
-        if before >= TODAY && self.now.wall > before + YEAR_MS {
-            // The next process knows nothing of the jump: what is there is ten years old.
+        if self.now.wall > TODAY + passed + YEAR_MS {
+            // By one jump or by many. The next process knows nothing of them: what is there is years old.
             self.model.commits.may_expire = true;
             self.model.logs.values_mut().for_each(|log| log.retained = true);
         }
