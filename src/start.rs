@@ -14,6 +14,7 @@ use crate::broker::journal::Log;
 use crate::broker::topic_table::{METADATA_TOPIC, OFFSETS_TOPIC};
 use crate::record::records::RecordReader;
 use crate::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
+use crate::storage::pool::Started;
 
 /// Most bytes that the records of one of the journal's batches take.
 const BATCH_BYTES_MAX: usize = 256 << 20;
@@ -59,19 +60,21 @@ pub trait Disk {
     fn wait(&mut self, outcomes: &mut Vec<Outcome>) -> Result<(), String>;
 }
 
-/// Replays the journal, opens every partition, and waits until all of that is durable. `clean`: the last stop was a
-/// clean one.
+/// Replays the journal, opens every partition, and waits until all of that is durable. `started`: what storage has found.
 ///
 /// # Errors
 /// Why the broker cannot serve, in words.
 pub fn open_everything(
     disk: &mut dyn Disk,
     broker: &mut Broker,
-    clean: bool,
+    started: &Started,
     clock: &dyn Fn() -> Now,
 ) -> Result<(), String> {
+    if let Some(stopped_at) = started.stopped_at {
+        broker.stopped_at(stopped_at);
+    }
     let (end, batches) = replay(disk, broker, Log::Metadata, TopicId::METADATA)?;
-    let mut offsets_topic = broker.metadata_recovered(end, !clean);
+    let mut offsets_topic = broker.metadata_recovered(end, !started.clean);
     if batches == 0 {
         offsets_topic = adopt(disk, broker, clock())?;
     }

@@ -22,9 +22,15 @@ use crate::storage::job::{FoundPartition, LogConfig};
 use crate::wire::messages::internal::metadata::{MetadataRecord, RegisterBrokerRecord};
 
 impl Broker {
-    /// The last clean stop was at this time: the newest that this broker wrote down.
+    /// The last clean stop was at this time, as [`Broker::stop_time`] gave it.
     pub fn stopped_at(&mut self, wall: WallMs) {
         self.state.upkeep.wrote(wall);
+    }
+
+    /// The time that a clean stop writes down, for [`Broker::stopped_at`] of the next start.
+    pub fn stop_time(&mut self, now: Now) -> WallMs {
+        self.state.upkeep.observe(now);
+        self.state.upkeep.clock().believed(now)
     }
 
     /// Replays one record of the journal.

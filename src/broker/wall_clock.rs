@@ -10,6 +10,8 @@
 //!   running: then it was the newest that was wrong.
 //!
 //! What was written before a jump is as old as the jump, at most: nobody can tell which of the two times was right.
+//!
+//! A stop within those ten minutes writes down the last time that was believed, so the next start waits again.
 
 use crate::base::time::{Mono, Now, WallMs, is_sane};
 
@@ -29,6 +31,8 @@ pub struct WallClock {
     jumped_to: WallMs,
     /// When a jump is forgotten.
     quiet_from: Mono,
+    /// The time before the jump that is not forgotten yet.
+    before: WallMs,
     /// Since when it goes on as it does.
     steady_since: Mono,
     /// The newest time that was written down.
@@ -42,12 +46,13 @@ impl WallClock {
             self.steady_since = now.mono;
             if self.newest > 0 && now.wall.saturating_sub(self.newest) > JUMP_MS {
                 // It may have been off for long, or its clock is about to be set right.
-                self.quiet_from = now.mono.plus_ms(AFTER_JUMP_MS);
+                self.doubt(now, self.newest);
             }
             return false;
         };
         let passed = i64::try_from(now.mono.since(seen.mono).as_millis()).unwrap_or(i64::MAX);
-        let jump = now.wall.saturating_sub(seen.wall.saturating_add(passed));
+        let expected = seen.wall.saturating_add(passed);
+        let jump = now.wall.saturating_sub(expected);
         if jump.saturating_abs() <= JUMP_MS {
             if self.steady_since.plus_ms(BEHIND_MS) <= now.mono {
                 self.newest = self.newest.min(now.wall);
@@ -57,9 +62,23 @@ impl WallClock {
         self.jumped_to = now.wall;
         self.steady_since = now.mono;
         if jump > 0 {
-            self.quiet_from = now.mono.plus_ms(AFTER_JUMP_MS);
+            self.doubt(now, expected);
         }
         true
+    }
+
+    /// The clock has jumped ahead from this time.
+    fn doubt(&mut self, now: Now, from: WallMs) {
+        if self.quiet_from <= now.mono {
+            self.before = from;
+        }
+        self.quiet_from = now.mono.plus_ms(AFTER_JUMP_MS);
+    }
+
+    /// The newest time that is believed: the clock's, or the one before a jump ahead that may still be taken back.
+    #[must_use]
+    pub fn believed(&self, now: Now) -> WallMs {
+        if now.mono < self.quiet_from { self.before.min(now.wall) } else { now.wall }
     }
 
     /// Something was written down with this time.
@@ -132,6 +151,32 @@ mod tests {
         clock.wrote(TODAY);
         clock.observe(at(0, TODAY + 3_600_000));
         assert!(clock.is_trusted(at(0, TODAY + 3_600_000)));
+    }
+
+    #[test]
+    fn a_restart_within_the_ten_minutes_after_a_jump_does_not_make_it_believed() {
+        let mut clock = WallClock::default();
+        clock.observe(at(0, TODAY));
+        let jumped = at(60, TODAY + 3650 * DAY);
+        assert!(clock.observe(jumped));
+        // Two jumps are no better than one.
+        let again = Now { wall: jumped.wall + 3650 * DAY, ..later(jumped, 1_000) };
+        assert!(clock.observe(again));
+        clock.wrote(again.wall);
+        let mut stop = later(again, 599_999);
+        assert_eq!(clock.believed(stop), TODAY + 60_000);
+        assert_eq!(clock.believed(later(stop, 1)), stop.wall + 1);
+
+        // The next process, and the one after it.
+        for _ in 0..2 {
+            let mut next = WallClock::default();
+            next.wrote(clock.believed(stop));
+            let start = Now { mono: Mono(0), ..stop };
+            next.observe(start);
+            (clock, stop) = (next, later(start, 599_999));
+            assert!(!clock.is_trusted(stop));
+            assert_eq!(clock.believed(stop), TODAY + 60_000);
+        }
     }
 
     #[test]

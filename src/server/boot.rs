@@ -58,23 +58,18 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
     let metrics = Metrics::new(setup(&pools, &storage, &clock));
     metrics.unclean_start.set(i64::from(!started.clean));
     let mut broker = Broker::new(broker_options(config, &started), random.next_u64());
-    if let Some(stopped_at) = started.stopped_at {
-        broker.stopped_at(stopped_at);
-    }
     if started.clean {
         // What is there to do takes milliseconds, and an orderly end keeps the next start a clean one.
         signals.serve();
     }
-    open_everything(&mut AtStart::new(&storage, &clock), &mut broker, started.clean, &|| {
-        clock.now()
-    })
-    .map_err(Fatal)?;
+    open_everything(&mut AtStart::new(&storage, &clock), &mut broker, &started, &|| clock.now())
+        .map_err(Fatal)?;
     signals.serve();
     let (listeners, http) = match listen_everywhere(&mut net, config) {
         Ok(bound) => bound,
         Err(fatal) => {
             // Nobody was served, so the next start finds everything as a clean stop leaves it.
-            if let Err(error) = storage.shutdown(clock.now().wall) {
+            if let Err(error) = storage.shutdown(broker.stop_time(clock.now())) {
                 log::warn!("clean stop: {error}");
             }
             return Err(fatal.into());

@@ -107,8 +107,8 @@ pub fn run(config: &Config) -> Result<(), Exit> {
     while !server.shutdown.is_finished() {
         server.turn()?;
     }
-    let now = server.clock.now();
-    server.storage.shutdown(now.wall).map_err(|error| Fatal(format!("clean stop: {error}")))?;
+    let stopped_at = server.broker.stop_time(server.clock.now());
+    server.storage.shutdown(stopped_at).map_err(|error| Fatal(format!("clean stop: {error}")))?;
     log::info!("shutdown complete");
     Ok(())
 }

@@ -52,7 +52,7 @@ pub const FILE_NAME: &str = "chronik-manifest";
 /// What a clean stop left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// When it stopped: the newest wall time that this broker wrote.
+    /// When it stopped, as far as its clock was believed.
     pub stopped_at: WallMs,
     /// Every partition.
     pub partitions: Vec<ManifestPartition>,

@@ -45,7 +45,7 @@ pub struct Started {
     pub directory_id: TopicId,
     /// This node.
     pub node_id: i32,
-    /// When the last clean stop was; the newest wall time that this broker wrote.
+    /// When the last clean stop was, as far as the clock was believed.
     pub stopped_at: Option<WallMs>,
 }
 

@@ -113,7 +113,7 @@ impl Node {
         };
         let mut broker = Broker::new(options, random.next_u64());
         let mut at_start = AtStart { storage: &mut storage, random, now: now.mono };
-        open_everything(&mut at_start, &mut broker, started.clean, &|| now)?;
+        open_everything(&mut at_start, &mut broker, &started, &|| now)?;
         let (outcomes, effects) = (VecDeque::new(), Vec::new());
         Ok((Node { broker, storage, outcomes, effects }, started.clean))
     }

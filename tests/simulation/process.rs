@@ -100,8 +100,8 @@ impl World {
             self.disk.heal();
             self.disk.set_capacity(None);
         }
-        let Some(node) = self.node.take() else { return Ok(()) };
-        let stopped = node.storage.shutdown(self.now.wall);
+        let Some(mut node) = self.node.take() else { return Ok(()) };
+        let stopped = node.storage.shutdown(node.broker.stop_time(self.now));
         self.say(|| match &stopped {
             Ok(()) => "  stopped in order".to_owned(),
             Err(error) => format!("  stopped: {error}"),

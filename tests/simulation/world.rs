@@ -405,7 +405,6 @@ impl World {
         if self.now.wall > TODAY + passed + YEAR_MS {
             // By one jump or by many. The next process knows nothing of them: what is there is years old.
             self.model.commits.may_expire = true;
-            self.model.group.may_expire = true;
             self.model.logs.values_mut().for_each(|log| log.retained = true);
         }
         let now = self.now;

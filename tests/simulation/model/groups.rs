@@ -14,8 +14,6 @@ pub(crate) struct Group {
     /// Members of the durable generation, and when the broker last heard of each; `None`: it may forget them.
     members: BTreeMap<String, Option<Mono>>,
     last_heard: Mono,
-    /// Whether the clock was set forward by years, so that an empty group may have been forgotten.
-    pub(crate) may_expire: bool,
 }
 
 /// After so long without a word a group may be forgotten.
@@ -34,7 +32,7 @@ impl Group {
     /// A member is told its generation.
     pub(crate) fn joined(&mut self, generation: i32, now: Mono) -> Result<(), String> {
         self.heard(now);
-        if generation < self.newest && !self.may_expire {
+        if generation < self.newest {
             let newest = self.newest;
             return Err(format!("generation {generation} after {newest}: the group went back"));
         }
