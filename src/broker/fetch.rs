@@ -94,7 +94,8 @@ impl Fetch {
         let online = topics.partition(ahead.partition).filter(|partition| partition.is_online());
         let log_start = online.map(|partition| partition.log_start);
         // Files that were removed meanwhile are not held.
-        if log_start.is_some_and(|start| ahead.begins.iter().all(|(offset, _)| *offset >= start)) {
+        let begin = ahead.begins.first().map(|(offset, _)| *offset);
+        if log_start.is_some() && begin >= log_start {
             self.tails.look_ahead(ahead);
         }
     }

@@ -194,15 +194,15 @@ impl Reader {
         let onward = self.goes_on(read);
         let (outcome, next) = self.read(read);
         self.outcomes.report([outcome], false);
-        if let Some(onward) = onward {
+        if let (Some(onward), Some(next)) = (onward, next) {
             let ahead = self.look_ahead(&onward, next);
             self.outcomes.report(ahead.map(Outcome::Ahead), false);
         }
     }
 
-    /// Gives also the offset behind what was read last.
-    fn read(&self, read: &Read) -> (Outcome, Offset) {
-        let mut next = 0;
+    /// Gives also the offset behind what was read last. `None`: nothing could be.
+    fn read(&self, read: &Read) -> (Outcome, Option<Offset>) {
+        let mut next = None;
         let whole_first = read.whole_first_batch;
         let mut budget = Budget { left: as_u64(read.bytes_max), whole_first };
         let mut parts = Vec::with_capacity(read.parts.len());
@@ -214,7 +214,7 @@ impl Reader {
                 let given: u64 = found.payloads.iter().map(|payload| as_u64(payload.len())).sum();
                 budget.left = budget.left.saturating_sub(given);
                 budget.whole_first &= given == 0;
-                next = found.next;
+                next = Some(found.next);
             }
             let (result, touching) = match found {
                 Ok(found) => (Ok(found.payloads), found.aborted),

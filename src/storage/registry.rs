@@ -98,13 +98,17 @@ impl Registry {
         self.lock().remove(&partition);
     }
 
-    /// The log of a partition as the last clean stop has described it, and what is beside it.
+    /// The log of a partition as the last clean stop has described it, and what is beside it. `None`: it has not, or
+    /// under another topic's name.
     pub(super) fn described(
         &self,
         partition: PartitionId,
         resting: &Resting,
     ) -> Option<(Arc<Log>, Beside)> {
         let told = self.remembered.manifest.get(partition)?;
+        if *told.topic != *resting.topic {
+            return None;
+        }
         let dir = dir_of(&self.data_dir, &resting.topic, partition.index);
         let shape = Shape { interval: resting.config.index_interval_bytes, gaps: resting.gaps };
         let found = recovery::from_manifest(&dir, &told, shape);

@@ -31,6 +31,9 @@ use stops::Stops;
 use walk::Anchor;
 pub(super) use walk::{Step, Walk};
 
+/// Most bytes of a log file: Kafka's positions are signed 32-bit numbers.
+pub(super) const SEGMENT_BYTES_MAX: u64 = 0x7fff_ffff;
+
 /// How the name of a log file ends.
 pub(super) const LOG_SUFFIX: &str = ".log";
 

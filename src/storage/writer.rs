@@ -244,9 +244,8 @@ impl Writer {
         if let Some(known) = self.partitions.get(&id) {
             return Ok(known.opened());
         }
-        let told = self.remembered.manifest.get(id);
-        if told.is_some_and(|told| *told.topic == *open.topic) {
-            return self.open_described(open);
+        if let Some(opened) = self.open_described(open) {
+            return Ok(opened);
         }
         let dir = dir_of(&self.data_dir, &open.topic, id.index);
         let found =
@@ -275,8 +274,8 @@ impl Writer {
         Ok(opened)
     }
 
-    /// Opens a partition that the last clean stop has described, and leaves it at rest.
-    fn open_described(&self, open: &Open) -> Result<Opened, StorageError> {
+    /// Opens a partition that the last clean stop has described, and leaves it at rest. `None`: it has not.
+    fn open_described(&self, open: &Open) -> Option<Opened> {
         let (id, topic) = (open.partition, &open.topic);
         let resting = Resting {
             topic: Arc::clone(topic),
@@ -284,11 +283,10 @@ impl Writer {
             gaps: self.has_gaps(open),
             writer: self.number,
         };
-        let unknown = || StorageError::content("open", &self.data_dir, "no such partition");
-        let (log, beside) = self.registry.described(id, &resting).ok_or_else(unknown)?;
+        let (log, beside) = self.registry.described(id, &resting)?;
         let opened = self.partition(log, beside, Arc::clone(&open.config)).opened();
         self.registry.rest(id, resting);
-        Ok(opened)
+        Some(opened)
     }
 
     /// A partition that rests rests no more.

@@ -95,7 +95,8 @@ impl Tails {
     /// The ranges that a reader would give for each part of `read`, if all of them are known here.
     pub(super) fn ranges(&mut self, read: &Read) -> Option<Vec<FileRange>> {
         // What is converted, and what has limits to the byte, is a reader's work.
-        if read.magic_max < 2 || !read.whole_first_batch {
+        let is_plain = read.magic_max >= 2 && read.whole_first_batch;
+        if !is_plain || (self.tails.is_empty() && self.ahead.is_empty()) {
             return None;
         }
         let (mut left, mut whole_first) = (read.bytes_max, true);
@@ -124,8 +125,8 @@ impl Tails {
     }
 
     fn in_ahead(&self, part: &ReadPart, bytes_max: usize) -> Option<FileRange> {
-        let its = self.ahead.iter().rev().filter(|ahead| ahead.partition == part.partition);
-        its.filter_map(|ahead| pieces(ahead, part, bytes_max)).next()
+        let mut its = self.ahead.iter().rev().filter(|ahead| ahead.partition == part.partition);
+        its.find_map(|ahead| pieces(ahead, part, bytes_max))
     }
 
     fn begin(&mut self, partition: PartitionId) {

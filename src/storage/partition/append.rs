@@ -17,10 +17,8 @@ use crate::storage::fs::{OpenMode, as_u64, is_absent, write_slices};
 use crate::storage::job::{Append, AppendError, Appended, Origin, ReadError, StorageError};
 use crate::storage::producers::{Producers, Undo};
 use crate::storage::scan::Met;
+use crate::storage::segment::SEGMENT_BYTES_MAX;
 use crate::storage::validate::{self, Candidate, Stamped};
-
-/// Kafka's positions are signed 32-bit numbers.
-const SEGMENT_BYTES_MAX: u64 = 0x7fff_ffff;
 
 /// Batches on their way into one write.
 #[derive(Default)]

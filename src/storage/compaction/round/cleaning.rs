@@ -10,10 +10,7 @@ use crate::storage::compaction::walk::{Trouble, Walk};
 use crate::storage::files::Files;
 use crate::storage::fs::as_u64;
 use crate::storage::job::StorageError;
-use crate::storage::segment::Segment;
-
-/// Kafka's positions are signed 32-bit numbers.
-const SEGMENT_BYTES_MAX: u64 = 0x7fff_ffff;
+use crate::storage::segment::{SEGMENT_BYTES_MAX, Segment};
 
 impl Round {
     /// The keys are known.
@@ -27,11 +24,7 @@ impl Round {
     }
 
     /// Damaged segments are left out, and those that begin behind what the map covers.
-    pub(super) fn begin_group(
-        &mut self,
-        files: &Files,
-        mut first: usize,
-    ) -> Result<(), StorageError> {
+    fn begin_group(&mut self, files: &Files, mut first: usize) -> Result<(), StorageError> {
         while let Some(closed) = self.segments.get(first) {
             let is_damaged = self.damaged.contains(&closed.0.base());
             if !is_damaged && (!self.merging || self.merges(first)) {
@@ -52,7 +45,7 @@ impl Round {
     }
 
     /// Whether a segment and the next are small enough to become one.
-    pub(super) fn merges(&self, first: usize) -> bool {
+    fn merges(&self, first: usize) -> bool {
         self.segments.get(first).is_some_and(|(segment, _)| {
             let next = self.next_with_records(first);
             next.is_some_and(|next| self.fits(first, next, segment.size()))
@@ -60,7 +53,7 @@ impl Round {
     }
 
     /// All is cleaned; what came out small is put together.
-    pub(super) fn begin_merging(&mut self, files: &Files) -> Result<Progress, StorageError> {
+    fn begin_merging(&mut self, files: &Files) -> Result<Progress, StorageError> {
         if std::mem::replace(&mut self.merging, true) {
             return Ok(Progress::Done);
         }
@@ -68,11 +61,7 @@ impl Round {
         self.begin_group(files, 0).map(|()| Progress::Again)
     }
 
-    pub(super) fn create_output(
-        &self,
-        files: &Files,
-        first: usize,
-    ) -> Result<Option<Output>, StorageError> {
+    fn create_output(&self, files: &Files, first: usize) -> Result<Option<Output>, StorageError> {
         let Some((segment, _)) = self.segments.get(first) else { return Ok(None) };
         let interval = self.config.index_interval_bytes;
         Output::create(files, &self.log.dir, segment.base(), interval).map(Some)
@@ -111,13 +100,13 @@ impl Round {
     }
 
     /// To the beginning of the group.
-    pub(super) fn go_back(&mut self, group: &mut Group) {
+    fn go_back(&mut self, group: &mut Group) {
         self.filter.transactions.go_back(group.transactions.clone());
         group.walk = Walk::at(group.first);
         group.next = None;
     }
 
-    pub(super) fn clean_next(&mut self, files: &Files, group: &mut Group) -> Result<Turn, Trouble> {
+    fn clean_next(&mut self, files: &Files, group: &mut Group) -> Result<Turn, Trouble> {
         let number = group.walk.number;
         let Some(closed) = self.segments.get(number) else { return Ok(Turn::Over) };
         if closed.0.base() >= self.filter.covered {
@@ -160,11 +149,7 @@ impl Round {
         Ok(Turn::GoOn)
     }
 
-    pub(super) fn finish_group(
-        &mut self,
-        files: &Files,
-        mut group: Group,
-    ) -> Result<Progress, StorageError> {
+    fn finish_group(&mut self, files: &Files, mut group: Group) -> Result<Progress, StorageError> {
         let next = group.walk.number + 1;
         let members = self.segments.get(group.first..next).unwrap_or_default();
         let end = members.last().map_or(0, |(_, end)| *end);
@@ -184,14 +169,14 @@ impl Round {
     }
 
     /// The next segment that has records.
-    pub(super) fn next_with_records(&self, number: usize) -> Option<usize> {
+    fn next_with_records(&self, number: usize) -> Option<usize> {
         let behind = self.segments.iter().enumerate().skip(number + 1);
         let mut inside = behind.take_while(|(_, (s, _))| s.base() < self.filter.covered);
         inside.find(|(_, (segment, _))| segment.size() > 0).map(|(number, _)| number)
     }
 
     /// Whether a segment can join a group that begins with `first` and takes so many bytes without it.
-    pub(super) fn fits(&self, first: usize, next: usize, bytes: u64) -> bool {
+    fn fits(&self, first: usize, next: usize, bytes: u64) -> bool {
         let (Some((first, _)), Some((segment, end))) =
             (self.segments.get(first), self.segments.get(next))
         else {
@@ -205,7 +190,7 @@ impl Round {
     }
 
     /// The segment behind the present one, if there is room for it in the output, which takes `more` bytes first.
-    pub(super) fn joins(&self, group: &Group, more: u64) -> Option<usize> {
+    fn joins(&self, group: &Group, more: u64) -> Option<usize> {
         let output = group.output.as_ref()?;
         let next = self.next_with_records(group.walk.number)?;
         let (segment, _) = self.segments.get(next)?;

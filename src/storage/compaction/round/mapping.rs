@@ -52,11 +52,7 @@ impl Round {
         }
     }
 
-    pub(super) fn skip_in_map(
-        &mut self,
-        number: usize,
-        trouble: Trouble,
-    ) -> Result<Progress, StorageError> {
+    fn skip_in_map(&mut self, number: usize, trouble: Trouble) -> Result<Progress, StorageError> {
         match trouble {
             Trouble::Storage(error) => Err(error),
             Trouble::Damaged => {
