@@ -79,7 +79,7 @@ impl Commits for Harness {
 
     /// A member of a generation whose leader, it, has not divided the work.
     fn member(&mut self) -> (i32, String) {
-        let id = self.send(join_alone());
+        let id = self.send(join_alone(GROUP));
         self.tick();
         match self.reply(id) {
             Some(Response::JoinGroup(joined)) => (joined.generation_id, joined.member_id),
@@ -90,18 +90,6 @@ impl Commits for Harness {
     fn tick(&mut self) {
         self.advance_ms(0);
         self.broker.check_invariants().unwrap();
-    }
-}
-
-fn join_alone() -> JoinGroupRequest {
-    JoinGroupRequest {
-        group_id: GROUP.into(),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 60_000,
-        protocol_type: "consumer".into(),
-        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }],
-        must_know_member_id: false,
-        ..JoinGroupRequest::default()
     }
 }
 
@@ -432,7 +420,7 @@ fn that_a_group_has_expired_is_told_when_the_disk_knows() {
         assert_eq!(h.broker.groups().summaries().count(), 0);
         if is_made_anew {
             // A new group of that name: whatever it is told, the old one must not come back.
-            h.send(join_alone());
+            h.send(join_alone(GROUP));
         }
         let positions = h.send(fetch_of(Some(vec![of_topic("t", &[0])])));
         let description = h.send(DescribeGroupsRequest {

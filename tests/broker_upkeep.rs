@@ -158,18 +158,6 @@ fn space_is_made_though_the_clock_is_wrong() {
     assert_eq!(h.broker.next_deadline(), None, "and nothing for its age");
 }
 
-fn join() -> JoinGroupRequest {
-    JoinGroupRequest {
-        group_id: "g".into(),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 60_000,
-        protocol_type: "consumer".into(),
-        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }],
-        must_know_member_id: false,
-        ..JoinGroupRequest::default()
-    }
-}
-
 /// A commit of a group that never has a member.
 fn commit_alone() -> OffsetCommitRequest {
     OffsetCommitRequest {
@@ -204,7 +192,7 @@ fn a_jump_of_ten_years_moves_no_session_no_wait_and_no_commit() {
         h.create_topic("t", 1);
         h.ask(produce("t", 0, -1, batch(5)));
         h.ask(commit_alone());
-        let joining = h.send(join());
+        let joining = h.send(join_alone("g"));
         h.advance_ms(0);
         let Some(Response::JoinGroup(joined)) = h.reply(joining) else { panic!("no member") };
         let waiting = h.send_from(1, FetchRequest { max_wait_ms: 30_000, ..fetch("t", 0, 5) });

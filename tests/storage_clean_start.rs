@@ -52,10 +52,10 @@ fn changes(fs: &Arc<SimFs>) -> Vec<String> {
     let before = fs.history().len();
     let bench = start(fs);
     assert!(bench.started.clean);
-    let history = fs.history().split_off(before);
-    bench.stop();
     // What only reads is not noted.
-    history
+    let changes = fs.history().split_off(before);
+    bench.stop();
+    changes
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn another_number_of_writers_moves_the_marks() {
 #[test]
 fn marks_that_stayed_as_they_were_go_on_and_survive_a_crash() {
     let fs = stopped(3);
-    for life in 1..6 {
+    for life in 1..5 {
         let bench = start(&fs);
         assert!(bench.started.clean);
         let p = part(life % 3);
@@ -139,8 +139,6 @@ fn marks_that_stayed_as_they_were_go_on_and_survive_a_crash() {
             bench.storage.submit(Job::Remove { ticket, partition: part(2) });
             bench.open(part(3), config());
             bench.append(part(3), batch(0, 5)).unwrap();
-            bench.stop();
-            break;
         }
         bench.stop();
     }

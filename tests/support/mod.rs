@@ -487,3 +487,16 @@ pub(crate) fn record_count(part: &FetchResponsePartition) -> i32 {
     };
     parts.into_iter().map(count).sum()
 }
+
+/// Asks to join a group as a consumer that knows one protocol and brings no id.
+pub(crate) fn join_alone(group: &str) -> JoinGroupRequest {
+    JoinGroupRequest {
+        group_id: group.into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }],
+        must_know_member_id: false,
+        ..JoinGroupRequest::default()
+    }
+}
