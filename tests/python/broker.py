@@ -1,5 +1,6 @@
 """Starts, watches, restarts and kills one broker for a test; needs nothing but Python."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -185,6 +186,19 @@ class Broker:
                 if line.startswith(key + ":"):
                     return int(line.split()[1])
         raise KeyError(key)
+
+    def log_files(self, topic):
+        """The names of the log files of its first partition, in order."""
+        names = os.listdir(os.path.join(self.data, f"{topic}-0"))
+        return sorted(name for name in names if name.endswith(".log"))
+
+    def log_bytes(self, topic):
+        """The bytes of those files; one that the broker removes between the two looks has none."""
+        sizes = 0
+        for name in self.log_files(topic):
+            with contextlib.suppress(FileNotFoundError):
+                sizes += os.path.getsize(os.path.join(self.data, f"{topic}-0", name))
+        return sizes
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -147,11 +147,9 @@ def test_many_commits_stay_few_bytes_and_the_newest_is_kept(broker):
             connection.receive_frame()
         answer = connection.reply("OffsetCommit", turns)
     assert all(partition["error"] == 0 for topic in answer["topics"] for partition in topic["partitions"])
-    directory = os.path.join(broker.data, "__consumer_offsets-0")
 
     def size():
-        names = [name for name in os.listdir(directory) if name.endswith(".log")]
-        return sum(os.path.getsize(os.path.join(directory, name)) for name in names)
+        return broker.log_bytes("__consumer_offsets")
 
     # One segment that is written to, and one that may not be worth it yet.
     wait_until(lambda: size() < 10 << 20, lambda: f"{size()} bytes of commits", DEADLINE_S)

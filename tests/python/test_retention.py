@@ -1,7 +1,5 @@
 """Retention and the deletion of records, as clients of today see them and as a crash leaves them."""
 
-import os
-
 import pytest
 from broker import wait_until
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -41,11 +39,6 @@ def watermarks(broker, topic):
         consumer.close()
 
 
-def log_files(broker, topic):
-    names = os.listdir(os.path.join(broker.data, f"{topic}-0"))
-    return sorted(name for name in names if name.endswith(".log"))
-
-
 def delete_with_confluent(broker, topic, offset):
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     wanted = TopicPartition(topic, 0, offset)
@@ -80,7 +73,7 @@ def test_deleted_records_stay_deleted_through_a_crash(broker, delete):
     assert watermarks(broker, "cleared") == (4, 11)
     # All of it, down to the offset that comes next; -1 is the end.
     assert delete(broker, "cleared", -1) == 11
-    wait_until(lambda: log_files(broker, "cleared") == ["00000000000000000011.log"], "the files go")
+    wait_until(lambda: broker.log_files("cleared") == ["00000000000000000011.log"], "the files go")
     broker.restart()
     assert watermarks(broker, "cleared") == (11, 11)
     assert produce(broker, "cleared", 1) == [11]
@@ -100,7 +93,7 @@ def test_old_records_go_without_anybody_asking_and_offsets_go_on(make_broker):
     create(broker, "fleeting", retention_ms=1500, segment_ms=500)
     assert produce(broker, "fleeting", 20) == list(range(20))
     wait_until(lambda: watermarks(broker, "fleeting") == (20, 20), lambda: watermarks(broker, "fleeting"), 30)
-    wait_until(lambda: log_files(broker, "fleeting") == ["00000000000000000020.log"], "the files go")
+    wait_until(lambda: broker.log_files("fleeting") == ["00000000000000000020.log"], "the files go")
     metrics = families(broker)
     assert total(metrics, "chronik_retention_segments_removed") >= 1
     broker.kill()
@@ -115,16 +108,15 @@ def test_a_partition_and_all_of_them_together_keep_to_their_bytes(make_broker):
     create(broker, "free")
     produce(broker, "bounded", 200, size=1000)
 
-    def bytes_of(topic):
-        directory = os.path.join(broker.data, f"{topic}-0")
-        return sum(os.path.getsize(os.path.join(directory, name)) for name in log_files(broker, topic))
+    def both():
+        return broker.log_bytes("bounded") + broker.log_bytes("free")
 
-    wait_until(lambda: bytes_of("bounded") <= 120000, lambda: bytes_of("bounded"), 30)
-    assert bytes_of("bounded") >= 100000
+    wait_until(lambda: broker.log_bytes("bounded") <= 120000, lambda: broker.log_bytes("bounded"), 30)
+    assert broker.log_bytes("bounded") >= 100000
     produce(broker, "free", 400, size=1000)
-    wait_until(lambda: bytes_of("bounded") + bytes_of("free") <= 300000, lambda: bytes_of("free"), 30)
+    wait_until(lambda: both() <= 300000, both, 30)
     # What was written last is what is left.
     earliest, latest = watermarks(broker, "free")
     assert latest == 400 and 0 < earliest < 400
     sizes = total(families(broker), "kafka_log_log_size")
-    assert bytes_of("bounded") + bytes_of("free") <= sizes <= 301000
+    assert both() <= sizes <= 301000
