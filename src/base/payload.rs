@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, Range};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, LazyLock};
 
 use super::memory::Lease;
@@ -141,6 +142,11 @@ pub trait RangeFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// `WouldBlock` if not even the first byte is in the page cache; else what the operating system says.
     fn read_at_nowait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+
+    /// The operating system's file, from which it can send by itself. `None`: it has to be read.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A run of bytes of an open file. It holds the file, so the bytes stay readable after an unlink.

@@ -40,6 +40,7 @@
 
 mod acceptor;
 mod admission;
+mod batch;
 mod body;
 mod closing;
 mod connection;
@@ -52,6 +53,7 @@ mod outbox;
 mod reactor;
 mod reading;
 mod reason;
+mod socket;
 mod table;
 mod writing;
 

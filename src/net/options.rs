@@ -103,6 +103,8 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes written to sockets.
     pub bytes_out: u64,
+    /// Those of them that the kernel sent from a file by itself.
+    pub bytes_uncopied: u64,
     /// How often a frame pool refused and a connection had to wait.
     pub memory_waits: u64,
     /// How often a range of a file was not in memory.

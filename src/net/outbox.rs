@@ -2,15 +2,12 @@
 //! them and the page cache has them.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 
+use super::batch::{Batch, FLUSH_BYTES, PARTS_PER_WRITE, Stop, ended};
 use super::reason::CloseReason;
+use super::socket::{Socket, cannot_send_file};
 use crate::base::payload::{Bytes, FileRange, Payload};
-
-/// Bytes of one connection that are written in one turn, and the most read from a file at once.
-pub(super) const FLUSH_BYTES: usize = 256 * 1024;
-/// Parts written by one call.
-const PARTS_PER_WRITE: usize = 64;
 
 /// Parts in order. `len` is the sum of their bytes, less what has been sent of the first.
 #[derive(Debug, Default)]
@@ -25,8 +22,12 @@ pub(super) struct Outbox {
     is_warm: bool,
     /// How many bytes of the first part somebody reads for us from the disk.
     cold: Option<usize>,
+    /// Whether the kernel has refused to send a file by itself.
+    copies_files: bool,
     /// Bytes sent since the beginning.
     pub(super) total: u64,
+    /// Those of them that the kernel sent from a file by itself.
+    pub(super) uncopied: u64,
 }
 
 /// Where a flush stopped.
@@ -40,18 +41,6 @@ pub(super) enum Flushed {
     Blocked,
     /// These bytes are not in memory.
     Cold(FileRange),
-}
-
-/// The bytes of the next write: so many of each of the first `parts` parts.
-struct Batch {
-    takes: [usize; PARTS_PER_WRITE],
-    parts: usize,
-}
-
-/// Why a batch stays empty.
-enum Stop {
-    Cold(FileRange),
-    Failed(CloseReason),
 }
 
 impl Outbox {
@@ -103,7 +92,7 @@ impl Outbox {
     /// Writes what it can, at most [`FLUSH_BYTES`]; `buffer` is where files are read into.
     pub(super) fn flush(
         &mut self,
-        stream: &mut impl Write,
+        socket: &mut impl Socket,
         buffer: &mut [u8],
     ) -> Result<Flushed, CloseReason> {
         let mut budget = FLUSH_BYTES;
@@ -111,7 +100,9 @@ impl Outbox {
             if budget == 0 {
                 return Ok(Flushed::Budget);
             }
-            let batch = match self.gather(buffer, budget) {
+            let gathered =
+                Batch::gather(&self.parts, self.sent, buffer, budget, !self.copies_files);
+            let batch = match gathered {
                 Ok(batch) => batch,
                 Err(Stop::Failed(reason)) => return Err(reason),
                 Err(Stop::Cold(range)) => {
@@ -119,57 +110,64 @@ impl Outbox {
                     return Ok(Flushed::Cold(range));
                 }
             };
-            let wanted = batch.bytes();
-            let written = match self.write(stream, buffer, &batch) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked);
-                }
-                Err(error) => return Err(CloseReason::of_socket(&error)),
-            };
-            self.skip(written);
-            self.total += u64::try_from(written).unwrap_or(0);
-            budget = budget.saturating_sub(written);
-            if written < wanted {
+            let before = self.len;
+            let takes_more = self.put(socket, buffer, &batch)?;
+            budget = budget.saturating_sub(before - self.len);
+            if !takes_more {
                 return Ok(Flushed::Blocked);
             }
         }
         Ok(Flushed::Empty)
     }
 
-    /// Chooses the bytes of the next write and reads those that are in files into `buffer`.
-    fn gather(&self, buffer: &mut [u8], budget: usize) -> Result<Batch, Stop> {
-        let mut batch = Batch { takes: [0; PARTS_PER_WRITE], parts: 0 };
-        let (mut used, mut left) = (0, budget);
-        let mut sent = self.sent;
-        for (part, take) in self.parts.iter().zip(batch.takes.iter_mut()) {
-            let whole = part.len() - std::mem::take(&mut sent);
-            *take = match part {
-                Payload::Bytes(_) => whole.min(left),
-                Payload::File(range) => {
-                    let room = buffer.get_mut(used..).unwrap_or_default();
-                    match read_warm(range, room, left) {
-                        Ok(bytes) => bytes,
-                        // What is before it goes first; then the same question is asked again.
-                        Err(_) if batch.parts > 0 => break,
-                        Err(stop) => return Err(stop),
-                    }
-                }
+    /// Writes a batch, its parts with one call and the file behind them with another. `false`: the socket takes no more.
+    fn put(
+        &mut self,
+        socket: &mut impl Socket,
+        buffer: &[u8],
+        batch: &Batch,
+    ) -> Result<bool, CloseReason> {
+        if batch.parts > 0 {
+            let written = match self.write(socket, buffer, batch) {
+                Ok(0) => return Err(CloseReason::Reset),
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(CloseReason::of_socket(&error)),
             };
-            if matches!(part, Payload::File(_)) {
-                used += *take;
-            }
-            left -= *take;
-            batch.parts += 1;
-            if *take < whole || left == 0 || used >= buffer.len() {
-                break;
+            self.count_sent(written);
+            if written < batch.bytes() {
+                return Ok(false);
             }
         }
-        Ok(batch)
+        self.put_file(socket, batch.from_file)
     }
 
-    /// Writes a batch with one call.
-    fn write(&self, stream: &mut impl Write, buffer: &[u8], batch: &Batch) -> io::Result<usize> {
+    /// Has the kernel send bytes of the first part, a file. Less than they are says nothing of the socket: the next call
+    /// does. `false`: the socket takes no more.
+    fn put_file(&mut self, socket: &mut impl Socket, bytes: usize) -> Result<bool, CloseReason> {
+        let mut left = bytes;
+        while let Some(Payload::File(range)) = self.parts.front().filter(|_| left > 0) {
+            let Some(file) = range.file.descriptor() else { break };
+            match socket.send_file(file, range.position, left) {
+                Ok(0) => return Err(ended(range.position)),
+                Ok(sent) => {
+                    left = left.saturating_sub(sent);
+                    self.count_sent(sent);
+                    self.uncopied += u64::try_from(sent).unwrap_or(0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if cannot_send_file(&error) => {
+                    self.copies_files = true;
+                    break;
+                }
+                Err(error) => return Err(CloseReason::of_sent_file(&error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes the parts of a batch with one call.
+    fn write(&self, socket: &mut impl Socket, buffer: &[u8], batch: &Batch) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE];
         let (mut from_files, mut sent) = (buffer, self.sent);
         let chosen = self.parts.iter().zip(batch.takes).take(batch.parts);
@@ -185,13 +183,12 @@ impl Outbox {
             *slice = IoSlice::new(bytes.unwrap_or_default());
         }
         let slices = slices.get(..batch.parts).unwrap_or_default();
-        loop {
-            match stream.write_vectored(slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
+        socket.send(slices, batch.from_file > 0)
+    }
+
+    fn count_sent(&mut self, bytes: usize) {
+        self.skip(bytes);
+        self.total += u64::try_from(bytes).unwrap_or(0);
     }
 
     /// Takes `bytes` bytes off the front.
@@ -247,30 +244,15 @@ fn memory_of(part: &Payload) -> usize {
     }
 }
 
-impl Batch {
-    fn bytes(&self) -> usize {
-        self.takes.iter().take(self.parts).sum()
-    }
-}
-
-/// Reads the front of `range` into `room` if it is in memory: at least one byte, at most `bytes_max`.
-fn read_warm(range: &FileRange, room: &mut [u8], bytes_max: usize) -> Result<usize, Stop> {
-    let wanted = range.len.min(bytes_max).min(room.len());
-    let failed = |error: String| Stop::Failed(CloseReason::File(error));
-    let cold = || Stop::Cold(FileRange { len: range.len.min(FLUSH_BYTES), ..range.clone() });
-    match range.file.read_at_nowait(room.get_mut(..wanted).unwrap_or_default(), range.position) {
-        Ok(0) => Err(failed(format!("it ends before byte {}", range.position))),
-        Ok(bytes) if bytes > wanted => Err(failed(format!("{bytes} bytes came of {wanted}"))),
-        Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(cold()),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(cold()),
-        Err(error) => Err(failed(error.to_string())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::fs::FileExt;
     use std::sync::Arc;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::io::Errno;
 
     use super::*;
     use crate::base::payload::RangeFile;
@@ -278,28 +260,41 @@ mod tests {
     /// Every other time it takes at most `most` bytes, else none.
     struct Grudging {
         most: usize,
+        /// Why it takes no files.
+        refuses_files: Option<Errno>,
         calls: usize,
         taken: Vec<u8>,
     }
 
-    impl Write for Grudging {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.write_vectored(&[IoSlice::new(bytes)])
+    impl Socket for Grudging {
+        fn send(&mut self, slices: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            self.take(&all)
         }
 
-        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        fn send_file(&mut self, file: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize> {
+            if let Some(errno) = self.refuses_files {
+                return Err(errno.into());
+            }
+            let mut all = vec![0; len];
+            let there = rustix::io::pread(file, &mut all, at)?;
+            self.take(&all[..there])
+        }
+    }
+
+    impl Grudging {
+        fn new(most: usize) -> Grudging {
+            Grudging { most, refuses_files: None, calls: 0, taken: Vec::new() }
+        }
+
+        fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.calls += 1;
             if self.calls % 2 == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-            let taken = all.get(..self.most).unwrap_or(&all);
+            let taken = bytes.get(..self.most).unwrap_or(bytes);
             self.taken.extend_from_slice(taken);
             Ok(taken.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
         }
     }
 
@@ -343,7 +338,7 @@ mod tests {
             }
             outbox.push(Payload::Bytes(Bytes::from(&b"end"[..])));
             expected.extend_from_slice(b"end");
-            let mut stream = Grudging { most, calls: 0, taken: Vec::new() };
+            let mut stream = Grudging::new(most);
             let mut buffer = [0; 16];
             loop {
                 match outbox.flush(&mut stream, &mut buffer).unwrap() {
@@ -358,6 +353,78 @@ mod tests {
             }
             assert_eq!(stream.taken, expected, "{most} bytes at a time");
             assert_eq!(outbox.total, u64::try_from(expected.len()).unwrap());
+        }
+    }
+
+    /// A file of the kernel's, all of it in memory.
+    #[derive(Debug)]
+    struct InMemory(fs::File);
+
+    impl RangeFile for InMemory {
+        fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            self.0.read_at(buffer, position)
+        }
+
+        fn read_at_nowait(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            self.read_at(buffer, position)
+        }
+
+        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            Some(self.0.as_fd())
+        }
+    }
+
+    const LONG: usize = 100_000;
+
+    /// A head and a long run of a file, and the bytes that both are.
+    fn head_and_file() -> (Outbox, Vec<u8>) {
+        let file = fs::File::from(memfd_create("range", MemfdFlags::CLOEXEC).unwrap());
+        let bytes = Alphabet::bytes(0, LONG + 10);
+        file.write_all_at(&bytes, 0).unwrap();
+        let mut outbox = Outbox::default();
+        outbox.push(Payload::Bytes(Bytes::from(&b"head"[..])));
+        let file = Arc::new(InMemory(file));
+        outbox.push(Payload::File(FileRange { file, position: 10, len: LONG }));
+        (outbox, [b"head", &bytes[10..]].concat())
+    }
+
+    /// Flushes until nothing is left; at least once something was.
+    fn flush_all(outbox: &mut Outbox, socket: &mut Grudging) -> Result<(), CloseReason> {
+        let mut buffer = [0; 1000];
+        while outbox.flush(socket, &mut buffer)? != Flushed::Empty {
+            outbox.check().unwrap();
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_long_run_of_a_file_is_sent_without_a_copy() {
+        for most in [1_000, 4_096, 70_000, 200_000] {
+            let (mut outbox, expected) = head_and_file();
+            let mut socket = Grudging::new(most);
+            flush_all(&mut outbox, &mut socket).unwrap();
+            assert!(socket.taken == expected, "{most} bytes at a time");
+            assert_eq!(outbox.total, u64::try_from(expected.len()).unwrap());
+            assert!(outbox.uncopied > 50_000, "{} of {LONG} bytes", outbox.uncopied);
+        }
+    }
+
+    #[test]
+    fn where_the_kernel_cannot_send_files_they_are_copied() {
+        let (mut outbox, expected) = head_and_file();
+        let mut socket = Grudging { refuses_files: Some(Errno::INVAL), ..Grudging::new(70_000) };
+        flush_all(&mut outbox, &mut socket).unwrap();
+        assert!(socket.taken == expected);
+        assert_eq!(outbox.uncopied, 0);
+    }
+
+    #[test]
+    fn a_disk_that_fails_under_the_kernel_is_not_the_peers_fault() {
+        for (errno, is_files) in [(Errno::IO, true), (Errno::CONNRESET, false)] {
+            let (mut outbox, _) = head_and_file();
+            let mut socket = Grudging { refuses_files: Some(errno), ..Grudging::new(70_000) };
+            let reason = flush_all(&mut outbox, &mut socket).unwrap_err();
+            assert_eq!(matches!(reason, CloseReason::File(_)), is_files, "{reason}");
         }
     }
 }

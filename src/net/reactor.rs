@@ -13,11 +13,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::acceptor::Acceptor;
 use super::admission::Admission;
+use super::batch::FLUSH_BYTES;
 use super::connection::{Connection, Gate};
 use super::event::NetEvent;
 use super::inbox::SCRATCH_BYTES;
 use super::options::{Options, Stats};
-use super::outbox::FLUSH_BYTES;
 use super::table::Table;
 use crate::base::deadlines::Deadlines;
 use crate::base::ids::ConnId;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use rustix::io::Errno;
+
 /// Why a connection was closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
@@ -64,6 +66,14 @@ impl CloseReason {
             | io::ErrorKind::WriteZero => CloseReason::Reset,
             kind => CloseReason::Socket(kind),
         }
+    }
+
+    /// What a failed call says that sends a file: the socket's errors and those of the file's disk come the same way.
+    pub(super) fn of_sent_file(error: &io::Error) -> CloseReason {
+        if error.raw_os_error() == Some(Errno::IO.raw_os_error()) {
+            return CloseReason::File(error.to_string());
+        }
+        CloseReason::of_socket(error)
     }
 }
 

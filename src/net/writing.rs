@@ -84,11 +84,12 @@ impl Reactor {
             return;
         };
         if connection.is_due() {
-            let before = connection.outbox.total;
+            let (before, uncopied) = (connection.outbox.total, connection.outbox.uncopied);
             let memory = connection.outbox.memory();
             let result = connection.outbox.flush(&mut connection.stream, &mut self.file_buffer);
             self.outboxes_memory -= memory - connection.outbox.memory();
             let written = connection.outbox.total - before;
+            self.stats.bytes_uncopied += connection.outbox.uncopied - uncopied;
             if written > 0 {
                 connection.active = now;
                 connection.moved = now;

@@ -52,7 +52,8 @@ impl Chaos {
         traffic.push(framed(&[2; 20]).repeat(100));
         traffic.push(b"\0\0\0\0".to_vec());
         traffic.push(b"GET / HTTP/1.1\r\n\r\n".to_vec());
-        let file = FakeFile::new(pattern(500_000, seed), 200_000);
+        let make = if seed % 2 == 0 { FakeFile::new } else { FakeFile::open };
+        let file = make(pattern(500_000, seed), 200_000);
         Chaos { random: Random(seed), rig, clients: Vec::new(), hoard, file, traffic }
     }
 

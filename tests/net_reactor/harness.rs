@@ -1,7 +1,10 @@
 //! A server of a few lines around the reactor, clients as plain sockets, and a fake file.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,6 +14,7 @@ use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, FileRange, Payload, RangeFile};
 use chronik::base::time::Mono;
 use chronik::net::{CloseReason, NetEvent, Options, Protocol, Reactor};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 /// Turns after which a test gives up; each sleeps 10 ms at most.
 const TURNS_MAX: usize = 3_000;
@@ -235,12 +239,29 @@ impl Random {
 #[derive(Debug)]
 pub(super) struct FakeFile {
     pub(super) bytes: Vec<u8>,
-    pub(super) warm: AtomicUsize,
+    warm: AtomicUsize,
+    /// What the kernel sends from, if it may: the warm bytes, so that it cannot send others.
+    kernel: Option<fs::File>,
 }
 
 impl FakeFile {
     pub(super) fn new(bytes: Vec<u8>, warm: usize) -> Arc<FakeFile> {
-        Arc::new(FakeFile { bytes, warm: AtomicUsize::new(warm) })
+        Arc::new(FakeFile { bytes, warm: AtomicUsize::new(warm), kernel: None })
+    }
+
+    /// One that the kernel can send from by itself.
+    pub(super) fn open(bytes: Vec<u8>, warm: usize) -> Arc<FakeFile> {
+        let mut file = fs::File::from(memfd_create("range", MemfdFlags::CLOEXEC).unwrap());
+        file.write_all(&bytes[..warm]).unwrap();
+        Arc::new(FakeFile { bytes, warm: AtomicUsize::new(warm), kernel: Some(file) })
+    }
+
+    /// From now on so many bytes are warm.
+    pub(super) fn warm_to(&self, end: usize) {
+        if let Some(file) = &self.kernel {
+            file.write_all_at(&self.bytes[..end], 0).unwrap();
+        }
+        self.warm.store(end, Ordering::SeqCst);
     }
 
     pub(super) fn range(self: &Arc<FakeFile>, position: usize, len: usize) -> FileRange {
@@ -268,5 +289,9 @@ impl RangeFile for FakeFile {
             0 if warm < self.bytes.len() => Err(io::ErrorKind::WouldBlock.into()),
             len => Ok(len),
         }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.kernel.as_ref().map(AsFd::as_fd)
     }
 }
