@@ -120,12 +120,7 @@ fn audit(topic: &Topic, subject: &Subject, spec: &Spec, expected: i64) -> Result
 /// Fetches what a topic has, from its beginning, and again from there at its end.
 pub(crate) fn fetch(topic: &Topic, subject: &Subject, spec: &Spec) -> Result<Figures, String> {
     let dialect = subject.dialect()?;
-    let end = if subject.is_broker {
-        Some(Client::connect(subject.address)?.end_of(&topic.name, 0)?)
-    } else {
-        None
-    };
-    let mut work = fetching(topic, spec, dialect, end, None)?;
+    let mut work = fetching(topic, spec, dialect, end_of(topic, subject)?, None)?;
     if spec.bytes > 0 {
         // An answer has as many whole batches as fit.
         let batch = u64::try_from(topic.batch.bytes.len()).unwrap_or(1);
@@ -136,6 +131,14 @@ pub(crate) fn fetch(topic: &Topic, subject: &Subject, spec: &Spec) -> Result<Fig
     let meter = Meter::start(subject)?;
     let tallies = load.run(Duration::from_secs_f64(spec.seconds))?;
     meter.figures(tallies.first().ok_or("nothing was done")?)
+}
+
+/// Where reading begins anew; a floor knows that by itself.
+fn end_of(topic: &Topic, subject: &Subject) -> Result<Option<i64>, String> {
+    if !subject.is_broker {
+        return Ok(None);
+    }
+    Client::connect(subject.address)?.end_of(&topic.name, 0).map(Some)
 }
 
 /// Waits at the end of a topic for as long as the spec says, asking again whenever a wait ends.
@@ -171,23 +174,34 @@ pub(crate) fn follow(subject: &Subject, spec: &Spec) -> Result<Figures, String> 
         .with("arrival_p99_us", percentile(arrival, 99.0)))
 }
 
-/// Produces to a new topic while, if there is one, another topic is read over and over on so many connections, by a thread
-/// of its own: what is produced must not wait for the reader's share of the generator.
+/// What is read over and over while something else is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Aside<'a> {
+    /// Whom it is read from.
+    pub server: &'a Subject,
+    /// The topic.
+    pub topic: &'a Topic,
+    /// By how many.
+    pub connections: usize,
+}
+
+/// Produces to a new topic while, if there is one, another topic is read over and over, perhaps from another server, by a
+/// thread of its own: what is produced must not wait for the reader's share of the generator.
 pub(crate) fn beside(
     subject: &Subject,
     spec: &Spec,
-    reading: Option<(&Topic, usize)>,
+    aside: Option<Aside<'_>>,
 ) -> Result<Figures, String> {
     let topic = Topic::create(subject, spec)?;
     let dialect = subject.dialect()?;
     let length = Duration::from_secs_f64(spec.seconds);
     let mut load =
         Load::connect(subject.address, dialect, vec![producing(&topic, spec, dialect)?])?;
-    let reader = reading.map(|(read, connections)| {
-        let end = Client::connect(subject.address)?.end_of(&read.name, 0)?;
-        let readers = Spec { connections, partitions: 1, ..spec.clone() };
-        let work = vec![fetching(read, &readers, dialect, Some(end), None)?];
-        Load::connect(subject.address, dialect, work)
+    let reader = aside.map(|Aside { server, topic, connections }| {
+        let dialect = server.dialect()?;
+        let spec = Spec { connections, partitions: 1, ..spec.clone() };
+        let work = vec![fetching(topic, &spec, dialect, end_of(topic, server)?, None)?];
+        Load::connect(server.address, dialect, work)
     });
     let mut reader = reader.transpose()?;
     let meter = Meter::start(subject)?;

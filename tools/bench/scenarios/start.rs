@@ -7,7 +7,7 @@ use super::{Bench, figure};
 use crate::client::Client;
 use crate::figures::{Figures, median};
 use crate::load::Load;
-use crate::measure::{self, Topic};
+use crate::measure::{self, Aside, Topic};
 use crate::proc;
 use crate::row::{Bound, Row};
 use crate::spec::Spec;
@@ -93,7 +93,8 @@ pub(super) fn full_load(bench: &mut Bench) -> Result<Vec<Row>, String> {
     for round in 1..=bench.amount(3, 1) {
         let broker = bench.site.broker(&[])?;
         let old = Topic::filled(&broker, &Spec::default())?;
-        let figures = measure::beside(&broker, &spec, Some((&old, 64)))?;
+        let readers = Aside { server: &broker, topic: &old, connections: 64 };
+        let figures = measure::beside(&broker, &spec, Some(readers))?;
         bench.record("full", "chronik", &spec.params(), round, &figures);
         most.push(measure::float(proc::resident_max(broker.pid)) / MIB);
     }

@@ -1,7 +1,7 @@
 //! What waits for the disk: `acks=all` from one and from many, and beside somebody who reads.
 
 use super::{Bench, Turn, figure, pair};
-use crate::measure::{self, Topic};
+use crate::measure::{self, Aside, Topic};
 use crate::row::{Bound, Row};
 use crate::spec::Spec;
 use crate::subject::Subject;
@@ -51,19 +51,30 @@ fn preallocated(bench: &mut Bench) -> Result<Row, String> {
 /// The ack latency of a synced producer with and without a reader of old data on the same broker.
 pub(super) fn beside(bench: &mut Bench) -> Result<Vec<Row>, String> {
     let broker = bench.site.broker(&[])?;
+    let writer = bench.site.floor("sync-worker", &[])?;
+    let sender = bench.site.floor("send-sendfile", &["--bytes", "1048576"])?;
     let old = Topic::filled(&broker, &Spec::default())?;
     let seconds = bench.amount(2.0, 0.7);
     let spec = Spec { request: 1, acks: -1, in_flight: 1, seconds, ..Spec::default() };
+    let beside = |subject: &Subject, server: Option<&Subject>| {
+        let aside = server.map(|server| Aside { server, topic: &old, connections: 1 });
+        measure::beside(subject, &spec, aside)
+    };
     let turns: Vec<Turn<'_>> = vec![
-        ("with a reader".into(), Box::new(|| measure::beside(&broker, &spec, Some((&old, 1))))),
-        ("without".into(), Box::new(|| measure::beside(&broker, &spec, None))),
+        ("with a reader".into(), Box::new(|| beside(&broker, Some(&broker)))),
+        ("without".into(), Box::new(|| beside(&broker, None))),
+        ("floors".into(), Box::new(|| beside(&writer, Some(&sender)))),
+        ("floor alone".into(), Box::new(|| beside(&writer, None))),
     ];
     let medians = bench.alternate("beside", &spec, turns)?;
-    let pair = pair(&medians, "p99_us");
+    let p99 = |index| figure(&medians, index, "p99_us");
     let name = "synced producer beside a catch-up reader, p99";
+    let pair = pair(&medians, "p99_us");
+    let floors = format!("{:.0} µs beside {:.0} µs alone", p99(2), p99(3));
     let reading = format!("{:.0} MB/s", figure(&medians, 0, "read_mb_per_s"));
     Ok(vec![
         Row::ratio(name, "µs", pair, "without the reader", Bound::AtMost(1.5)),
+        Row::report("the same of two floors, sync-worker beside send-sendfile", floors),
         Row::report("that reader's throughput", reading),
     ])
 }
