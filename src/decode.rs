@@ -100,7 +100,7 @@ fn request(frame: &Bytes, out: &mut String) -> Result<(), DecodeError> {
         decoded.version,
         api.key(),
         decoded.correlation_id,
-        decoded.client_id.text().unwrap_or_default(),
+        decoded.client_id.as_deref().map_or("null".to_owned(), |name| format!("{name:?}")),
     );
     out.push_str(&outline(decoded.request.body(), decoded.version));
     if decoded.trailing > 0 {

@@ -62,7 +62,7 @@ fn reads(h: &Harness) -> usize {
 /// The range that an answer is, if it is one.
 fn range(h: &mut Harness, id: RequestId) -> Option<(u64, usize)> {
     let response = h.reply(id).expect("an answer");
-    match fetched(&response).records.as_ref().unwrap().parts.as_slice() {
+    match fetched(&response).records.as_ref().unwrap().parts() {
         [Payload::File(range)] => Some((range.position, range.len)),
         _ => None,
     }

@@ -30,7 +30,7 @@ fn a_default_request_of_every_version_round_trips() {
     for api in ApiKey::ALL {
         for version in api.versions() {
             let request = Request::default_of(*api);
-            let client_id = Some("client".to_owned());
+            let client_id = Some("client".into());
             let frame =
                 RequestFrame { version, correlation_id: 7, client_id, request, trailing: 0 };
             let bytes = Bytes::from_vec(without_length(frame.encode_plain().unwrap()));

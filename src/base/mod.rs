@@ -9,5 +9,6 @@ pub mod metrics;
 pub mod payload;
 pub mod planted;
 pub mod rate_limit;
+pub mod rooms;
 pub mod spares;
 pub mod time;

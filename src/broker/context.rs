@@ -26,7 +26,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Answers a request with what rests on no durable fact.
     pub fn reply(&mut self, to: RequestId, response: impl Into<Response>) {
-        self.out.push(Effect::Reply { to, response: Box::new(response.into()) });
+        self.out.push(Effect::Reply { to, response: response.into() });
     }
 
     /// Answers a request once the facts it rests on are durable.
@@ -36,7 +36,7 @@ impl Context<'_> {
         to: RequestId,
         response: impl Into<Response>,
     ) {
-        let effect = Effect::Reply { to, response: Box::new(response.into()) };
+        let effect = Effect::Reply { to, response: response.into() };
         self.journal.send_after(position, effect, self.out);
     }
 

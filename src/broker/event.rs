@@ -74,7 +74,7 @@ pub enum Effect {
         /// Which.
         to: RequestId,
         /// The answer.
-        response: Box<Response>,
+        response: Response,
     },
     /// A request that gets no answer is done (`acks=0`).
     Silence {

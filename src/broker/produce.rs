@@ -17,6 +17,7 @@
 mod format;
 mod refusal;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::context::Context;
@@ -56,7 +57,7 @@ pub struct Produce {
 struct Pending {
     acks: i16,
     response: ProduceResponse,
-    /// Partitions without a result.
+    /// Partitions without a result, and one while the request is looked at.
     open: usize,
     failed: bool,
 }
@@ -99,9 +100,10 @@ impl Produce {
         request: ProduceRequest,
     ) {
         let response = skeleton(&request);
-        let open = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
+        let open: usize = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
         let acks = request.acks;
-        self.requests.insert(id, Pending { acks, response, open, failed: false });
+        // One more than there are: it is not answered before all of it is looked at.
+        self.requests.insert(id, Pending { acks, response, open: open + 1, failed: false });
         for (place_of_topic, data) in request.topic_data.iter().enumerate() {
             let topic = topics.resolve(&data.name, data.topic_id);
             for (place, part) in data.partition_data.iter().enumerate() {
@@ -126,9 +128,12 @@ impl Produce {
                 }
             }
         }
-        if open == 0 {
-            self.finish_if_done(ctx, id);
-        }
+        let names = request.topic_data.into_iter().map(|data| data.name);
+        self.close_one(ctx, id, |pending| {
+            for (answer, name) in pending.response.responses.iter_mut().zip(names) {
+                answer.name = name;
+            }
+        });
     }
 
     /// Case A: what can be seen to be wrong before anything is done.
@@ -310,31 +315,30 @@ impl Produce {
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {
-        if let Some(pending) = self.requests.get_mut(&slot.request) {
+        self.close_one(ctx, slot.request, |pending| {
             pending.failed = true;
             if let Some(answer) = answer_mut(&mut pending.response, slot) {
                 answer.error_code = error.code();
                 answer.base_offset = -1;
                 answer.error_message = reason.map(str::to_owned);
             }
-        }
-        self.done(ctx, slot);
+        });
     }
 
     fn done(&mut self, ctx: &mut Context<'_>, slot: Slot) {
-        if let Some(pending) = self.requests.get_mut(&slot.request) {
-            pending.open = pending.open.saturating_sub(1);
-            self.finish_if_done(ctx, slot.request);
-        }
+        self.close_one(ctx, slot.request, |_| ());
     }
 
-    fn finish_if_done(&mut self, ctx: &mut Context<'_>, id: RequestId) {
-        if self.requests.get(&id).is_none_or(|pending| pending.open > 0) {
+    /// One thing less that the request waits for, which adds something to its answer. After the last one it is answered.
+    fn close_one(&mut self, ctx: &mut Context<'_>, id: RequestId, add: impl FnOnce(&mut Pending)) {
+        let Entry::Occupied(mut entry) = self.requests.entry(id) else { return };
+        let pending = entry.get_mut();
+        add(pending);
+        pending.open = pending.open.saturating_sub(1);
+        if pending.open > 0 {
             return;
         }
-        let Some(Pending { acks, response, failed, .. }) = self.requests.remove(&id) else {
-            return;
-        };
+        let Pending { acks, response, failed, .. } = entry.remove();
         if acks == 0 {
             ctx.out.push(Effect::Silence { to: id, failed });
         } else {
@@ -380,10 +384,10 @@ fn check_usable(partition: &Partition) -> Result<(), Refusal> {
     }
 }
 
-/// The answer with a place for every partition, in the request's order.
+/// The answer with a place for every partition, in the request's order, without the names.
 fn skeleton(request: &ProduceRequest) -> ProduceResponse {
     let topic = |data: &crate::wire::messages::ProduceRequestTopic| ProduceResponseTopic {
-        name: data.name.clone(),
+        name: String::new(),
         topic_id: data.topic_id,
         partition_responses: data
             .partition_data

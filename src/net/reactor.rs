@@ -22,6 +22,8 @@ use super::table::Table;
 use crate::base::deadlines::Deadlines;
 use crate::base::ids::ConnId;
 use crate::base::memory::Pool;
+use crate::base::payload::Payload;
+use crate::base::rooms::Rooms;
 use crate::base::time::Mono;
 
 const WAKER_TOKEN: usize = 0;
@@ -74,6 +76,7 @@ pub struct Reactor {
     pub(super) flush_queue: Vec<ConnId>,
     /// Bytes of memory in all outboxes.
     pub(super) outboxes_memory: usize,
+    pub(super) outbox_rooms: Rooms<Payload>,
     pub(super) deadlines: Deadlines<DueKey>,
     pub(super) events: VecDeque<NetEvent>,
     /// Shared by all small reads; lent to one connection at a time.
@@ -112,6 +115,7 @@ impl Reactor {
             turn_left: None,
             flush_queue: Vec::new(),
             outboxes_memory: 0,
+            outbox_rooms: Rooms::default(),
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],

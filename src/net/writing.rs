@@ -14,11 +14,12 @@ use crate::base::time::Mono;
 impl Reactor {
     /// Queues a reply. It leaves with the next flush, behind what was queued before. After
     /// `close_when_flushed` it is dropped.
-    pub fn send(&mut self, conn: ConnId, parts: Vec<Payload>) {
+    pub fn send(&mut self, conn: ConnId, parts: impl IntoIterator<Item = Payload>) {
         let Some(connection) = self.connections.get_mut(conn).filter(|c| c.is_serving()) else {
             return;
         };
         let before = connection.outbox.memory();
+        self.outbox_rooms.lend(connection.outbox.room());
         for part in parts {
             connection.outbox.push(part);
         }
@@ -87,6 +88,7 @@ impl Reactor {
             let (before, uncopied) = (connection.outbox.total, connection.outbox.uncopied);
             let memory = connection.outbox.memory();
             let result = connection.outbox.flush(&mut connection.stream, &mut self.file_buffer);
+            self.outbox_rooms.reclaim(connection.outbox.room());
             self.outboxes_memory -= memory - connection.outbox.memory();
             let written = connection.outbox.total - before;
             self.stats.bytes_uncopied += connection.outbox.uncopied - uncopied;

@@ -97,6 +97,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
         shutdown: Shutdown::default(),
         effects: Vec::new(),
         outcomes: Vec::new(),
+        answered: Vec::new(),
     })
 }
 

@@ -23,7 +23,7 @@ impl Server {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Job(job) => self.storage.submit(job),
-                    Effect::Reply { to, response } => self.reply(to, *response, now),
+                    Effect::Reply { to, response } => self.reply(to, response, now),
                     Effect::Silence { to, failed } => {
                         self.sequencer.silence(to, failed);
                         self.send_what_is_ready(to.conn, now);
@@ -53,11 +53,13 @@ impl Server {
 
     /// Sends the answers whose turn it is, and starts the request that waited for them.
     pub(super) fn send_what_is_ready(&mut self, conn: ConnId, now: Now) {
-        let outgoing = self.sequencer.take(conn);
-        let Outgoing { frames, answered, started, failed, refused, finished } = outgoing;
-        for (about, bytes) in &answered {
-            self.observe(conn, about, *bytes);
+        let mut answered = std::mem::take(&mut self.answered);
+        let outgoing = self.sequencer.take(conn, &mut answered);
+        let Outgoing { frames, started, failed, refused, finished } = outgoing;
+        for (about, bytes) in answered.drain(..) {
+            self.observe(conn, &about, bytes);
         }
+        self.answered = answered;
         if !frames.is_empty() {
             self.net.send(conn, frames);
         }

@@ -34,7 +34,7 @@ use crate::storage::job::Outcome;
 use crate::storage::pool::{StartError, Storage};
 use clock::{Clock, ClockWatch};
 use routes::Routes;
-use sequencer::Sequencer;
+use sequencer::{About, Sequencer};
 use shutdown::Shutdown;
 use signals::Signals;
 
@@ -90,6 +90,7 @@ struct Server {
     /// Reused from turn to turn.
     effects: Vec<Effect>,
     outcomes: Vec<Outcome>,
+    answered: Vec<(About, usize)>,
 }
 
 /// A listener that has its port.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::base::ids::ConnId;
 use crate::base::payload::{Bytes, Payload};
+use crate::base::rooms::Rooms;
 use crate::base::time::Mono;
 use crate::broker::event::{Client, Event, RequestId};
 use crate::broker::versions;
@@ -40,6 +41,7 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Sequencer {
     /// In boxes, as the nodes of the map are half empty.
     lines: BTreeMap<ConnId, Box<Line>>,
+    rooms: Rooms<Asked>,
 }
 
 /// One connection's requests, oldest first.
@@ -112,8 +114,6 @@ pub(super) enum Step {
 pub(super) struct Outgoing {
     /// Frames, in order.
     pub(super) frames: Vec<Payload>,
-    /// The requests that are answered with this, with the size of the answer.
-    pub(super) answered: Vec<(About, usize)>,
     /// A held frame that may start now.
     pub(super) started: Option<Bytes>,
     /// A request that gets no answer failed.
@@ -168,6 +168,7 @@ impl Sequencer {
     /// A frame arrived, or one that was held may start.
     pub(super) fn frame(&mut self, conn: ConnId, frame: Bytes, now: Mono) -> Step {
         let Some(line) = self.lines.get_mut(&conn) else { return Step::Answered };
+        self.rooms.lend(&mut line.asked);
         match line.frame(conn, frame, now) {
             Step::Refuse(reason) if !line.asked.is_empty() => {
                 line.refusal = Some(reason);
@@ -220,8 +221,8 @@ impl Sequencer {
         }
     }
 
-    /// Takes what may leave.
-    pub(super) fn take(&mut self, conn: ConnId) -> Outgoing {
+    /// Takes what may leave. The requests that are answered with that go to `answered`, with the size of the answer.
+    pub(super) fn take(&mut self, conn: ConnId, answered: &mut Vec<(About, usize)>) -> Outgoing {
         let mut outgoing = Outgoing::default();
         let Some(line) = self.lines.get_mut(&conn) else { return outgoing };
         while line.asked.front().is_some_and(|asked| asked.answer.is_some()) {
@@ -230,20 +231,20 @@ impl Sequencer {
             match asked.answer {
                 Some(Answer::Frame(frame)) => {
                     bytes = frame.iter().map(Payload::len).sum();
-                    outgoing.frames.extend(frame);
+                    match outgoing.frames.is_empty() {
+                        true => outgoing.frames = frame,
+                        false => outgoing.frames.extend(frame),
+                    }
                 }
                 Some(Answer::Failure) => outgoing.failed = true,
                 Some(Answer::Nothing) | None => {}
             }
-            outgoing.answered.push((asked.about, bytes));
+            answered.push((asked.about, bytes));
             if outgoing.failed {
                 return outgoing;
             }
         }
-        if line.asked.is_empty() {
-            // Most connections are idle, and need no room.
-            line.asked = VecDeque::new();
-        }
+        self.rooms.reclaim(&mut line.asked);
         if line.asked.is_empty() && line.refusal.is_some() {
             outgoing.refused = line.refusal.take();
             return outgoing;
@@ -281,7 +282,7 @@ impl Line {
             let reason = format!("{api} of {} bytes, {bytes_max} allowed", frame.len());
             return Step::Refuse(reason);
         }
-        match decode(&frame, api, prefix) {
+        match decode(&frame, api, prefix, self.client_id.as_ref()) {
             Ok(request) => self.ask(conn, request, now, frame.len()),
             Err(error) => Step::Refuse(format!("malformed {api} v{}: {error}", prefix.version)),
         }
@@ -317,10 +318,8 @@ impl Line {
     }
 
     fn ask(&mut self, conn: ConnId, frame: RequestFrame, now: Mono, bytes: usize) -> Step {
-        if self.client_id.as_deref() != frame.client_id.as_deref() {
-            self.client_id = frame.client_id.as_deref().map(Arc::from);
-        }
-        let RequestFrame { version, correlation_id, request, .. } = frame;
+        let RequestFrame { version, correlation_id, client_id, request, .. } = frame;
+        self.client_id = client_id;
         let prefix = Prefix { api_key: request.api().key(), version, correlation_id };
         let sequence = self.note(request.api(), prefix, now, bytes);
         let id = RequestId { conn, sequence };
@@ -370,8 +369,13 @@ fn bytes_max(api: ApiKey) -> usize {
 
 /// Reads a request. ApiVersions is answered even if it does not parse: a client that is not understood must at least
 /// learn what is spoken here.
-fn decode(frame: &Bytes, api: ApiKey, prefix: Prefix) -> Result<RequestFrame, DecodeError> {
-    let decoded = RequestFrame::decode(frame);
+fn decode(
+    frame: &Bytes,
+    api: ApiKey,
+    prefix: Prefix,
+    known: Option<&Arc<str>>,
+) -> Result<RequestFrame, DecodeError> {
+    let decoded = RequestFrame::decode_next(frame, known);
     if decoded.is_err() && api == ApiKey::ApiVersions {
         return Ok(RequestFrame {
             version: prefix.version,

@@ -49,7 +49,7 @@ pub(super) struct Hub {
     to_writers: Arc<Vec<Sender<WriteCommand>>>,
     compaction: Arc<compaction::Shared>,
     pub(super) to_readers: Giver<ReadCommand>,
-    journal: Mutex<HashSet<PartitionId>>,
+    journal: Mutex<BTreeSet<PartitionId>>,
     /// Partitions that are no longer what the manifest of the last stop says, and not open.
     gone: Mutex<BTreeSet<PartitionId>>,
     _lock: LockGuard,

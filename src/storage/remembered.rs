@@ -1,7 +1,7 @@
 //! What the last stop left behind of each partition: its part of the manifest, or after a crash its durable mark. The
 //! start reads it, and sees to it that the marks say the same, each in the file of the writer that has the partition now.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::files::Files;
@@ -158,7 +158,7 @@ fn is_newer(kept: &Mark, mark: &Mark) -> bool {
 pub(super) struct Homes<'a> {
     /// In whose it was found.
     pub(super) told_by: BTreeMap<PartitionId, usize>,
-    pub(super) journal: &'a HashSet<PartitionId>,
+    pub(super) journal: &'a BTreeSet<PartitionId>,
     pub(super) writer_count: usize,
 }
 

@@ -1,7 +1,7 @@
 //! The data directory at both ends of a run: whose it is, whether the last stop was a clean one, and what a clean stop
 //! leaves behind.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -119,7 +119,7 @@ pub(super) struct OpenedDir {
     pub(super) lock: LockGuard,
     pub(super) remembered: Remembered,
     /// The partitions of the topics that the broker keeps for itself, which are writer 0's.
-    pub(super) journal: HashSet<PartitionId>,
+    pub(super) journal: BTreeSet<PartitionId>,
     /// One for each writer.
     pub(super) marks: Vec<Marks>,
 }
@@ -215,8 +215,8 @@ fn journal_partitions(
     fs: &dyn Fs,
     data_dir: &Path,
     entries: &[DirEntry],
-) -> Result<HashSet<PartitionId>, StorageError> {
-    let mut found = HashSet::new();
+) -> Result<BTreeSet<PartitionId>, StorageError> {
+    let mut found = BTreeSet::new();
     for entry in entries.iter().filter(|entry| entry.is_dir) {
         let Some((topic, index)) = directories::parse(&entry.name) else { continue };
         if directories::is_journal(topic) {

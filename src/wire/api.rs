@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::client::{lower_request, raise_response};
 use super::error::{DecodeError, EncodeError, Problem};
@@ -223,7 +224,7 @@ pub struct RequestFrame {
     /// The client's number for it.
     pub correlation_id: i32,
     /// The client's name for itself. Never in the compact form, not even in a flexible header.
-    pub client_id: Option<String>,
+    pub client_id: Option<Arc<str>>,
     /// The body, normalized unless it was read plainly: see [`normalize_request`].
     pub request: Request,
     /// Number of bytes after the body, which Kafka tolerates.
@@ -236,7 +237,18 @@ impl RequestFrame {
     /// # Errors
     /// If the bytes are not a request that is served.
     pub fn decode(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
-        let mut whole = RequestFrame::decode_plain(frame)?;
+        RequestFrame::decode_next(frame, None)
+    }
+
+    /// As [`RequestFrame::decode`], of a client that has given this name for itself before and will do so again.
+    ///
+    /// # Errors
+    /// If the bytes are not a request that is served.
+    pub fn decode_next(
+        frame: &Bytes,
+        known: Option<&Arc<str>>,
+    ) -> Result<RequestFrame, DecodeError> {
+        let mut whole = RequestFrame::read_frame(frame, known)?;
         normalize_request(&mut whole.request, whole.version);
         Ok(whole)
     }
@@ -246,11 +258,15 @@ impl RequestFrame {
     /// # Errors
     /// If the bytes are not a request that is served.
     pub fn decode_plain(frame: &Bytes) -> Result<RequestFrame, DecodeError> {
-        let mut r = Reader::of_peer(frame, 0, false);
-        RequestFrame::read(&mut r).map_err(|error| error.at_byte(r.position()))
+        RequestFrame::read_frame(frame, None)
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<RequestFrame, DecodeError> {
+    fn read_frame(frame: &Bytes, known: Option<&Arc<str>>) -> Result<RequestFrame, DecodeError> {
+        let mut r = Reader::of_peer(frame, 0, false);
+        RequestFrame::read(&mut r, known).map_err(|error| error.at_byte(r.position()))
+    }
+
+    fn read(r: &mut Reader<'_>, known: Option<&Arc<str>>) -> Result<RequestFrame, DecodeError> {
         let prefix = Prefix::read(r)?;
         let place = |problem| DecodeError::new(problem).at("RequestHeader");
         let api = ApiKey::from_key(prefix.api_key).ok_or(place(Problem::UnknownApi))?;
@@ -259,7 +275,7 @@ impl RequestFrame {
         }
         let flexible = api.is_flexible(prefix.version);
         r.switch(prefix.version, flexible);
-        let client_id = read_client_id(r).map_err(|e| e.at("RequestHeader.client_id"))?;
+        let client_id = read_client_id(r, known).map_err(|e| e.at("RequestHeader.client_id"))?;
         r.tagged(&mut |_, _| Ok(false)).map_err(|e| e.at("RequestHeader.tags"))?;
         let request = Request::read(api, r)?;
         let Prefix { version, correlation_id, .. } = prefix;
@@ -295,14 +311,20 @@ impl RequestFrame {
     }
 }
 
-/// The client id is a string in the old form in every header version. Old clients send any bytes in it.
-fn read_client_id(r: &mut Reader<'_>) -> Result<Option<String>, DecodeError> {
+/// The client id is a string in the old form in every header version. Old clients send any bytes in it. It is hardly ever
+/// another than the known one, which is then shared.
+fn read_client_id(
+    r: &mut Reader<'_>,
+    known: Option<&Arc<str>>,
+) -> Result<Option<Arc<str>>, DecodeError> {
     let length = r.i16()?;
-    match usize::try_from(length) {
-        Ok(length) => Ok(Some(String::from_utf8_lossy(&r.shared(length)?).into_owned())),
-        Err(_) if length == -1 => Ok(None),
-        Err(_) => Err(DecodeError::new(Problem::NegativeLength)),
-    }
+    let Ok(length) = usize::try_from(length) else {
+        let is_null = length == -1;
+        return if is_null { Ok(None) } else { Err(DecodeError::new(Problem::NegativeLength)) };
+    };
+    let name = r.shared(length)?;
+    let known = known.filter(|known| known.as_bytes() == &*name);
+    Ok(Some(known.map_or_else(|| String::from_utf8_lossy(&name).into(), Arc::clone)))
 }
 
 /// Writes the answer to a request of this version, as a frame with its length.

@@ -139,7 +139,7 @@ impl Show for Records {
         self.is_empty().then(|| "0 bytes".to_owned())
     }
     fn parts(&self, out: &mut Outline<'_>) {
-        for part in &self.parts {
+        for part in self.parts() {
             match part {
                 Payload::Bytes(bytes) => {
                     for line in (out.records)(bytes) {

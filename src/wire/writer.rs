@@ -13,6 +13,12 @@ const LENGTH_BYTES: usize = 4;
 /// Most answers to small requests are no longer: their frame is allocated once.
 const FRAME_BYTES: usize = 128;
 
+fn write_length(frame: &mut [u8], len: i32) {
+    if let Some(place) = frame.get_mut(..LENGTH_BYTES) {
+        place.copy_from_slice(&len.to_be_bytes());
+    }
+}
+
 /// Writes one message of one version.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -61,6 +67,8 @@ impl Writer {
     pub fn into_parts(mut self) -> (Vec<Payload>, usize) {
         let len = self.parts_len + self.out.len();
         if !self.out.is_empty() {
+            // Most messages are one part.
+            self.parts.reserve_exact(1);
             self.parts.push(Payload::Bytes(Bytes::from_vec(self.out)));
         }
         (self.parts, len)
@@ -70,18 +78,18 @@ impl Writer {
     ///
     /// # Errors
     /// If it is longer than a frame may be.
-    pub fn into_frame(self) -> Result<Vec<Payload>> {
-        let (mut parts, len) = self.into_parts();
-        let len = len.saturating_sub(LENGTH_BYTES);
+    pub fn into_frame(mut self) -> Result<Vec<Payload>> {
+        let len = (self.parts_len + self.out.len()).saturating_sub(LENGTH_BYTES);
         let len = i32::try_from(len).map_err(|_| EncodeError::new("longer than a frame may be"))?;
-        if let Some(Payload::Bytes(first)) = parts.first_mut() {
-            let mut bytes = std::mem::take(first).into_vec();
-            if let Some(place) = bytes.get_mut(..LENGTH_BYTES) {
-                place.copy_from_slice(&len.to_be_bytes());
+        match self.parts.first_mut() {
+            Some(Payload::Bytes(first)) => {
+                let mut bytes = std::mem::take(first).into_vec();
+                write_length(&mut bytes, len);
+                *first = Bytes::from_vec(bytes);
             }
-            *first = Bytes::from_vec(bytes);
+            _ => write_length(&mut self.out, len),
         }
-        Ok(parts)
+        Ok(self.into_parts().0)
     }
 
     /// What was written as one run of bytes; `None` if a part of it lies in a file.
@@ -206,7 +214,7 @@ impl Writer {
     pub fn nullable_records(&mut self, value: Option<&Records>) -> Result<()> {
         const COPY_MAX: usize = 1024;
         self.length(value.map(Records::len), true)?;
-        for part in value.map(|records| records.parts.as_slice()).unwrap_or_default() {
+        for part in value.map(Records::parts).unwrap_or_default() {
             match part {
                 Payload::Bytes(bytes) if bytes.len() <= COPY_MAX => self.raw(bytes),
                 part => self.part(part.clone()),

@@ -154,7 +154,7 @@ impl Client {
 /// A request with its length.
 pub(crate) fn frame(correlation_id: i32, request: impl Into<Request>, version: i16) -> Vec<u8> {
     let request = request.into();
-    let client_id = Some("end-to-end".to_owned());
+    let client_id = Some("end-to-end".into());
     let frame = RequestFrame { version, correlation_id, client_id, request, trailing: 0 };
     flat(&frame.encode().unwrap())
 }
@@ -169,7 +169,7 @@ fn flat(parts: &[Payload]) -> Vec<u8> {
 }
 
 pub(crate) fn bytes_of(records: &Records) -> Vec<u8> {
-    flat(&records.parts)
+    flat(records.parts())
 }
 
 /// A batch of one record with this value.

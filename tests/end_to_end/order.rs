@@ -28,7 +28,7 @@ fn a_waiting_fetch_is_woken_and_answered_before_what_was_asked_after_it() {
     let (answered, response) = reader.receive(ApiKey::Fetch, 11);
     assert_eq!(answered, first);
     let Response::Fetch(response) = response else { panic!() };
-    assert!(!response.responses[0].partitions[0].records.as_ref().unwrap().parts.is_empty());
+    assert!(!response.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
     assert_eq!(reader.receive(ApiKey::Metadata, 8).0, second);
     assert!(began.elapsed() < Duration::from_secs(10), "nobody woke it");
 }

@@ -82,7 +82,7 @@ fn one_flush_sends_a_quarter_of_a_mebibyte_at_most() {
     let mut rig = Rig::new(options());
     let client = rig.client();
     let conn = rig.opened[0];
-    let parts = (0..=249).map(|n| Payload::Bytes(Bytes::from_vec(vec![n; 6_000]))).collect();
+    let parts = (0..=249).map(|n| Payload::Bytes(Bytes::from_vec(vec![n; 6_000])));
     rig.net.send(conn, parts);
     let reader = thread::spawn(move || {
         let mut client = client;
@@ -135,7 +135,7 @@ fn files_travel_between_bytes() {
         assert_eq!(rig.net.stats().cold_reads, 0);
         // The end of a turn's share may be short, and is copied.
         let copied = uncopied - rig.net.stats().bytes_uncopied;
-        assert!(copied < 100_000, "{copied}");
+        assert!(copied < 200_000, "{copied}");
     }
 }
 

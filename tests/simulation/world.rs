@@ -267,7 +267,7 @@ impl World {
     fn answered(&mut self, to: RequestId, reply: Reply) -> Done {
         if to.conn == OWN {
             if let Reply::Response(response) = reply {
-                self.own_answer = Some(*response);
+                self.own_answer = Some(response);
             }
             return Ok(());
         }

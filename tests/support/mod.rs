@@ -45,7 +45,7 @@ impl Log {
 /// What became of a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Response(Box<Response>),
+    Response(Response),
     Silence { failed: bool },
 }
 
@@ -219,7 +219,7 @@ impl Harness {
     /// The answer to a request, if there is one by now.
     pub(crate) fn reply(&mut self, id: RequestId) -> Option<Response> {
         match self.replies.remove(&id)? {
-            Reply::Response(response) => Some(*response),
+            Reply::Response(response) => Some(response),
             Reply::Silence { .. } => panic!("silence instead of an answer"),
         }
     }
@@ -478,7 +478,7 @@ pub(crate) fn fetched(response: &Response) -> &FetchResponsePartition {
 
 /// Number of records in a fetch's answer.
 pub(crate) fn record_count(part: &FetchResponsePartition) -> i32 {
-    let parts = part.records.as_ref().map(|records| records.parts.clone()).unwrap_or_default();
+    let parts = part.records.as_ref().map(|records| records.parts().to_vec()).unwrap_or_default();
     let count = |part: Payload| match part {
         Payload::Bytes(bytes) => {
             Batches::new(&bytes).map(|batch| batch.unwrap().0.record_count).sum::<i32>()

@@ -170,7 +170,7 @@ pub(crate) fn encode(
     version: i16,
     correlation_id: i32,
 ) -> Result<Vec<u8>, String> {
-    let client_id = Some("chronik-bench".to_owned());
+    let client_id = Some("chronik-bench".into());
     let frame = RequestFrame { version, correlation_id, client_id, request, trailing: 0 };
     let parts = frame.encode().map_err(|error| format!("{error:?}"))?;
     let mut whole = Vec::new();

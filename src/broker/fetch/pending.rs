@@ -153,8 +153,7 @@ impl Pending {
         for (place, range) in std::mem::take(&mut self.reads).into_iter().zip(ranges) {
             let Some(answer) = answer_mut(&mut self.response, place) else { continue };
             self.bytes_found += range.len as u64;
-            let parts = if range.len == 0 { Vec::new() } else { vec![Payload::File(range)] };
-            answer.records = Some(Records { parts });
+            answer.records = Some(Records::from_part(Payload::File(range)));
         }
     }
 
@@ -170,7 +169,7 @@ impl Pending {
             let Some(answer) = answer_mut(&mut self.response, place) else { continue };
             match result {
                 Ok(parts) => {
-                    let records = Records { parts };
+                    let records = Records::from_parts(parts);
                     self.bytes_found += records.len() as u64;
                     answer.records = Some(records);
                     if let Some(answer) = &mut answer.aborted_transactions {

@@ -123,7 +123,7 @@ impl Client for Admin {
     fn promised(&mut self, desk: &mut Desk<'_>, _: u64, reply: &Reply) -> Result<(), String> {
         let Some((_, what)) = self.asked else { return Err("nobody asked".into()) };
         let Reply::Response(response) = reply else { return Err("silence".into()) };
-        match (what, &**response) {
+        match (what, response) {
             (Asked::Create(topic), Response::CreateTopics(response)) => {
                 let answer = &response.topics[0];
                 match ErrorCode::from_code(answer.error_code) {

@@ -200,7 +200,7 @@ impl Client for Member {
         let Reply::Response(response) = reply else { return Err("silence".into()) };
         let now = desk.now.mono;
         let group = &mut desk.model.group;
-        match (what, &**response) {
+        match (what, response) {
             (Asked::Join, Response::JoinGroup(response)) if response.error_code == 0 => {
                 group.joined(response.generation_id, now)
             }
@@ -240,7 +240,7 @@ impl Client for Member {
     fn heard(&mut self, _: &mut Desk<'_>, _: u64, reply: &Reply) -> Result<(), String> {
         let Some((_, what)) = self.asked.take() else { return Ok(()) };
         let Reply::Response(response) = reply else { return Ok(()) };
-        match (what, &**response) {
+        match (what, response) {
             (Asked::Join, Response::JoinGroup(response)) => self.hear_join(response),
             (Asked::Share { .. }, Response::SyncGroup(response)) => {
                 let error = ErrorCode::from_code(response.error_code);

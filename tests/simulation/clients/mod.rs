@@ -45,7 +45,7 @@ impl Desk<'_> {
 /// An answer, or that there is none.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Response(Box<Response>),
+    Response(Response),
     Silence,
 }
 

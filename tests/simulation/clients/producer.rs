@@ -143,7 +143,7 @@ fn send(desk: &mut Desk<'_>, id: PartitionId, batch: &Batch) -> u64 {
 
 fn answer(reply: &Reply) -> Option<&ProduceResponsePartition> {
     let Reply::Response(response) = reply else { return None };
-    let Response::Produce(response) = &**response else { return None };
+    let Response::Produce(response) = response else { return None };
     response.responses.first()?.partition_responses.first()
 }
 
@@ -181,14 +181,12 @@ impl Client for Producer {
     }
 
     fn promised(&mut self, desk: &mut Desk<'_>, number: u64, reply: &Reply) -> Result<(), String> {
-        if let Reply::Response(response) = reply {
-            if let Response::InitProducerId(response) = &**response {
-                return match ErrorCode::from_code(response.error_code) {
-                    Some(ErrorCode::None) => desk.model.producer_id(response.producer_id),
-                    _ if desk.model.disk_may_fail => Ok(()),
-                    error => Err(format!("a producer id was refused with {error:?}")),
-                };
-            }
+        if let Reply::Response(Response::InitProducerId(response)) = reply {
+            return match ErrorCode::from_code(response.error_code) {
+                Some(ErrorCode::None) => desk.model.producer_id(response.producer_id),
+                _ if desk.model.disk_may_fail => Ok(()),
+                error => Err(format!("a producer id was refused with {error:?}")),
+            };
         }
         let (id, batch) = self.on_their_way.get(&number).ok_or("an answer nobody waits for")?;
         let Some(answer) = answer(reply) else { return Ok(()) };
@@ -213,11 +211,9 @@ impl Client for Producer {
 
     fn heard(&mut self, _: &mut Desk<'_>, number: u64, reply: &Reply) -> Result<(), String> {
         if self.asked_for_id.take_if(|asked| *asked == number).is_some() {
-            if let Reply::Response(response) = reply {
-                if let Response::InitProducerId(response) = &**response {
-                    let id = response.producer_id;
-                    self.producer_id = (response.error_code == 0).then_some(id);
-                }
+            if let Reply::Response(Response::InitProducerId(response)) = reply {
+                let id = response.producer_id;
+                self.producer_id = (response.error_code == 0).then_some(id);
             }
             return Ok(());
         }

@@ -166,7 +166,7 @@ pub(crate) fn read_fetched(response: &FetchResponse) -> Result<Option<Fetched>, 
         return Ok(None);
     };
     let mut bytes = Vec::new();
-    for payload in part.records.iter().flat_map(|records| &records.parts) {
+    for payload in part.records.iter().flat_map(|records| records.parts()) {
         match payload {
             Payload::Bytes(more) => bytes.extend_from_slice(more),
             Payload::File(range) => {
@@ -272,7 +272,7 @@ impl Client for Reader {
         if *asked != number {
             return Err("an answer to another question".into());
         }
-        match (what, &**response) {
+        match (what, response) {
             (Asked::Fetch { id, from, floor }, Response::Fetch(response)) => {
                 match read_fetched(response)? {
                     Some(got) => check_fetched(desk, *id, (*from, *floor), &got),
@@ -329,7 +329,7 @@ impl Client for Reader {
     fn heard(&mut self, desk: &mut Desk<'_>, _: u64, reply: &Reply) -> Result<(), String> {
         let Some((_, what)) = self.asked.take() else { return Ok(()) };
         let Reply::Response(response) = reply else { return Ok(()) };
-        match (what, &**response) {
+        match (what, response) {
             (Asked::Fetch { id, from, .. }, Response::Fetch(response)) => {
                 let Some(got) = read_fetched(response)? else { return Ok(()) };
                 let next = match got.error {
