@@ -1,6 +1,6 @@
 //! Whom the generator drives: a broker of ours, a floor, or somebody at an address.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -121,6 +121,10 @@ fn follow(output: Option<impl Read + Send + 'static>) -> Receiver<String> {
     if let Some(output) = output {
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // What goes wrong explains the figures.
+                if ["WARN", "ERROR"].iter().any(|level| line.contains(level)) {
+                    let _ = writeln!(std::io::stderr(), "{line}");
+                }
                 // Nobody may want to know any more; the process must not wait for that.
                 let _ = sender.send(line);
             }

@@ -34,7 +34,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     bench.rounds = matches.opt_get("rounds").map_err(|error| format!("--rounds: {error}"))?;
     bench.least = matches.opt_present("least");
     let rows = scenarios::run(&mut bench, &only);
-    let _ = std::fs::remove_dir_all(out.join("data"));
+    // Only if it is empty: another run may be going on beside this one.
+    let _ = std::fs::remove_dir(out.join("data"));
     let page = format!("{}\n\n{}", machine::line(), row::markdown(&rows));
     let path = out.join("table.md");
     std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
