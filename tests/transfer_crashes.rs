@@ -21,7 +21,7 @@ use chronik::record::records::RecordReader;
 use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::{Fs, OpenMode, write_full};
 use chronik::storage::job::Outcome;
-use chronik::storage::pool::{Options, SpaceOptions};
+use chronik::storage::pool::{FileLimits, Options, SpaceOptions};
 use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{Image, SimFs};
 use chronik::transfer::{self, Around};
@@ -141,7 +141,7 @@ fn options(fs: &Arc<SimFs>, node_id: i32) -> Options {
         fs: Arc::<SimFs>::clone(fs),
         writers: 1,
         readers: 1,
-        files_open_max: 16,
+        files: FileLimits { open: 16, unsynced: 16 },
         adopt: false,
         compaction: chronik::storage::pool::CompactionLimits::default(),
         damage: DamagePolicy::Fence,

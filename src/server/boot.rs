@@ -29,7 +29,9 @@ use crate::start::{Disk, open_everything};
 use crate::storage::damage::DamagePolicy;
 use crate::storage::fs::RealFs;
 use crate::storage::job::{FoundPartition, Job, LogConfig, Opened, Outcome, StorageError};
-use crate::storage::pool::{self as storage, CompactionLimits, SpaceOptions, Started, Storage};
+use crate::storage::pool::{
+    self as storage, CompactionLimits, FileLimits, SpaceOptions, Started, Storage,
+};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
 
@@ -294,7 +296,7 @@ fn storage_options(
         fs: Arc::new(RealFs),
         writers: config.storage.writers,
         readers: config.storage.readers,
-        files_open_max: descriptors.files,
+        files: FileLimits { open: descriptors.files, unsynced: descriptors.unsynced },
         damage: match config.storage.damage {
             config::Damage::Fence => DamagePolicy::Fence,
             config::Damage::Skip => DamagePolicy::Skip,

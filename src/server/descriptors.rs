@@ -8,6 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const PLENTY: u64 = 1 << 20;
 /// Files that storage keeps open at most.
 const FILES_MAX: usize = 1_024;
+/// Unsynced files that it has open at most.
+const UNSYNCED_MAX: usize = 16_384;
 /// Files that it keeps open at least.
 const FILES_MIN: usize = 16;
 /// For everything else: the poll, signals, listeners, health checks, and files that are open for a moment.
@@ -20,6 +22,8 @@ const CONNECTIONS_MIN: usize = 8;
 pub(super) struct Descriptors {
     /// Files that storage keeps open.
     pub(super) files: usize,
+    /// Files that storage may have open until they are synced. Those that nobody uses are closed for them.
+    pub(super) unsynced: usize,
     /// Connections of clients.
     pub(super) connections: usize,
 }
@@ -40,8 +44,9 @@ impl Descriptors {
     /// A quarter is for files, as far as they need it.
     fn share(limit: usize) -> Descriptors {
         let files = (limit / 4).clamp(FILES_MIN, FILES_MAX);
-        let connections = limit.saturating_sub(files + OTHERS).max(CONNECTIONS_MIN);
-        Descriptors { files, connections }
+        let unsynced = (limit / 4).clamp(FILES_MIN, UNSYNCED_MAX);
+        let connections = limit.saturating_sub(unsynced + OTHERS).max(CONNECTIONS_MIN);
+        Descriptors { files, unsynced, connections }
     }
 }
 
@@ -51,10 +56,16 @@ mod tests {
 
     #[test]
     fn files_come_first() {
-        let cases =
-            [(64, 16, 8), (128, 32, 48), (1_024, 256, 720), (1 << 20, 1_024, (1 << 20) - 1_072)];
-        for (limit, files, connections) in cases {
-            assert_eq!(Descriptors::share(limit), Descriptors { files, connections });
+        let cases = [
+            (64, 16, 16, 8),
+            (128, 32, 32, 48),
+            (1_024, 256, 256, 720),
+            (20_000, 1_024, 5_000, 14_952),
+            (1 << 20, 1_024, 16_384, (1 << 20) - 16_432),
+        ];
+        for (limit, files, unsynced, connections) in cases {
+            let expected = Descriptors { files, unsynced, connections };
+            assert_eq!(Descriptors::share(limit), expected);
         }
     }
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::damage::DamagePolicy;
+use super::dirty::Unsynced;
 use super::fs::{File, Fs, OpenMode};
 use super::job::StorageError;
+use super::pool::FileLimits;
 use super::space::Space;
 use crate::base::metrics::StorageCounters;
 
@@ -55,6 +57,9 @@ pub(super) struct Files {
     pub(super) damage: DamagePolicy,
     /// Where damage is counted.
     pub(super) stats: Arc<StorageCounters>,
+    /// Those that the disk may not have yet.
+    pub(super) unsynced: Unsynced,
+    unsynced_max: usize,
     open_max: usize,
     clock: AtomicU64,
     open: Mutex<Open>,
@@ -71,18 +76,29 @@ struct Open {
 }
 
 impl Files {
-    /// Files of which at most so many are open; damage in them is counted.
+    /// Files of which at most so many are open, or unsynced; damage in them is counted.
     pub(super) fn new(
         fs: Arc<dyn Fs>,
         space: Arc<Space>,
-        open_max: usize,
+        limits: FileLimits,
         damage: DamagePolicy,
         stats: Arc<StorageCounters>,
     ) -> Arc<Files> {
-        let (open_max, clock) = (open_max.max(4), AtomicU64::new(0));
+        let (open_max, clock) = (limits.open.max(4), AtomicU64::new(0));
         let open = Mutex::new(Open { files: Vec::new(), sweep_from: open_max });
         let sync_all_failure = OnceLock::new();
-        Arc::new(Files { fs, space, damage, stats, open_max, clock, open, sync_all_failure })
+        Arc::new(Files {
+            fs,
+            space,
+            damage,
+            stats,
+            unsynced: Unsynced::default(),
+            unsynced_max: limits.unsynced,
+            open_max,
+            clock,
+            open,
+            sync_all_failure,
+        })
     }
 
     /// The open file; opens it if need be.
@@ -171,6 +187,16 @@ impl Files {
     /// kept open.
     pub(super) fn dirty_max(&self) -> usize {
         (self.open_max / 8).min(SYNC_ALL_FROM)
+    }
+
+    /// Whether there are so many unsynced files that no partition should add to them which has none yet.
+    pub(super) fn has_many_unsynced(&self) -> bool {
+        self.unsynced.count() >= self.unsynced_max
+    }
+
+    /// Whether it is time to do something about that.
+    pub(super) fn will_have_many_unsynced(&self) -> bool {
+        self.unsynced.count() >= self.unsynced_max / 2
     }
 
     /// How many files are listed as open.

@@ -72,8 +72,7 @@ pub(super) fn assemble(
     let (data_dir, reporter) = (options.data_dir.clone(), Arc::clone(&outcomes));
     let space = Space::new(Arc::clone(&fs), data_dir, options.space, reporter);
     let stats = Arc::new(StorageCounters::default());
-    let (files_max, counters) = (options.files_open_max, Arc::clone(&stats));
-    let files = Files::new(fs, space, files_max, options.damage, counters);
+    let files = Files::new(fs, space, options.files, options.damage, Arc::clone(&stats));
     let writer_count = options.writers.max(1).saturating_add(1);
     let opened = startup::open(options, &files, writer_count)?;
     let (to_readers, reads) = queue();
@@ -108,6 +107,9 @@ pub(super) fn assemble(
         to_writers.push(to_writer);
     }
     hub.to_writers = Arc::new(to_writers);
+    for (number, (syncer, _)) in syncers.iter_mut().enumerate() {
+        syncer.serve(number, Arc::downgrade(&hub.to_writers));
+    }
     let reader = Reader {
         files: Arc::clone(&hub.files),
         registry: Arc::clone(&hub.registry),
@@ -142,6 +144,7 @@ impl Hub {
             syncer,
             readers: self.to_readers.clone(),
             held: BTreeMap::new(),
+            is_syncing_all: false,
             partitions: BTreeMap::new(),
             unopened: BTreeMap::new(),
         }

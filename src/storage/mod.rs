@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod compaction;
 pub mod damage;
 pub(crate) mod directories;
+mod dirty;
 pub mod earlier_batches;
 mod error;
 mod files;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
+use super::dirty::Dirty;
 use super::files::Files;
 use super::fs::{File, replace_file_unsynced};
 use super::job::{LogConfig, Opened, ReadError, StorageError};
@@ -21,7 +22,7 @@ use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::producers::Producers;
-use super::segment::{Dirty, Segment};
+use super::segment::Segment;
 use crate::base::ids::Offset;
 use crate::base::time::WallMs;
 pub(super) use found::{Beside, Found};
@@ -145,7 +146,7 @@ impl Partition {
     fn note_log_dirty(&mut self, file: &Arc<dyn File>) {
         let path = self.active.log().path();
         if !self.dirty.iter().any(|dirty| dirty.path == path) {
-            self.dirty.push(Dirty { path: path.to_owned(), file: Arc::clone(file) });
+            self.dirty.push(self.files.unsynced.add(path.to_owned(), Arc::clone(file)));
         }
     }
 
@@ -163,7 +164,7 @@ impl Partition {
         self.names_dirty = true;
         let file = replace_file_unsynced(&*self.files.fs, &path, &checkpoint.encode())?;
         self.dirty.retain(|dirty| dirty.path != path);
-        self.dirty.push(Dirty { path, file });
+        self.dirty.push(self.files.unsynced.add(path, file));
         Ok(())
     }
 
@@ -258,8 +259,9 @@ impl Partition {
         let (logs, beside) = std::mem::take(&mut self.dirty).into_iter().partition(is_log);
         self.dirty = logs;
         let beside: Vec<Dirty> = beside;
-        for Dirty { path, file } in beside {
-            file.sync_data().map_err(|error| StorageError::io("sync", &path, &error))?;
+        for dirty in beside {
+            let synced = dirty.file.sync_data();
+            synced.map_err(|error| StorageError::io("sync", &dirty.path, &error))?;
         }
         Ok(())
     }

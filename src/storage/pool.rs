@@ -32,6 +32,16 @@ use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
 use crate::record::batch::BatchHeader;
 
+/// How many files there may be that take a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileLimits {
+    /// Files that are kept open though nobody needs them now.
+    pub open: usize,
+    /// Files that the disk may not have yet: each keeps its descriptor until it is synced. Where there are as many, appends to
+    /// further partitions wait for the syncs.
+    pub unsynced: usize,
+}
+
 /// How storage is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -43,8 +53,8 @@ pub struct Options {
     pub writers: usize,
     /// Readers, at least 1.
     pub readers: usize,
-    /// Most files that are kept open.
-    pub files_open_max: usize,
+    /// How many files there may be that take a descriptor.
+    pub files: FileLimits,
     /// What becomes of reads that meet damage.
     pub damage: DamagePolicy,
     /// Whether partitions are taken in whose topics are recorded nowhere, because the journal is lost.

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 
 use super::damage::{Damage, Ledger};
 use super::files::{Files, LazyFile, lock};
-use super::fs::File;
 use super::index::{Index, OffsetEntry, TimeEntry};
 use super::job::ReadError;
 use super::manifest::ManifestSegment;
@@ -115,13 +114,6 @@ pub(super) struct OnDisk {
     pub(super) good_offset: Offset,
     /// The offset behind it.
     pub(super) end: Offset,
-}
-
-/// A file that the disk may not have yet.
-#[derive(Debug)]
-pub(super) struct Dirty {
-    pub(super) path: PathBuf,
-    pub(super) file: Arc<dyn File>,
 }
 
 /// One segment.

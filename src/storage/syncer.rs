@@ -5,8 +5,8 @@ mod sync;
 mod waiting;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
 
 pub(super) use crew::Crew;
 pub(super) use sync::Hands;
@@ -22,6 +22,7 @@ use super::partition::SyncWork;
 use super::queue::Giver;
 use super::reader::ReadCommand;
 use super::segment::DELETED_SUFFIX;
+use super::writer::WriteCommand;
 use crate::base::ids::{PartitionId, Ticket};
 use crate::base::planted::{Bug, is_planted};
 use crate::base::time::Mono;
@@ -40,6 +41,8 @@ pub(super) enum SyncCommand {
     Mark(SyncWork),
     /// A partition is gone.
     Forget(PartitionId),
+    /// Has the writer try again what it holds, once all that came before is synced.
+    ThenRetry,
     /// Nothing follows.
     Stop,
 }
@@ -77,8 +80,27 @@ pub(super) struct Syncer {
     readers: Giver<ReadCommand>,
     marks: Marks,
     waiting: Waiting,
+    /// Who waits for there to be fewer unsynced files.
+    writer: Option<Waiter>,
+    is_writer_waiting: bool,
     /// Who helps when several partitions are dirty. `None`: nobody.
     crew: Option<Arc<Crew>>,
+}
+
+/// The writer whose files are synced. Weak: a writer ends when nobody can send to it.
+#[derive(Debug)]
+struct Waiter {
+    number: usize,
+    writers: Weak<Vec<Sender<WriteCommand>>>,
+}
+
+impl Waiter {
+    fn retry(&self) {
+        let Some(writers) = self.writers.upgrade() else { return };
+        if let Some(writer) = writers.get(self.number) {
+            let _ = writer.send(WriteCommand::RetryHeld);
+        }
+    }
 }
 
 /// Most partitions that are synced in one go though nobody waits for them: what somebody waits for comes between.
@@ -95,7 +117,21 @@ struct Asked {
 
 impl Syncer {
     pub(super) fn new(hands: Hands, readers: Giver<ReadCommand>, marks: Marks) -> Syncer {
-        Syncer { hands, readers, marks, waiting: Waiting::default(), crew: None }
+        let waiting = Waiting::default();
+        Syncer {
+            hands,
+            readers,
+            marks,
+            waiting,
+            writer: None,
+            is_writer_waiting: false,
+            crew: None,
+        }
+    }
+
+    /// Works for this writer.
+    pub(super) fn serve(&mut self, number: usize, writers: Weak<Vec<Sender<WriteCommand>>>) {
+        self.writer = Some(Waiter { number, writers });
     }
 
     /// From now on a crew helps.
@@ -141,6 +177,9 @@ impl Syncer {
                 let _ = self.marks.write(now());
             }
             if is_done {
+                if std::mem::take(&mut self.is_writer_waiting) {
+                    self.writer.iter().for_each(Waiter::retry);
+                }
                 return stop;
             }
         }
@@ -174,6 +213,7 @@ impl Syncer {
                     }
                 }
                 SyncCommand::Forget(partition) => asked.forgotten.push(partition),
+                SyncCommand::ThenRetry => self.is_writer_waiting = true,
                 SyncCommand::Stop => asked.stop = true,
             }
         }

@@ -52,7 +52,7 @@ pub(super) enum WriteCommand {
     Open(Open, Sender<Result<Opened, StorageError>>),
     /// A piece of a round of compaction is done.
     Compacted(Box<Round>, Progress),
-    /// Tries again what found no room on the disk.
+    /// Tries again what is held.
     RetryHeld,
     /// Closes everything; nothing follows.
     Stop,
@@ -72,8 +72,11 @@ pub(super) struct Writer {
     pub(super) readers: Giver<ReadCommand>,
     /// Those that do not rest. Boxed: a tree's leaves have room for up to twice what is in them.
     pub(super) partitions: BTreeMap<PartitionId, Box<Partition>>,
-    /// The broker's own appends that found no room on the disk, and those behind them: they are not refused, they wait.
+    /// The broker's own appends that found no room on the disk, those behind them, and those that would make too many unsynced
+    /// files: they are not refused, they wait.
     pub(super) held: BTreeMap<PartitionId, Vec<Append>>,
+    /// Whether everything is being synced so that there will be fewer unsynced files.
+    pub(super) is_syncing_all: bool,
     /// Directories that could not be opened.
     pub(super) unopened: BTreeMap<PartitionId, PathBuf>,
 }

@@ -13,7 +13,7 @@ use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::Fs;
 use chronik::storage::job::*;
-use chronik::storage::pool::{Options, SpaceOptions, Started};
+use chronik::storage::pool::{FileLimits, Options, SpaceOptions, Started};
 use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::SimFs;
 
@@ -68,7 +68,7 @@ impl Node {
             fs: Arc::clone(fs) as Arc<dyn Fs>,
             writers: 1,
             readers: 1,
-            files_open_max: 16,
+            files: FileLimits { open: 16, unsynced: 16 },
             damage: DamagePolicy::Fence,
             adopt: false,
             compaction: chronik::storage::pool::CompactionLimits::default(),

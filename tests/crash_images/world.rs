@@ -17,7 +17,7 @@ use chronik::storage::job::{
     Append, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadPart, StorageError,
     TimeQuery, TimeTarget, Upkeep,
 };
-use chronik::storage::pool::{Options, SpaceOptions};
+use chronik::storage::pool::{FileLimits, Options, SpaceOptions};
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::{Image, SimFs};
 
@@ -178,7 +178,7 @@ impl World {
             fs: Arc::<SimFs>::clone(&self.fs),
             writers: self.writers,
             readers: 1,
-            files_open_max: 6,
+            files: FileLimits { open: 6, unsynced: 6 },
             damage: DamagePolicy::Fence,
             adopt: false,
             conversions: Pool::new("conversions", 1 << 20),

@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use chronik::wire::api::ApiKey;
+use chronik::wire::api::{ApiKey, Response};
+use chronik::wire::messages::ProduceRequestPartition;
 
 use super::client::{Client, batch, fetch, frame, metadata, produce};
 use super::http::metric;
@@ -169,6 +170,32 @@ fn however_many_connect_files_keep_their_descriptors() {
     until("there is room", || metric(broker.http, CONNECTIONS) < 10.0);
     assert_eq!(Client::connect(broker.kafka).topics(), ["t"]);
     broker.stop();
+}
+
+#[test]
+fn more_partitions_are_written_at_once_than_there_are_descriptors() {
+    const PARTITIONS: i32 = 300;
+    let dir = Dir::new();
+    let args = arguments(&dir.data(), &[]);
+    let broker = Broker::of(Process::run_with_descriptors(128, &args.each_ref_str()));
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("wide", PARTITIONS);
+    client.topics();
+    for acks in [1, -1] {
+        let mut request = produce("wide", acks, batch(&[7; 100]));
+        let one = request.topic_data[0].partition_data[0].clone();
+        request.topic_data[0].partition_data =
+            (0..PARTITIONS).map(|index| ProduceRequestPartition { index, ..one.clone() }).collect();
+        let Response::Produce(answer) = client.ask(request, 8) else { panic!("another answer") };
+        let answers = &answer.responses[0].partition_responses;
+        assert_eq!(answers.len(), 300);
+        for answer in answers {
+            assert_eq!(answer.error_code, 0, "partition {}", answer.index);
+        }
+    }
+    broker.stop();
+    let broker = Broker::start(&dir);
+    assert_eq!(Client::connect(broker.kafka).end_of("wide"), 2);
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Bench {
             fs: Arc::clone(&disk) as _,
             writers: 1,
             readers: 1,
-            files_open_max: 8,
+            files: pool::FileLimits { open: 8, unsynced: 8 },
             damage: DamagePolicy::Fence,
             adopt: false,
             compaction: pool::CompactionLimits::default(),

@@ -86,13 +86,14 @@ impl Node {
         now: Now,
         random: &mut Random,
     ) -> Result<(Node, bool), String> {
+        let files = [6, 64][random.next_u64() as usize % 2];
         let options = pool::Options {
             compaction: pool::CompactionLimits::default(),
             data_dir: PathBuf::from("/data"),
             fs: Arc::clone(disk) as _,
             writers: 1 + random.next_u64() as usize % 2,
             readers: 1,
-            files_open_max: [6, 64][random.next_u64() as usize % 2],
+            files: pool::FileLimits { open: files, unsynced: files },
             damage: DamagePolicy::Fence,
             adopt: false,
             space: SpaceOptions {

@@ -23,7 +23,7 @@ use chronik::storage::job::{
     ReadError, ReadPart, StorageError, TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
 };
 use chronik::storage::pool::{
-    CompactionLimits, Options, SpaceOptions, StartError, Started, Storage,
+    CompactionLimits, FileLimits, Options, SpaceOptions, StartError, Started, Storage,
 };
 
 /// A directory that is gone when the test is over.
@@ -120,7 +120,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         fs: Arc::new(RealFs),
         writers: 1,
         readers: 2,
-        files_open_max: 64,
+        files: FileLimits { open: 64, unsynced: 64 },
         damage: DamagePolicy::Fence,
         adopt: false,
         conversions: Pool::new("conversions", 16 << 20),

@@ -14,6 +14,7 @@ use crate::storage::manifest::ManifestPartition;
 use crate::storage::marks::MarksFile;
 use crate::storage::meta::CLEAN_MARKER;
 use crate::storage::outcomes::Outcomes;
+use crate::storage::pool::FileLimits;
 use crate::storage::space::{Space, SpaceOptions};
 use crate::storage::writer::Closed;
 use crate::storage::{directories, recovery, remembered, startup};
@@ -29,7 +30,8 @@ pub(super) fn files(fs: &Arc<dyn Fs>, data_dir: &Path) -> Arc<Files> {
     let options = SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 };
     let space = Space::new(Arc::clone(fs), data_dir.to_owned(), options, outcomes);
     let stats = Arc::new(StorageCounters::default());
-    Files::new(Arc::clone(fs), space, OPEN_MAX, DamagePolicy::Fence, stats)
+    let limits = FileLimits { open: OPEN_MAX, unsynced: OPEN_MAX };
+    Files::new(Arc::clone(fs), space, limits, DamagePolicy::Fence, stats)
 }
 
 /// Whether the last stop was a clean one, Kafka's or ours.

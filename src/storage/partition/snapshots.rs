@@ -9,7 +9,6 @@ use crate::storage::fs::{OpenMode, write_full};
 use crate::storage::job::StorageError;
 use crate::storage::producers::Producers;
 use crate::storage::recovery;
-use crate::storage::segment::Dirty;
 use crate::storage::snapshot::ProducerSnapshot;
 
 /// So many bytes that idempotent producers write, too, are followed by a snapshot: a start need not read more to know them.
@@ -81,7 +80,7 @@ impl Partition {
             let _ = files.fs.remove_file(&path);
             StorageError::io("write", &path, &error)
         })?;
-        self.note_dirty(Dirty { path, file });
+        self.note_dirty(self.files.unsynced.add(path, file));
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::base::ids::Offset;
+use crate::storage::dirty::Dirty;
 use crate::storage::log::Log;
 use crate::storage::marks::Mark;
-use crate::storage::segment::Dirty;
 
 /// What has to be synced so that everything written so far is on the disk.
 #[derive(Debug)]

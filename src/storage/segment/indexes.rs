@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::MutexGuard;
 
 use super::walk::Anchor;
-use super::{Dirty, Extent, Largest, Segment, State, Step, Walk};
+use super::{Extent, Largest, Segment, State, Step, Walk};
 use crate::base::ids::Offset;
 use crate::record::NO_TIMESTAMP;
 use crate::storage::compaction::output::with_suffix;
+use crate::storage::dirty::Dirty;
 use crate::storage::files::{Files, lock};
 use crate::storage::index::{Index, IndexFile, OffsetEntry, TimeEntry};
 use crate::storage::job::{ReadError, StorageError};
@@ -70,7 +71,8 @@ impl Segment {
         let times = with_suffix(&self.time_index_path(), suffix);
         let index_file = state.offsets.flush(&*files.fs, &index)?;
         let times_file = state.times.flush(&*files.fs, &times)?;
-        Ok(vec![Dirty { path: index, file: index_file }, Dirty { path: times, file: times_file }])
+        let unsynced = &files.unsynced;
+        Ok(vec![unsynced.add(index, index_file), unsynced.add(times, times_file)])
     }
 
     /// Whether the index files are as they should be.

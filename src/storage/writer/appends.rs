@@ -1,11 +1,13 @@
-//! Appends on their way through the writer: those of each partition together, and the broker's own that wait for room on a
-//! full disk.
+//! Appends on their way through the writer: those of each partition together, the broker's own that wait for room on a full
+//! disk, and those that wait until there are fewer unsynced files.
 
 use std::collections::BTreeMap;
 
 use super::{Report, Writer};
 use crate::base::ids::{PartitionId, Ticket};
 use crate::storage::job::{Append, AppendError, Appended, Origin, Outcome, StorageError};
+use crate::storage::partition::SyncWork;
+use crate::storage::syncer::SyncCommand;
 
 type AppendResult = Result<Appended, AppendError>;
 
@@ -44,6 +46,10 @@ impl Writer {
                 // What waits for room on the disk goes before what has come since.
                 appends.splice(0..0, held);
             }
+            if self.waits_for_syncs(id, report) {
+                self.held.insert(id, appends);
+                continue;
+            }
             if self.append(id, appends, report) {
                 to_sync.push(id);
             }
@@ -51,12 +57,43 @@ impl Writer {
         if to_sync.is_empty() {
             return;
         }
-        // The outcomes of the appends come before those of the syncs.
-        self.outcomes.report(report.outcomes.drain(..), !report.loud);
-        report.loud = false;
+        self.tell(report);
         for id in to_sync {
             self.send_sync(id, true);
         }
+    }
+
+    /// Reports what there is. The outcomes of appends come before those of the syncs.
+    fn tell(&self, report: &mut Report) {
+        self.outcomes.report(report.outcomes.drain(..), !report.loud);
+        report.loud = false;
+    }
+
+    /// Whether there are too many unsynced files for one more partition to be written to now. Then, and some time before,
+    /// everything is on its way to the disk. What the broker writes down itself takes few files, and never waits.
+    fn waits_for_syncs(&mut self, id: PartitionId, report: &mut Report) -> bool {
+        if self.number == 0 || !self.files.will_have_many_unsynced() {
+            return false;
+        }
+        let is_under_way = self.is_syncing_all || self.sync_all_dirty(report);
+        let is_dirty = self.partitions.get(&id).is_some_and(|partition| partition.is_dirty());
+        // If nothing is under way the files are others', who see to them.
+        is_under_way && !is_dirty && self.files.has_many_unsynced()
+    }
+
+    /// Has everything synced, and afterwards tries again what is held. `false`: there is nothing to sync.
+    fn sync_all_dirty(&mut self, report: &mut Report) -> bool {
+        self.tell(report);
+        let dirty = self.partitions.values_mut().filter(|partition| partition.is_dirty());
+        let works: Vec<SyncWork> = dirty.map(|partition| partition.take_sync()).collect();
+        self.is_syncing_all = !works.is_empty();
+        for work in works {
+            let _ = self.syncer.send(SyncCommand::Work(work));
+        }
+        if self.is_syncing_all {
+            let _ = self.syncer.send(SyncCommand::ThenRetry);
+        }
+        self.is_syncing_all
     }
 
     fn count(&self, appended: &Appended, origin: Origin) {
@@ -131,7 +168,8 @@ impl Writer {
         }
     }
 
-    pub(super) fn retry_held(&self, groups: &mut Groups) {
+    pub(super) fn retry_held(&mut self, groups: &mut Groups) {
+        self.is_syncing_all = false;
         for partition in self.held.keys() {
             groups.begin(*partition);
         }
