@@ -37,7 +37,8 @@ impl Bench {
             fs: Arc::clone(&disk) as _,
             writers: 1,
             readers: 1,
-            files: pool::FileLimits { open: 8, unsynced: 8 },
+            // Nothing is synced before a test says so.
+            files: pool::FileLimits { open: 8, unsynced: 64 },
             damage: DamagePolicy::Fence,
             adopt: false,
             compaction: pool::CompactionLimits::default(),
