@@ -13,7 +13,7 @@ pub(super) trait Socket {
     /// Takes bytes from memory. `more` follow at once: the last packet may wait for them.
     fn send(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
 
-    /// Takes bytes from a file, which nobody copies on the way. None: the file has ended.
+    /// Takes bytes from a file, which nobody copies on the way. No bytes: the file has ended.
     fn send_file(&mut self, file: BorrowedFd<'_>, position: u64, len: usize) -> io::Result<usize>;
 }
 
