@@ -100,7 +100,7 @@ fn request(frame: &Bytes, out: &mut String) -> Result<(), DecodeError> {
         decoded.version,
         api.key(),
         decoded.correlation_id,
-        decoded.client_id.as_deref().map_or("null".to_owned(), |name| format!("{name:?}")),
+        decoded.client_id.map(|name| name.to_string()).text().unwrap_or_default(),
     );
     out.push_str(&outline(decoded.request.body(), decoded.version));
     if decoded.trailing > 0 {
