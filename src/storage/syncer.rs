@@ -41,8 +41,8 @@ pub(super) enum SyncCommand {
     Mark(SyncWork),
     /// A partition is gone.
     Forget(PartitionId),
-    /// Has the writer try again what it holds, once all that came before is synced.
-    ThenRetry,
+    /// Tells the writer once all that came before is synced.
+    TellWriter,
     /// Nothing follows.
     Stop,
 }
@@ -95,10 +95,10 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn retry(&self) {
+    fn tell(&self) {
         let Some(writers) = self.writers.upgrade() else { return };
         if let Some(writer) = writers.get(self.number) {
-            let _ = writer.send(WriteCommand::RetryHeld);
+            let _ = writer.send(WriteCommand::AllSynced);
         }
     }
 }
@@ -178,7 +178,7 @@ impl Syncer {
             }
             if is_done {
                 if std::mem::take(&mut self.is_writer_waiting) {
-                    self.writer.iter().for_each(Waiter::retry);
+                    self.writer.iter().for_each(Waiter::tell);
                 }
                 return stop;
             }
@@ -213,7 +213,7 @@ impl Syncer {
                     }
                 }
                 SyncCommand::Forget(partition) => asked.forgotten.push(partition),
-                SyncCommand::ThenRetry => self.is_writer_waiting = true,
+                SyncCommand::TellWriter => self.is_writer_waiting = true,
                 SyncCommand::Stop => asked.stop = true,
             }
         }

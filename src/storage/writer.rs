@@ -52,8 +52,10 @@ pub(super) enum WriteCommand {
     Open(Open, Sender<Result<Opened, StorageError>>),
     /// A piece of a round of compaction is done.
     Compacted(Box<Round>, Progress),
-    /// Tries again what is held.
+    /// Tries again what found no room on the disk.
     RetryHeld,
+    /// Everything that was unsynced is synced: tries again what waits for that.
+    AllSynced,
     /// Closes everything; nothing follows.
     Stop,
 }
@@ -130,6 +132,10 @@ impl Writer {
                     self.retry_held(&mut groups);
                 }
                 WriteCommand::RetryHeld => self.retry_held(&mut groups),
+                WriteCommand::AllSynced => {
+                    self.is_syncing_all = false;
+                    self.retry_held(&mut groups);
+                }
                 WriteCommand::Job(job) => {
                     self.append_groups(&mut groups, &mut report);
                     self.do_job(job, &mut report);

@@ -91,7 +91,7 @@ impl Writer {
             let _ = self.syncer.send(SyncCommand::Work(work));
         }
         if self.is_syncing_all {
-            let _ = self.syncer.send(SyncCommand::ThenRetry);
+            let _ = self.syncer.send(SyncCommand::TellWriter);
         }
         self.is_syncing_all
     }
@@ -168,8 +168,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn retry_held(&mut self, groups: &mut Groups) {
-        self.is_syncing_all = false;
+    pub(super) fn retry_held(&self, groups: &mut Groups) {
         for partition in self.held.keys() {
             groups.begin(*partition);
         }
