@@ -98,6 +98,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
         questions_bytes: 0,
         shutdown: Shutdown::default(),
         effects: Vec::new(),
+        jobs: Vec::new(),
         outcomes: Vec::new(),
         answered: Vec::new(),
     })

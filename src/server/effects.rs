@@ -22,7 +22,7 @@ impl Server {
             let mut effects = std::mem::take(&mut self.effects);
             for effect in effects.drain(..) {
                 match effect {
-                    Effect::Job(job) => self.storage.submit(job),
+                    Effect::Job(job) => self.jobs.push(job),
                     Effect::Reply { to, response } => self.reply(to, response, now),
                     Effect::Silence { to, failed } => {
                         self.sequencer.silence(to, failed);
@@ -31,6 +31,7 @@ impl Server {
                     Effect::Fatal { reason } => return Err(Fatal(reason)),
                 }
             }
+            self.storage.submit_all(self.jobs.drain(..));
             if self.effects.is_empty() {
                 self.effects = effects; // keeps the allocation
             }

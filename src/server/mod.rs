@@ -30,7 +30,7 @@ use crate::broker::Broker;
 use crate::broker::event::Effect;
 use crate::config::{Advertised, Config};
 use crate::net::{Reactor, Watch};
-use crate::storage::job::Outcome;
+use crate::storage::job::{Job, Outcome};
 use crate::storage::pool::{StartError, Storage};
 use clock::{Clock, ClockWatch};
 use routes::Routes;
@@ -89,6 +89,7 @@ struct Server {
     questions_bytes: usize,
     /// Reused from turn to turn.
     effects: Vec<Effect>,
+    jobs: Vec<Job>,
     outcomes: Vec<Outcome>,
     answered: Vec<(About, usize)>,
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use super::compaction::cleaned::Cleaned;
@@ -46,7 +46,7 @@ pub(super) struct Hub {
     remembered: Arc<Remembered>,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) stats: Arc<StorageCounters>,
-    to_writers: Arc<Vec<Sender<WriteCommand>>>,
+    to_writers: Arc<Vec<Giver<WriteCommand>>>,
     compaction: Arc<compaction::Shared>,
     pub(super) to_readers: Giver<ReadCommand>,
     journal: Mutex<BTreeSet<PartitionId>>,
@@ -55,10 +55,29 @@ pub(super) struct Hub {
     _lock: LockGuard,
 }
 
+/// Jobs on their way, sorted by whose they are.
+struct Shares {
+    reads: Vec<ReadCommand>,
+    /// One share for each writer.
+    writes: Vec<Vec<WriteCommand>>,
+}
+
+impl Shares {
+    fn new(writers: usize) -> Shares {
+        Shares { reads: Vec::new(), writes: std::iter::repeat_with(Vec::new).take(writers).collect() }
+    }
+
+    fn write(&mut self, number: usize, command: WriteCommand) {
+        if let Some(share) = self.writes.get_mut(number) {
+            share.push(command);
+        }
+    }
+}
+
 /// Those who work, each with its queue.
 pub(super) struct Workers {
-    pub(super) writers: Vec<(Writer, Receiver<WriteCommand>)>,
-    pub(super) syncers: Vec<(Syncer, Receiver<SyncCommand>)>,
+    pub(super) writers: Vec<(Writer, Taker<WriteCommand>)>,
+    pub(super) syncers: Vec<(Syncer, Taker<SyncCommand>)>,
     pub(super) reader: Reader,
     pub(super) reads: Taker<ReadCommand>,
 }
@@ -100,9 +119,9 @@ pub(super) fn assemble(
     };
     let (mut writers, mut syncers, mut to_writers) = (Vec::new(), Vec::new(), Vec::new());
     for (number, marks) in opened.marks.into_iter().enumerate() {
-        let (to_syncer, syncs) = channel();
+        let (to_syncer, syncs) = queue();
         syncers.push((hub.syncer(marks), syncs));
-        let (to_writer, jobs) = channel();
+        let (to_writer, jobs) = queue();
         writers.push((hub.writer(number, to_syncer), jobs));
         to_writers.push(to_writer);
     }
@@ -131,7 +150,7 @@ impl Hub {
         Hands { files, outcomes, stats: Arc::clone(&self.stats) }
     }
 
-    fn writer(&self, number: usize, syncer: Sender<SyncCommand>) -> Writer {
+    fn writer(&self, number: usize, syncer: Giver<SyncCommand>) -> Writer {
         Writer {
             number,
             compaction: Arc::clone(&self.compaction),
@@ -151,19 +170,31 @@ impl Hub {
     }
 
     pub(super) fn submit(&self, job: Job) {
+        self.submit_all(std::iter::once(job));
+    }
+
+    /// Each worker gets all of its jobs at once: one that was asleep does not begin with the first alone.
+    pub(super) fn submit_all(&self, jobs: impl Iterator<Item = Job>) {
+        let mut shares = Shares::new(self.to_writers.len());
+        for job in jobs {
+            self.add_to_share(&mut shares, job);
+        }
+        self.to_readers.put_all(shares.reads);
+        for (writer, share) in self.to_writers.iter().zip(shares.writes) {
+            writer.put_all(share);
+        }
+    }
+
+    fn add_to_share(&self, shares: &mut Shares, job: Job) {
         let partition = match &job {
             Job::Read(_) | Job::FindTimes(_) | Job::Convert(_) | Job::Warm { .. } => {
-                self.to_readers.put(ReadCommand::Job(job));
-                return;
+                return shares.reads.push(ReadCommand::Job(job));
             }
             Job::LookForSpace => {
-                for writer in self.to_writers.iter().skip(1) {
-                    let _ = writer.send(WriteCommand::RetryHeld);
+                for number in 1..self.to_writers.len() {
+                    shares.write(number, WriteCommand::RetryHeld);
                 }
-                if let Some(journal) = self.to_writers.first() {
-                    let _ = journal.send(WriteCommand::Job(job));
-                }
-                return;
+                return shares.write(0, WriteCommand::Job(job));
             }
             Job::Open(open) => {
                 self.note_topic(open);
@@ -179,7 +210,7 @@ impl Hub {
             | Job::Trim { partition, .. }
             | Job::Upkeep(Upkeep { partition, .. }) => *partition,
         };
-        self.send(partition, WriteCommand::Job(job));
+        shares.write(self.writer_of(partition), WriteCommand::Job(job));
     }
 
     fn note_gone(&self, partition: PartitionId) {
@@ -194,14 +225,10 @@ impl Hub {
         }
     }
 
-    fn send(&self, partition: PartitionId, command: WriteCommand) {
-        let number = if lock(&self.journal).contains(&partition) {
-            0
-        } else {
-            writer::writer_of(partition, self.to_writers.len())
-        };
-        if let Some(writer) = self.to_writers.get(number) {
-            let _ = writer.send(command);
+    fn writer_of(&self, partition: PartitionId) -> usize {
+        match lock(&self.journal).contains(&partition) {
+            true => 0,
+            false => writer::writer_of(partition, self.to_writers.len()),
         }
     }
 
@@ -220,7 +247,9 @@ impl Hub {
         let open = Open { ticket: Ticket(0), partition, topic, config };
         self.note_topic(&open);
         let (reply, answer) = channel();
-        self.send(partition, WriteCommand::Open(open, reply));
+        if let Some(writer) = self.to_writers.get(self.writer_of(partition)) {
+            writer.put(WriteCommand::Open(open, reply));
+        }
         answer
     }
 
@@ -355,7 +384,7 @@ impl Hub {
     /// Tells all writers that nothing follows.
     pub(super) fn stop_writers(&self) {
         for writer in self.to_writers.iter() {
-            let _ = writer.send(WriteCommand::Stop);
+            writer.put(WriteCommand::Stop);
         }
     }
 }

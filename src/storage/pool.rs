@@ -114,6 +114,11 @@ impl Storage {
         self.hub.submit(job);
     }
 
+    /// Hands over several jobs, each worker's all at once: appends that come together are written and synced together.
+    pub fn submit_all(&self, jobs: impl Iterator<Item = Job>) {
+        self.hub.submit_all(jobs);
+    }
+
     /// Moves all outcomes that are ready to the end of `taken`.
     pub fn take_outcomes(&self, taken: &mut Vec<Outcome>) {
         self.hub.take_outcomes(taken);

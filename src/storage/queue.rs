@@ -1,7 +1,8 @@
-//! A queue with several takers: what is put in wakes one of them, and nobody else.
+//! A queue between threads: who sleeps is woken once for all that is put in together. Several takers may share it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::files::lock;
 
@@ -37,11 +38,17 @@ pub(super) fn queue<T>() -> (Giver<T>, Taker<T>) {
 impl<T> Giver<T> {
     /// Puts something in.
     pub(super) fn put(&self, thing: T) {
+        self.put_all(std::iter::once(thing));
+    }
+
+    /// Puts several things in, one behind the other.
+    pub(super) fn put_all(&self, new: impl IntoIterator<Item = T>) {
         let mut state = lock(&self.0.state);
-        state.things.push_back(thing);
-        let is_awaited = state.asleep > 0;
+        let before = state.things.len();
+        state.things.extend(new);
+        let awaited = (state.things.len() - before).min(state.asleep);
         drop(state);
-        if is_awaited {
+        for _ in 0..awaited {
             self.0.changed.notify_one();
         }
     }
@@ -64,24 +71,37 @@ impl<T> Drop for Giver<T> {
 impl<T> Taker<T> {
     /// Waits for something. `None`: nothing will come any more.
     pub(super) fn take(&self) -> Option<T> {
-        let mut state = lock(&self.0.state);
-        loop {
-            if let Some(thing) = state.things.pop_front() {
-                return Some(thing);
-            }
-            if state.givers == 0 {
-                return None;
-            }
-            state.asleep += 1;
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.asleep -= 1;
-        }
+        self.wait(None).things.pop_front()
     }
 
-    /// What is there now.
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn take_all(&self) -> VecDeque<T> {
-        std::mem::take(&mut lock(&self.0.state).things)
+    /// Waits for something, or for so long, and moves all that is there to `taken`, which is empty. `false`: nothing will
+    /// come any more.
+    pub(super) fn take_all(&self, taken: &mut VecDeque<T>, timeout: Option<Duration>) -> bool {
+        let mut state = self.wait(timeout);
+        std::mem::swap(&mut state.things, taken);
+        !taken.is_empty() || state.givers > 0
+    }
+
+    /// What is there now, one after the other. After the last it may go on, if there is more by then.
+    pub(super) fn all_now(&self) -> impl Iterator<Item = T> + '_ {
+        std::iter::from_fn(|| lock(&self.0.state).things.pop_front())
+    }
+
+    /// Waits until there is something, or nobody who could give it, or for so long.
+    fn wait(&self, timeout: Option<Duration>) -> MutexGuard<'_, State<T>> {
+        let is_empty = |state: &mut State<T>| state.things.is_empty() && state.givers > 0;
+        let mut state = lock(&self.0.state);
+        state.asleep += 1;
+        let changed = &self.0.changed;
+        let mut state = match timeout {
+            None => changed.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner),
+            Some(timeout) => {
+                let waited = changed.wait_timeout_while(state, timeout, is_empty);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.asleep -= 1;
+        state
     }
 }
 
@@ -111,6 +131,26 @@ mod tests {
         drop(other);
         let taken: u64 = takers.into_iter().map(|taker| taker.join().unwrap()).sum();
         assert_eq!(taken, 500_500);
-        assert!(taker.take().is_none() && taker.take_all().is_empty());
+        assert!(taker.take().is_none());
+        assert!(!taker.take_all(&mut VecDeque::new(), None));
+    }
+
+    #[test]
+    fn what_is_put_in_together_is_taken_together() {
+        let (giver, taker) = queue();
+        let mut taken = VecDeque::new();
+        let soon = Some(Duration::from_millis(1));
+        assert!(taker.take_all(&mut taken, soon) && taken.is_empty());
+        let sleeper = std::thread::spawn(move || {
+            let mut groups = Vec::new();
+            while taker.take_all(&mut taken, None) {
+                groups.push(taken.drain(..).collect::<Vec<u32>>());
+            }
+            groups
+        });
+        giver.put_all(1..=100);
+        giver.put_all([]);
+        drop(giver);
+        assert_eq!(sleeper.join().unwrap(), [(1..=100).collect::<Vec<u32>>()]);
     }
 }

@@ -8,7 +8,6 @@ mod conversion;
 mod times;
 
 use std::path::PathBuf;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 
 use super::compaction::Round;
@@ -19,7 +18,7 @@ use super::fs::{as_u64, is_absent, read_full};
 use super::job::{AbortedTransaction, Job, Outcome, Read, ReadError, ReadPart};
 use super::log::{Log, View};
 use super::outcomes::Outcomes;
-use super::queue::Taker;
+use super::queue::{Giver, Taker};
 use super::registry::Registry;
 use super::scan::Met;
 use super::segment::{Place, Segment};
@@ -60,7 +59,7 @@ pub(super) struct Reader {
     /// Memory of records that were converted for old clients, until they are sent.
     pub(super) conversions: Arc<Pool>,
     /// The way back to the writers, by number.
-    pub(super) writers: Weak<Vec<Sender<WriteCommand>>>,
+    pub(super) writers: Weak<Vec<Giver<WriteCommand>>>,
 }
 
 /// Bytes that a read may still give.
@@ -176,7 +175,7 @@ impl Reader {
         // Without writers nobody wants it any more.
         let Some(writers) = self.writers.upgrade() else { return };
         if let Some(writer) = writers.get(round.writer()) {
-            let _ = writer.send(WriteCommand::Compacted(round, progress));
+            writer.put(WriteCommand::Compacted(round, progress));
         }
     }
 

@@ -117,12 +117,12 @@ impl Stepped {
 
     fn fetch_commands(&mut self) {
         for ((_, from), queue) in self.workers.writers.iter().zip(&mut self.writes) {
-            queue.extend(from.try_iter());
+            queue.extend(from.all_now());
         }
         for ((_, from), queue) in self.workers.syncers.iter().zip(&mut self.syncs) {
-            queue.extend(from.try_iter());
+            queue.extend(from.all_now());
         }
-        self.reads.extend(self.workers.reads.take_all());
+        self.reads.extend(self.workers.reads.all_now());
     }
 
     /// Lets one worker go on: a writer or a syncer with everything that waits for it, as one group; the readers with
@@ -185,13 +185,13 @@ impl Stepped {
         self.hub.stop_writers();
         let mut closed = Closed { partitions: Vec::new(), clean: true };
         for ((mut writer, rest), queue) in self.workers.writers.into_iter().zip(self.writes) {
-            writer.turn(queue.into_iter().chain(rest.try_iter()));
+            writer.turn(queue.into_iter().chain(rest.all_now()));
             closed.add(writer.close());
         }
         for ((mut syncer, rest), queue) in self.workers.syncers.into_iter().zip(self.syncs) {
-            syncer.turn(queue.into_iter().chain(rest.try_iter()), Mono::default);
+            syncer.turn(queue.into_iter().chain(rest.all_now()), Mono::default);
         }
-        for command in self.reads.into_iter().chain(self.workers.reads.take_all()) {
+        for command in self.reads.into_iter().chain(self.workers.reads.all_now()) {
             self.workers.reader.turn(command);
         }
         self.hub.leave(closed, now)

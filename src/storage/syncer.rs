@@ -4,8 +4,8 @@ mod crew;
 mod sync;
 mod waiting;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 
 pub(super) use crew::Crew;
@@ -19,7 +19,7 @@ use super::log::Log;
 use super::mark_file::Marks;
 use super::marks::Mark;
 use super::partition::SyncWork;
-use super::queue::Giver;
+use super::queue::{Giver, Taker};
 use super::reader::ReadCommand;
 use super::segment::DELETED_SUFFIX;
 use super::writer::WriteCommand;
@@ -91,14 +91,14 @@ pub(super) struct Syncer {
 #[derive(Debug)]
 struct Waiter {
     number: usize,
-    writers: Weak<Vec<Sender<WriteCommand>>>,
+    writers: Weak<Vec<Giver<WriteCommand>>>,
 }
 
 impl Waiter {
     fn tell(&self) {
         let Some(writers) = self.writers.upgrade() else { return };
         if let Some(writer) = writers.get(self.number) {
-            let _ = writer.send(WriteCommand::AllSynced);
+            writer.put(WriteCommand::AllSynced);
         }
     }
 }
@@ -130,7 +130,7 @@ impl Syncer {
     }
 
     /// Works for this writer.
-    pub(super) fn serve(&mut self, number: usize, writers: Weak<Vec<Sender<WriteCommand>>>) {
+    pub(super) fn serve(&mut self, number: usize, writers: Weak<Vec<Giver<WriteCommand>>>) {
         self.writer = Some(Waiter { number, writers });
     }
 
@@ -139,21 +139,17 @@ impl Syncer {
         self.crew = Some(Arc::clone(crew));
     }
 
-    /// Works until it is told to stop.
-    pub(super) fn run(mut self, commands: &Receiver<SyncCommand>) {
+    /// Works until it is told to stop, or nobody is left to tell it anything.
+    pub(super) fn run(mut self, commands: &Taker<SyncCommand>) {
         let begun = now();
         let mono = || Mono::default() + now().saturating_duration_since(begun);
+        let mut taken = VecDeque::new();
         loop {
-            let first = match self.marks.due() {
-                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => commands.recv_timeout(at.since(mono())),
-            };
-            let first = match first {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(SyncCommand::Stop),
-            };
-            if self.turn(first.into_iter().chain(commands.try_iter()), mono) {
+            let timeout = self.marks.due().map(|at| at.since(mono()));
+            if !commands.take_all(&mut taken, timeout) {
+                taken.push_back(SyncCommand::Stop);
+            }
+            if self.turn(taken.drain(..).chain(commands.all_now()), mono) {
                 return;
             }
         }

@@ -6,10 +6,10 @@
 mod appends;
 mod rounds;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 
 use super::compaction::{self, Progress, Round};
 use super::files::Files;
@@ -18,7 +18,7 @@ use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::outcomes::Outcomes;
 use super::partition::{Beside, Found, Partition, SyncWork, dir_of};
-use super::queue::Giver;
+use super::queue::{Giver, Taker};
 use super::reader::ReadCommand;
 use super::recovery;
 use super::registry::{Registry, Resting};
@@ -70,7 +70,7 @@ pub(super) struct Writer {
     pub(super) remembered: Arc<Remembered>,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) stats: Arc<StorageCounters>,
-    pub(super) syncer: Sender<SyncCommand>,
+    pub(super) syncer: Giver<SyncCommand>,
     pub(super) readers: Giver<ReadCommand>,
     /// Those that do not rest. Boxed: a tree's leaves have room for up to twice what is in them.
     pub(super) partitions: BTreeMap<PartitionId, Box<Partition>>,
@@ -108,12 +108,15 @@ struct Report {
 
 impl Writer {
     /// Works until it is told to stop; then closes all partitions. The syncer stops after it.
-    pub(super) fn run(mut self, commands: &Receiver<WriteCommand>) -> Closed {
-        while let Ok(first) = commands.recv() {
-            let waiting = std::iter::once(first).chain(commands.try_iter().take(JOBS_MAX));
-            if self.turn(waiting) {
-                return self.close();
+    pub(super) fn run(mut self, commands: &Taker<WriteCommand>) -> Closed {
+        let mut taken = VecDeque::new();
+        while commands.take_all(&mut taken, None) {
+            while !taken.is_empty() {
+                if self.turn(taken.drain(..taken.len().min(JOBS_MAX))) {
+                    return self.close();
+                }
             }
+            taken.shrink_to(JOBS_MAX);
         }
         // Dropped without a stop: as after a crash.
         Closed::default()
@@ -213,7 +216,7 @@ impl Writer {
         self.wake(id);
         let none = || StorageError::content("trim", &self.data_dir, "no such partition");
         let partition = self.partitions.get_mut(&id).ok_or_else(none)?;
-        let _ = self.syncer.send(partition.trim(ticket, offset)?);
+        self.syncer.put(partition.trim(ticket, offset)?);
         Ok(())
     }
 
@@ -221,7 +224,7 @@ impl Writer {
         self.wake(upkeep.partition);
         let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
         if let Some(command) = partition.upkeep(upkeep) {
-            let _ = self.syncer.send(command);
+            self.syncer.put(command);
         }
         self.compact(upkeep);
         let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
@@ -230,17 +233,17 @@ impl Writer {
         report.outcomes.push(Outcome::Upkept(partition.upkept()));
     }
 
-    /// Has synced what a partition has written. `false`: there is no such partition.
-    fn send_sync(&mut self, id: PartitionId, awaited: bool) -> bool {
+    /// What syncs everything that a partition has written. `None`: there is no such partition.
+    fn sync_work(&mut self, id: PartitionId, awaited: bool) -> Option<SyncCommand> {
         self.wake(id);
-        let Some(partition) = self.partitions.get_mut(&id) else { return false };
-        let work = SyncWork { awaited, ..partition.take_sync() };
-        let _ = self.syncer.send(SyncCommand::Work(work));
-        true
+        let partition = self.partitions.get_mut(&id)?;
+        Some(SyncCommand::Work(SyncWork { awaited, ..partition.take_sync() }))
     }
 
     fn sync(&mut self, id: PartitionId, awaited: bool, report: &mut Report) {
-        if !self.send_sync(id, awaited) {
+        if let Some(work) = self.sync_work(id, awaited) {
+            self.syncer.put(work);
+        } else {
             let error = StorageError::content("sync", &self.data_dir, "no such partition");
             let (end, result) = (0, Err(error));
             report.loud = true;
@@ -274,7 +277,7 @@ impl Writer {
                 }
             } else {
                 let log = Arc::clone(&partition.log);
-                let _ = self.syncer.send(SyncCommand::Lower(log, end));
+                self.syncer.put(SyncCommand::Lower(log, end));
             }
         }
         let opened = partition.opened();
@@ -351,7 +354,7 @@ impl Writer {
         let dir = if let Some(partition) = self.partitions.remove(&id) {
             partition.log.remove();
             self.registry.remove(id);
-            let _ = self.syncer.send(SyncCommand::Forget(id));
+            self.syncer.put(SyncCommand::Forget(id));
             partition.log.dir.clone()
         } else {
             match self.unopened.remove(&id) {
@@ -402,10 +405,10 @@ impl Writer {
                 work.keep_log_alone();
             }
             if !is_planted(Bug::CleanMarkerFirst) {
-                let _ = self.syncer.send(SyncCommand::Work(work));
+                self.syncer.put(SyncCommand::Work(work));
             }
         }
-        let _ = self.syncer.send(SyncCommand::Stop);
+        self.syncer.put(SyncCommand::Stop);
         closed
     }
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use super::{Report, Writer};
 use crate::base::ids::{PartitionId, Ticket};
 use crate::storage::job::{Append, AppendError, Appended, Origin, Outcome, StorageError};
-use crate::storage::partition::SyncWork;
 use crate::storage::syncer::SyncCommand;
 
 type AppendResult = Result<Appended, AppendError>;
@@ -58,9 +57,9 @@ impl Writer {
             return;
         }
         self.tell(report);
-        for id in to_sync {
-            self.send_sync(id, true);
-        }
+        let works = to_sync.into_iter().filter_map(|id| self.sync_work(id, true));
+        let works: Vec<SyncCommand> = works.collect();
+        self.syncer.put_all(works);
     }
 
     /// Reports what there is. The outcomes of appends come before those of the syncs.
@@ -85,13 +84,12 @@ impl Writer {
     fn sync_all_dirty(&mut self, report: &mut Report) -> bool {
         self.tell(report);
         let dirty = self.partitions.values_mut().filter(|partition| partition.is_dirty());
-        let works: Vec<SyncWork> = dirty.map(|partition| partition.take_sync()).collect();
-        self.is_syncing_all = !works.is_empty();
-        for work in works {
-            let _ = self.syncer.send(SyncCommand::Work(work));
-        }
+        let works = dirty.map(|partition| SyncCommand::Work(partition.take_sync()));
+        let mut commands: Vec<SyncCommand> = works.collect();
+        self.is_syncing_all = !commands.is_empty();
         if self.is_syncing_all {
-            let _ = self.syncer.send(SyncCommand::TellWriter);
+            commands.push(SyncCommand::TellWriter);
+            self.syncer.put_all(commands);
         }
         self.is_syncing_all
     }

@@ -34,7 +34,7 @@ impl Writer {
         match wanted {
             Wanted::Nothing => {}
             Wanted::Mark => {
-                let _ = self.syncer.send(SyncCommand::Mark(partition.take_sync()));
+                self.syncer.put(SyncCommand::Mark(partition.take_sync()));
                 partition.compaction_waits(upkeep);
             }
             Wanted::Round(plan) => match self.compaction.turnstile.enter() {
