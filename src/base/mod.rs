@@ -1,5 +1,6 @@
 //! Leaves: small types that every layer shares and that know nothing of Kafka's protocol.
 
+pub mod by_conn;
 pub mod config_table;
 pub mod deadlines;
 pub mod epochs;

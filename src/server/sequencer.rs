@@ -11,10 +11,11 @@
 //!         Event::Request ─► … ─► reply ─► queued behind those before it ─► sent
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::by_conn::ByConn;
 use crate::base::ids::ConnId;
 use crate::base::payload::{Bytes, Payload};
 use crate::base::rooms::Rooms;
@@ -39,8 +40,8 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The connections that speak Kafka.
 #[derive(Debug, Default)]
 pub(super) struct Sequencer {
-    /// In boxes, as the nodes of the map are half empty.
-    lines: BTreeMap<ConnId, Box<Line>>,
+    /// In boxes, as places that nobody has keep their room for a while.
+    lines: ByConn<Box<Line>>,
     rooms: Rooms<Asked>,
 }
 
@@ -145,29 +146,29 @@ impl Sequencer {
 
     /// A connection is gone. Answers whether it was one of ours.
     pub(super) fn closed(&mut self, conn: ConnId) -> bool {
-        self.lines.remove(&conn).is_some()
+        self.lines.remove(conn).is_some()
     }
 
     /// Where a connection came from.
     #[must_use]
     pub(super) fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
-        self.lines.get(&conn).map(|line| line.peer)
+        self.lines.get(conn).map(|line| line.peer)
     }
 
     /// The connections that speak Kafka.
     pub(super) fn connections(&self) -> impl Iterator<Item = ConnId> {
-        self.lines.keys().copied()
+        self.lines.iter().map(|(conn, _)| conn)
     }
 
     /// Whether every request that has started is answered.
     #[must_use]
     pub(super) fn is_answered(&self) -> bool {
-        self.lines.values().all(|line| line.asked.is_empty())
+        self.lines.iter().all(|(_, line)| line.asked.is_empty())
     }
 
     /// A frame arrived, or one that was held may start.
     pub(super) fn frame(&mut self, conn: ConnId, frame: Bytes, now: Mono) -> Step {
-        let Some(line) = self.lines.get_mut(&conn) else { return Step::Answered };
+        let Some(line) = self.lines.get_mut(conn) else { return Step::Answered };
         self.rooms.lend(&mut line.asked);
         match line.frame(conn, frame, now) {
             Step::Refuse(reason) if !line.asked.is_empty() => {
@@ -197,13 +198,13 @@ impl Sequencer {
     }
 
     fn find(&mut self, id: RequestId) -> Option<&mut Asked> {
-        let line = self.lines.get_mut(&id.conn)?;
+        let line = self.lines.get_mut(id.conn)?;
         line.asked.iter_mut().find(|asked| asked.about.sequence == id.sequence)
     }
 
     /// This connection's end of input is on its way, behind what was not read yet.
     pub(super) fn ending(&mut self, conn: ConnId) {
-        if let Some(line) = self.lines.get_mut(&conn) {
+        if let Some(line) = self.lines.get_mut(conn) {
             line.ending = true;
         }
     }
@@ -211,12 +212,12 @@ impl Sequencer {
     /// Whether what this connection asks may not wait, because its end of input is on its way.
     #[must_use]
     pub(super) fn is_ending(&self, conn: ConnId) -> bool {
-        self.lines.get(&conn).is_some_and(|line| line.ending)
+        self.lines.get(conn).is_some_and(|line| line.ending)
     }
 
     /// Nothing more will come from this connection.
     pub(super) fn ended(&mut self, conn: ConnId) {
-        if let Some(line) = self.lines.get_mut(&conn) {
+        if let Some(line) = self.lines.get_mut(conn) {
             line.ended = true;
         }
     }
@@ -224,7 +225,7 @@ impl Sequencer {
     /// Takes what may leave. The requests that are answered with that go to `answered`, with the size of the answer.
     pub(super) fn take(&mut self, conn: ConnId, answered: &mut Vec<(About, usize)>) -> Outgoing {
         let mut outgoing = Outgoing::default();
-        let Some(line) = self.lines.get_mut(&conn) else { return outgoing };
+        let Some(line) = self.lines.get_mut(conn) else { return outgoing };
         while line.asked.front().is_some_and(|asked| asked.answer.is_some()) {
             let Some(asked) = line.asked.pop_front() else { break };
             let mut bytes = 0;
