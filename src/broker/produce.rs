@@ -17,8 +17,9 @@
 mod format;
 mod refusal;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
+
+use slab::Slab;
 
 use super::context::Context;
 use super::event::{Effect, RequestId};
@@ -43,9 +44,9 @@ const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
 /// Everything that is being produced.
 #[derive(Debug, Default)]
 pub struct Produce {
-    last_ticket: u64,
-    requests: BTreeMap<RequestId, Pending>,
-    slots: BTreeMap<Ticket, Slot>,
+    requests: Slab<Pending>,
+    /// By ticket. A ticket is given to another append once its own is done.
+    slots: Slab<Slot>,
     /// Appends that wait behind one that is being converted.
     queued: BTreeMap<PartitionId, VecDeque<Queued>>,
     /// Written records whose promise is not kept yet.
@@ -55,6 +56,7 @@ pub struct Produce {
 /// A request that has not been answered.
 #[derive(Debug)]
 struct Pending {
+    id: RequestId,
     acks: i16,
     response: ProduceResponse,
     /// Partitions without a result, and one while the request is looked at.
@@ -62,10 +64,17 @@ struct Pending {
     failed: bool,
 }
 
+/// A request, and where it is among all that wait. The place may be another's once the request's connection has gone.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    id: RequestId,
+    key: usize,
+}
+
 /// One partition of one request.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    request: RequestId,
+    request: Place,
     topic: usize,
     place: usize,
     partition: PartitionId,
@@ -103,7 +112,8 @@ impl Produce {
         let open: usize = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
         let acks = request.acks;
         // One more than there are: it is not answered before all of it is looked at.
-        self.requests.insert(id, Pending { acks, response, open: open + 1, failed: false });
+        let pending = Pending { id, acks, response, open: open + 1, failed: false };
+        let place_of_request = Place { id, key: self.requests.insert(pending) };
         for (place_of_topic, data) in request.topic_data.iter().enumerate() {
             let topic = topics.resolve(&data.name, data.topic_id);
             for (place, part) in data.partition_data.iter().enumerate() {
@@ -112,7 +122,7 @@ impl Produce {
                     index: part.index,
                 };
                 let slot = Slot {
-                    request: id,
+                    request: place_of_request,
                     topic: place_of_topic,
                     place,
                     partition,
@@ -129,7 +139,7 @@ impl Produce {
             }
         }
         let names = request.topic_data.into_iter().map(|data| data.name);
-        self.close_one(ctx, id, |pending| {
+        self.close_one(ctx, place_of_request, |pending| {
             for (answer, name) in pending.response.responses.iter_mut().zip(names) {
                 answer.name = name;
             }
@@ -166,9 +176,7 @@ impl Produce {
     }
 
     fn start(&mut self, ctx: &mut Context<'_>, slot: Slot, topic: &Topic, records: Bytes) {
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
-        self.slots.insert(ticket, slot);
+        let ticket = ticket_of(self.slots.insert(slot));
         let codec = topic.codec.filter(|codec| codec_of(&records) != Some(*codec));
         if is_old_format(&records) || codec.is_some() {
             ctx.job(Job::Convert(Convert {
@@ -193,7 +201,7 @@ impl Produce {
         ticket: Ticket,
         result: Result<Bytes, AppendError>,
     ) {
-        let Some(slot) = self.slots.get(&ticket).copied() else { return };
+        let Some(slot) = self.slots.get(key_of(ticket)).copied() else { return };
         let Some(queue) = self.queued.get_mut(&slot.partition) else { return };
         match result {
             Ok(records) => {
@@ -203,7 +211,7 @@ impl Produce {
             }
             Err(error) => {
                 queue.retain(|queued| queued.ticket != ticket);
-                self.slots.remove(&ticket);
+                self.slots.try_remove(key_of(ticket));
                 self.refuse(ctx, slot, refusal_of(&error));
             }
         }
@@ -214,7 +222,7 @@ impl Produce {
         let Some(queue) = self.queued.get_mut(&partition) else { return };
         while let Some(records) = queue.front_mut().and_then(|queued| queued.records.take()) {
             if let Some(Queued { ticket, .. }) = queue.pop_front() {
-                if let Some(slot) = self.slots.get(&ticket) {
+                if let Some(slot) = self.slots.get(key_of(ticket)) {
                     append(ctx, ticket, *slot, records);
                 }
             }
@@ -233,7 +241,7 @@ impl Produce {
         log_start: Offset,
         result: &Result<Appended, AppendError>,
     ) -> bool {
-        let Some(slot) = self.slots.remove(&ticket) else { return false };
+        let Some(slot) = self.slots.try_remove(key_of(ticket)) else { return false };
         let appended = match result {
             Ok(appended) => appended,
             Err(error) => {
@@ -246,7 +254,7 @@ impl Produce {
                 return false;
             }
         };
-        let Some(pending) = self.requests.get_mut(&slot.request) else { return !slot.needs_sync };
+        let Some(pending) = self.pending_mut(slot.request) else { return !slot.needs_sync };
         if let Some(answer) = answer_mut(&mut pending.response, slot) {
             answer.base_offset = appended.base_offset;
             answer.log_append_time_ms = appended.log_append_time;
@@ -266,7 +274,7 @@ impl Produce {
     /// Whether the records of this job must be on the disk before they are seen.
     #[must_use]
     pub fn needs_sync(&self, ticket: Ticket) -> bool {
-        self.slots.get(&ticket).is_some_and(|slot| slot.needs_sync)
+        self.slots.get(key_of(ticket)).is_some_and(|slot| slot.needs_sync)
     }
 
     /// A partition has made progress, has failed, or is gone (`None`): keeps the promises that can be kept.
@@ -303,15 +311,16 @@ impl Produce {
 
     /// A connection is gone: nobody waits for its answers. What it sent is appended all the same.
     pub fn disconnected(&mut self, conn: ConnId) {
-        let gone: Vec<RequestId> =
-            self.requests.range(RequestId::all_of(conn)).map(|(id, _)| *id).collect();
-        for id in gone {
-            self.requests.remove(&id);
-        }
+        self.requests.retain(|_, pending| pending.id.conn != conn);
+    }
+
+    /// `None`: its connection has gone.
+    fn pending_mut(&mut self, place: Place) -> Option<&mut Pending> {
+        self.requests.get_mut(place.key).filter(|pending| pending.id == place.id)
     }
 
     fn answer_mut(&mut self, slot: Slot) -> Option<&mut ProduceResponsePartition> {
-        answer_mut(&mut self.requests.get_mut(&slot.request)?.response, slot)
+        answer_mut(&mut self.pending_mut(slot.request)?.response, slot)
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {
@@ -330,15 +339,17 @@ impl Produce {
     }
 
     /// One thing less that the request waits for, which adds something to its answer. After the last one it is answered.
-    fn close_one(&mut self, ctx: &mut Context<'_>, id: RequestId, add: impl FnOnce(&mut Pending)) {
-        let Entry::Occupied(mut entry) = self.requests.entry(id) else { return };
-        let pending = entry.get_mut();
+    fn close_one(&mut self, ctx: &mut Context<'_>, place: Place, add: impl FnOnce(&mut Pending)) {
+        let Some(pending) = self.pending_mut(place) else { return };
         add(pending);
         pending.open = pending.open.saturating_sub(1);
         if pending.open > 0 {
             return;
         }
-        let Pending { acks, response, failed, .. } = entry.remove();
+        let Some(Pending { id, acks, response, failed, .. }) = self.requests.try_remove(place.key)
+        else {
+            return;
+        };
         if acks == 0 {
             ctx.out.push(Effect::Silence { to: id, failed });
         } else {
@@ -351,6 +362,14 @@ impl Produce {
     pub fn waiting(&self) -> usize {
         self.requests.len()
     }
+}
+
+fn ticket_of(key: usize) -> Ticket {
+    Ticket(u64::try_from(key).unwrap_or(u64::MAX))
+}
+
+fn key_of(ticket: Ticket) -> usize {
+    usize::try_from(ticket.0).unwrap_or(usize::MAX)
 }
 
 /// Whether these records become visible only when the disk has them.
