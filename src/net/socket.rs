@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use mio::net::TcpStream;
 use rustix::fs::sendfile;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
 /// Where replies are written to. Nothing here waits: `WouldBlock` says that no byte was taken.
 pub(super) trait Socket {
@@ -20,6 +20,10 @@ pub(super) trait Socket {
 impl Socket for TcpStream {
     fn send(&mut self, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        if let [slice] = slices {
+            // Most answers. The kernel does less for it.
+            return Ok(retry_on_intr(|| send(&*self, slice, flags))?);
+        }
         let mut nothing = SendAncillaryBuffer::default();
         Ok(retry_on_intr(|| sendmsg(&*self, slices, &mut nothing, flags))?)
     }
