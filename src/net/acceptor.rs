@@ -187,7 +187,7 @@ impl Reactor {
         self.connections.insert(connection);
         *self.acceptor.by_address.entry(peer.ip().to_canonical()).or_insert(0) += 1;
         self.stats.accepted += 1;
-        self.deadlines.set(DueKey::Idle(conn), now + self.options.idle_timeout);
+        self.idle.set(conn, now + self.options.idle_timeout);
         self.events.push_back(NetEvent::Opened { conn, peer, local, protocol });
         self.wake(conn);
     }

@@ -21,7 +21,8 @@ impl Reactor {
         }
         // A socket that is closed leaves the poll by itself.
         let _ = self.poll.registry().deregister(&mut connection.stream);
-        for key in [DueKey::Idle, DueKey::HalfFrame, DueKey::Stuck, DueKey::Linger] {
+        self.idle.remove(conn);
+        for key in [DueKey::HalfFrame, DueKey::Stuck, DueKey::Linger] {
             self.deadlines.remove(key(conn));
         }
         self.acceptor.forget(connection.peer);
@@ -71,11 +72,13 @@ impl Reactor {
         while let Some(key) = self.deadlines.pop_due(now) {
             match key {
                 DueKey::Accept => self.acceptor.paused = false,
-                DueKey::Idle(conn) => self.expire_idle(conn, now),
                 DueKey::HalfFrame(conn) => self.expire_half_frame(conn, now),
                 DueKey::Stuck(conn) => self.expire_stuck(conn, now),
                 DueKey::Linger(conn) => self.finish(conn),
             }
+        }
+        while let Some(conn) = self.idle.pop_due(now) {
+            self.expire_idle(conn, now);
         }
     }
 
@@ -87,11 +90,11 @@ impl Reactor {
         let timeout = self.options.idle_timeout;
         let due = connection.active + timeout;
         if due > now {
-            self.deadlines.set(DueKey::Idle(conn), due);
+            self.idle.set(conn, due);
         } else if connection.is_idle() {
             self.close(conn, CloseReason::Idle);
         } else {
-            self.deadlines.set(DueKey::Idle(conn), now + timeout);
+            self.idle.set(conn, now + timeout);
         }
     }
 

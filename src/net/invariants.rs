@@ -70,7 +70,7 @@ impl Reactor {
         let conn = connection.id;
         let queued = connection.queued;
         let has = |key: DueKey| self.deadlines.get(key).is_some();
-        if !has(DueKey::Idle(conn)) {
+        if self.idle.get(conn).is_none() {
             return Err(String::from("no idle deadline"));
         }
         let between_turns = !queued.run && !queued.in_turn;

@@ -42,9 +42,6 @@ pub struct Watch(usize);
 pub(super) enum DueKey {
     /// Accepting rests.
     Accept,
-    /// Nothing was said. Re-armed when it passes, by the last activity: an active connection never
-    /// touches it.
-    Idle(ConnId),
     /// A frame is half read.
     HalfFrame(ConnId),
     /// Bytes wait for the peer to take them.
@@ -77,6 +74,9 @@ pub struct Reactor {
     /// Bytes of memory in all outboxes.
     pub(super) outboxes_memory: usize,
     pub(super) outbox_rooms: Rooms<Payload>,
+    /// When to look whether a connection has said nothing for long. Re-armed when it passes, by the last activity: an active
+    /// connection never touches its own. Apart from the other deadlines, which are few and looked for with every request.
+    pub(super) idle: Deadlines<ConnId>,
     pub(super) deadlines: Deadlines<DueKey>,
     pub(super) events: VecDeque<NetEvent>,
     /// Shared by all small reads; lent to one connection at a time.
@@ -116,6 +116,7 @@ impl Reactor {
             flush_queue: Vec::new(),
             outboxes_memory: 0,
             outbox_rooms: Rooms::default(),
+            idle: Deadlines::default(),
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
@@ -174,7 +175,7 @@ impl Reactor {
     /// The nearest of the reactor's own deadlines.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.deadlines.next()
+        self.deadlines.next().into_iter().chain(self.idle.next()).min()
     }
 
     /// How long `poll` may sleep, as far as the reactor is concerned. `None`: for ever.

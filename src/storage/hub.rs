@@ -64,7 +64,10 @@ struct Shares {
 
 impl Shares {
     fn new(writers: usize) -> Shares {
-        Shares { reads: Vec::new(), writes: std::iter::repeat_with(Vec::new).take(writers).collect() }
+        Shares {
+            reads: Vec::new(),
+            writes: std::iter::repeat_with(Vec::new).take(writers).collect(),
+        }
     }
 
     fn write(&mut self, number: usize, command: WriteCommand) {
