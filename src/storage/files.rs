@@ -139,7 +139,8 @@ impl Files {
             return;
         }
         let mut alive: Vec<Arc<LazyFile>> = open.files.iter().filter_map(Weak::upgrade).collect();
-        alive.sort_by_key(|file| file.used.load(Ordering::Relaxed));
+        // Each is looked at once: others go on using them, and what changes meanwhile cannot be sorted.
+        alive.sort_by_cached_key(|file| file.used.load(Ordering::Relaxed));
         let keep = self.open_max - self.open_max / 4;
         let mut excess = alive.len().saturating_sub(keep);
         alive.retain(|file| {
@@ -202,5 +203,42 @@ impl Files {
     /// How many files are listed as open.
     pub(super) fn open_count(&self) -> usize {
         lock(&self.open).files.iter().filter(|file| file.strong_count() > 0).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::outcomes::Outcomes;
+    use crate::storage::space::SpaceOptions;
+    use crate::testing::fs::SimFs;
+
+    const OPEN: usize = 100;
+
+    fn files() -> Arc<Files> {
+        let fs: Arc<dyn Fs> = SimFs::new();
+        let options = SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 };
+        let space =
+            Space::new(Arc::clone(&fs), "/".into(), options, Outcomes::new(Arc::new(|| {})));
+        let limits = FileLimits { open: OPEN, unsynced: OPEN };
+        Files::new(fs, space, limits, DamagePolicy::Fence, Arc::default())
+    }
+
+    #[test]
+    fn the_oldest_are_closed_while_others_use_them() {
+        let files = files();
+        let lazy = |number: usize| LazyFile::new(format!("/{number}").into());
+        let all: Vec<Arc<LazyFile>> = (0..3 * OPEN).map(lazy).collect();
+        all.iter().for_each(|file| drop(files.create(file)));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        all.iter().for_each(|file| drop(files.get(file)));
+                    }
+                });
+            }
+        });
+        assert!(files.open_count() <= OPEN * 5 / 4);
     }
 }
