@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Token};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::connection::Connection;
@@ -32,6 +33,8 @@ pub(super) struct Acceptor {
     pub(super) by_address: BTreeMap<IpAddr, usize>,
     /// Descriptors or kernel memory have run out: nothing is accepted until something is given back.
     pub(super) paused: bool,
+    /// For how many connections there are descriptors now. `None`: the kernel says so.
+    room: Option<usize>,
 }
 
 /// A listening socket.
@@ -68,6 +71,11 @@ impl Acceptor {
                 self.by_address.remove(&address);
             }
         }
+    }
+
+    /// Whether those who come have to wait for descriptors. Beyond the limit of connections they are refused instead.
+    fn lacks_room(&self, open: usize, options: &Options) -> bool {
+        self.room.is_some_and(|room| open >= room) && open < options.connections_max
     }
 
     /// The limit that stands in the way of another connection of `peer`.
@@ -134,6 +142,11 @@ impl Reactor {
         }
     }
 
+    /// Says for how many connections there are descriptors now. Who comes when there are as many waits, and is not refused.
+    pub fn set_room(&mut self, connections: usize) {
+        self.acceptor.room = Some(connections);
+    }
+
     /// Accepts those who wait, a bounded number in a turn.
     pub fn accept(&mut self, now: Mono) {
         for index in 0..self.acceptor.listeners.len() {
@@ -147,11 +160,16 @@ impl Reactor {
 
     /// Accepts one connection of a listener. Whether there may be another.
     fn accept_one(&mut self, index: usize, now: Mono) -> bool {
+        let lacks_room = self.acceptor.lacks_room(self.connections.len(), &self.options);
         let Some(listener) = self.acceptor.listeners.get_mut(index).filter(|l| l.ready) else {
             return false;
         };
         let protocol = listener.protocol;
-        match accept(&listener.socket) {
+        let accepted = match lacks_room && protocol == Protocol::Frames {
+            true => Accepted::Exhausted(Errno::MFILE.into()),
+            false => accept(&listener.socket),
+        };
+        match accepted {
             Accepted::Stream(stream, peer) => self.admit(stream, peer, protocol, now),
             Accepted::Gone => {}
             Accepted::Nobody => {
@@ -227,7 +245,6 @@ fn accept(listener: &TcpListener) -> Accepted {
 
 /// Whether an error of `accept` concerns one connection alone: Linux passes on what already happened to it.
 fn is_of_the_peer(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     const OF_THE_PEER: [Errno; 9] = [
         Errno::CONNABORTED,
         Errno::INTR,

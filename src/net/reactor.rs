@@ -377,6 +377,12 @@ impl Reactor {
         Stats { open: self.connections.len(), ..self.stats }
     }
 
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Every open connection, in the order of their places.
     pub fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.connections.iter().map(|connection: &Connection| connection.id)

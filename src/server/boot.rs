@@ -97,6 +97,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
         peer_lines: RateLimit::new(PEER_LINES_PER_SECOND),
         questions_bytes: 0,
         shutdown: Shutdown::default(),
+        descriptors,
         effects: Vec::new(),
         jobs: Vec::new(),
         outcomes: Vec::new(),

@@ -33,6 +33,7 @@ use crate::net::{Reactor, Watch};
 use crate::storage::job::{Job, Outcome};
 use crate::storage::pool::{StartError, Storage};
 use clock::{Clock, ClockWatch};
+use descriptors::Descriptors;
 use routes::Routes;
 use sequencer::{About, Sequencer};
 use shutdown::Shutdown;
@@ -85,6 +86,7 @@ struct Server {
     /// Log lines that a peer can cause.
     peer_lines: RateLimit,
     shutdown: Shutdown,
+    descriptors: Descriptors,
     /// Bytes of requests, without their records, whose answers have not left yet.
     questions_bytes: usize,
     /// Reused from turn to turn.

@@ -39,6 +39,7 @@ impl Server {
         if self.net.woken() {
             self.take_outcomes(now);
         }
+        self.share_descriptors();
         self.net.accept(now.mono);
         self.net_events(now);
         while let Some(conn) = self.net.next_runnable() {
@@ -59,6 +60,12 @@ impl Server {
         self.carry_out(now)?;
         self.advance_shutdown(now);
         Ok(())
+    }
+
+    /// Connections and unsynced files may each take what the other leaves.
+    fn share_descriptors(&mut self) {
+        self.net.set_room(self.descriptors.connections_beside(self.storage.files_unsynced()));
+        self.storage.set_unsynced_max(self.descriptors.unsynced_beside(self.net.open()));
     }
 
     /// Zero if somebody can run; else until the nearest deadline; else for ever.
@@ -141,6 +148,7 @@ impl Server {
                 NetEvent::OutboxDrained { conn } => self.continue_http(conn, now),
                 NetEvent::Closed { conn, reason } => self.closed(conn, &reason, now),
                 NetEvent::AcceptPaused { error } => {
+                    self.storage.free_descriptors();
                     self.warn_of_peer(format_args!("accepting pauses: {error}"));
                 }
             }

@@ -1,7 +1,7 @@
 //! Descriptors on loan: a file is opened when it is used and closed again when too many are open.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::damage::DamagePolicy;
@@ -59,7 +59,7 @@ pub(super) struct Files {
     pub(super) stats: Arc<StorageCounters>,
     /// Those that the disk may not have yet.
     pub(super) unsynced: Unsynced,
-    unsynced_max: usize,
+    unsynced_max: AtomicUsize,
     open_max: usize,
     clock: AtomicU64,
     open: Mutex<Open>,
@@ -93,7 +93,7 @@ impl Files {
             damage,
             stats,
             unsynced: Unsynced::default(),
-            unsynced_max: limits.unsynced,
+            unsynced_max: AtomicUsize::new(limits.unsynced),
             open_max,
             clock,
             open,
@@ -160,13 +160,17 @@ impl Files {
     ) -> Result<T, StorageError> {
         match act() {
             Err(error) if error.is_out_of_descriptors() => {
-                let mut open = lock(&self.open);
-                open.files.retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
-                drop(open);
+                self.close_idle();
                 act()
             }
             result => result,
         }
+    }
+
+    /// Closes the files that nobody uses.
+    pub(super) fn close_idle(&self) {
+        let mut open = lock(&self.open);
+        open.files.retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
     }
 
     /// Syncs the whole file system. If that fails, nobody knows whose bytes were lost, and a later sync of one file may
@@ -190,14 +194,19 @@ impl Files {
         (self.open_max / 8).min(SYNC_ALL_FROM)
     }
 
+    /// How many unsynced files there may be from now on.
+    pub(super) fn set_unsynced_max(&self, files: usize) {
+        self.unsynced_max.store(files, Ordering::Relaxed);
+    }
+
     /// Whether there are so many unsynced files that no partition should add to them which has none yet.
     pub(super) fn has_many_unsynced(&self) -> bool {
-        self.unsynced.count() >= self.unsynced_max
+        self.unsynced.count() >= self.unsynced_max.load(Ordering::Relaxed)
     }
 
     /// Whether it is time to do something about that.
     pub(super) fn will_have_many_unsynced(&self) -> bool {
-        self.unsynced.count() >= self.unsynced_max / 2
+        self.unsynced.count() >= self.unsynced_max.load(Ordering::Relaxed) / 2
     }
 
     /// How many files are listed as open.

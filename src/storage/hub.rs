@@ -384,6 +384,14 @@ impl Hub {
         startup::leave(&self.files, &self.data_dir, closed, now)
     }
 
+    /// Closes what nobody uses, and has synced what is open until it is.
+    pub(super) fn free_descriptors(&self) {
+        self.files.close_idle();
+        for writer in self.to_writers.iter() {
+            writer.put(WriteCommand::SyncAll);
+        }
+    }
+
     /// Tells all writers that nothing follows.
     pub(super) fn stop_writers(&self) {
         for writer in self.to_writers.iter() {

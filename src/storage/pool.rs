@@ -38,7 +38,7 @@ pub struct FileLimits {
     /// Files that are kept open though nobody needs them now.
     pub open: usize,
     /// Files that the disk may not have yet: each keeps its descriptor until it is synced. Where there are as many, appends to
-    /// further partitions wait for the syncs.
+    /// further partitions wait for the syncs. [`Storage::set_unsynced_max`] changes it.
     pub unsynced: usize,
 }
 
@@ -183,6 +183,22 @@ impl Storage {
     #[must_use]
     pub fn files_open(&self) -> u64 {
         as_u64(self.hub.files.open_count())
+    }
+
+    /// Files that the disk may not have yet; each takes a descriptor.
+    #[must_use]
+    pub fn files_unsynced(&self) -> usize {
+        self.hub.files.unsynced.count()
+    }
+
+    /// Somebody else needs descriptors: closes what nobody uses, and has synced, soon, what is open until it is.
+    pub fn free_descriptors(&self) {
+        self.hub.free_descriptors();
+    }
+
+    /// How many of them there may be from now on.
+    pub fn set_unsynced_max(&self, files: usize) {
+        self.hub.files.set_unsynced_max(files);
     }
 
     /// Finishes all jobs, syncs everything, and leaves what a clean start needs, the marker last. `now` is the wall time;

@@ -54,6 +54,8 @@ pub(super) enum WriteCommand {
     Compacted(Box<Round>, Progress),
     /// Tries again what found no room on the disk.
     RetryHeld,
+    /// Has everything synced, so that its descriptors are free.
+    SyncAll,
     /// Everything that was unsynced is synced: tries again what waits for that.
     AllSynced,
     /// Closes everything; nothing follows.
@@ -135,6 +137,11 @@ impl Writer {
                     self.retry_held(&mut groups);
                 }
                 WriteCommand::RetryHeld => self.retry_held(&mut groups),
+                WriteCommand::SyncAll => {
+                    if !self.is_syncing_all {
+                        self.sync_all_dirty(&mut report);
+                    }
+                }
                 WriteCommand::AllSynced => {
                     self.is_syncing_all = false;
                     self.retry_held(&mut groups);

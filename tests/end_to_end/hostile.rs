@@ -199,6 +199,33 @@ fn more_partitions_are_written_at_once_than_there_are_descriptors() {
 }
 
 #[test]
+fn clients_and_unsynced_files_leave_descriptors_to_each_other() {
+    const PARTITIONS: i32 = 600;
+    let dir = Dir::new();
+    let args = arguments(&dir.data(), &["log.flush.interval.ms=3600000"]);
+    let broker = Broker::of(Process::run_with_descriptors(1_024, &args.each_ref_str()));
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("wide", PARTITIONS);
+    client.topics();
+    let mut request = produce("wide", 1, batch(&[7; 100]));
+    let one = request.topic_data[0].partition_data[0].clone();
+    request.topic_data[0].partition_data =
+        (0..PARTITIONS).map(|index| ProduceRequestPartition { index, ..one.clone() }).collect();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let Response::Produce(answer) = client.ask(request.clone(), 8) else { unreachable!() };
+        let answers = &answer.responses[0].partition_responses;
+        assert!(answers.iter().all(|answer| answer.error_code == 0));
+        // More than are left beside so many files: some wait for a sync.
+        clients.extend((0..150).map(|_| Client::connect(broker.kafka)));
+        for client in &mut clients {
+            assert!(client.end_of("wide") > 0);
+        }
+    }
+    broker.stop();
+}
+
+#[test]
 fn memory_comes_back_whatever_becomes_of_a_request() {
     let dir = Dir::new();
     let broker = Broker::start(&dir);

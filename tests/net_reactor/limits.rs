@@ -40,6 +40,26 @@ fn health_can_be_asked_for_when_every_place_is_taken() {
     assert_eq!(rig.refused, [CloseReason::TooManyConnections(17)]);
 }
 
+#[test]
+fn who_comes_when_descriptors_are_short_waits_and_is_not_refused() {
+    let mut options = options();
+    options.connections_max = 3;
+    let mut rig = Rig::new(options);
+    rig.net.set_room(1);
+    let _first = rig.client();
+    let _second = connect(rig.addr);
+    rig.until(|rig| rig.net.stats().accept_pauses == 1);
+    assert_eq!((rig.opened.len(), rig.refused.len()), (1, 0));
+    rig.net.set_room(3);
+    rig.net.descriptors_returned();
+    rig.until(|rig| rig.opened.len() == 2);
+    // Beyond the limit somebody is refused, room or not.
+    let _third = rig.client();
+    rig.net.set_room(1);
+    let _fourth = connect(rig.addr);
+    rig.until(|rig| rig.refused == [CloseReason::TooManyConnections(3)]);
+}
+
 /// A client that comes from `source`.
 fn connect_from(source: &str, to: SocketAddr) -> std::net::TcpStream {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();

@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Has everything synced, and afterwards tries again what is held. `false`: there is nothing to sync.
-    fn sync_all_dirty(&mut self, report: &mut Report) -> bool {
+    pub(super) fn sync_all_dirty(&mut self, report: &mut Report) -> bool {
         self.tell(report);
         let dirty = self.partitions.values_mut().filter(|partition| partition.is_dirty());
         let works = dirty.map(|partition| SyncCommand::Work(partition.take_sync()));
