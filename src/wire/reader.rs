@@ -26,6 +26,8 @@ const FIRST_CAPACITY: usize = 4096;
 #[derive(Debug)]
 pub struct Reader<'a> {
     frame: &'a Bytes,
+    /// What is in it.
+    bytes: &'a [u8],
     position: usize,
     end: usize,
     version: i16,
@@ -41,7 +43,7 @@ impl<'a> Reader<'a> {
     pub fn new(frame: &'a Bytes, version: i16, flexible: bool) -> Reader<'a> {
         let end = frame.len();
         let memory = end.saturating_mul(MEMORY_FACTOR).saturating_add(MEMORY_ALLOWANCE);
-        Reader { frame, position: 0, end, version, flexible, memory }
+        Reader { frame, bytes: frame, position: 0, end, version, flexible, memory }
     }
 
     /// As [`Reader::new`], of a frame that anybody may have sent.
@@ -90,7 +92,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let end = self.position.checked_add(count).filter(|end| *end <= self.end);
         let end = end.ok_or(DecodeError::new(Problem::Truncated))?;
-        let taken = self.frame.get(self.position..end);
+        let taken = self.bytes.get(self.position..end);
         self.position = end;
         taken.ok_or(DecodeError::new(Problem::Truncated))
     }
@@ -101,8 +103,12 @@ impl<'a> Reader<'a> {
         self.u8().map(|byte| i8::from_be_bytes([byte]))
     }
 
+    #[inline]
     fn u8(&mut self) -> Result<u8> {
-        self.take(1)?.first().copied().ok_or(DecodeError::new(Problem::Truncated))
+        let byte = self.bytes.get(self.position).copied().filter(|_| self.position < self.end);
+        let byte = byte.ok_or(DecodeError::new(Problem::Truncated))?;
+        self.position += 1;
+        Ok(byte)
     }
 
     /// Two bytes, signed.
@@ -152,8 +158,13 @@ impl<'a> Reader<'a> {
     /// An unsigned integer of at most five bytes, low bits first.
     #[inline(never)]
     pub fn unsigned_varint(&mut self) -> Result<u32> {
-        let mut value: u32 = 0;
-        for shift in [0, 7, 14, 21, 28] {
+        // Most are one byte.
+        let first = self.u8()?;
+        let mut value = u32::from(first & 0x7f);
+        if first & 0x80 == 0 {
+            return Ok(value);
+        }
+        for shift in [7, 14, 21, 28] {
             let byte = self.u8()?;
             let bits = u32::from(byte & 0x7f);
             if shift == 28 && bits > 0x0f {

@@ -115,40 +115,46 @@ impl Writer {
         self.out.extend_from_slice(bytes);
     }
 
+    /// Bytes whose number the compiler knows: no call for so few.
+    #[inline]
+    fn put<const BYTES: usize>(&mut self, bytes: [u8; BYTES]) {
+        self.out.extend_from_slice(&bytes);
+    }
+
     /// One byte.
     #[inline(never)]
     pub fn i8(&mut self, value: i8) {
-        self.raw(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     /// Two bytes, signed.
     #[inline(never)]
     pub fn i16(&mut self, value: i16) {
-        self.raw(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     /// Two bytes, unsigned.
     #[inline(never)]
     pub fn u16(&mut self, value: u16) {
-        self.raw(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     /// Four bytes, signed.
     #[inline(never)]
     pub fn i32(&mut self, value: i32) {
-        self.raw(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     /// Four bytes, unsigned.
     #[inline(never)]
     pub fn u32(&mut self, value: u32) {
-        self.raw(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     /// Eight bytes, signed.
     #[inline(never)]
     pub fn i64(&mut self, value: i64) {
-        self.raw(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     /// Eight bytes, IEEE 754.
