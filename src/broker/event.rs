@@ -49,7 +49,8 @@ impl Client {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {
-    /// A request arrived. It gets exactly one [`Effect::Reply`] or [`Effect::Silence`], unless its connection goes.
+    /// A request arrived. It gets exactly one [`Effect::Reply`] or [`Effect::Silence`]; if its connection goes, at most one,
+    /// which nobody needs.
     Request {
         /// Where the answer goes.
         id: RequestId,

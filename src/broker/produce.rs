@@ -26,7 +26,7 @@ use super::event::{Effect, RequestId};
 use super::options::Durability;
 use super::partition::Partition;
 use super::topic_table::{Topic, TopicTable, is_internal};
-use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
+use crate::base::ids::{Offset, PartitionId, Ticket};
 use crate::base::payload::Bytes;
 use crate::base::planted::{Bug, is_planted};
 use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
@@ -41,11 +41,15 @@ use refusal::{breaks_a_rule, record_errors, refusal_of};
 /// Most bytes that records may take when they are decompressed in order to be converted.
 const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
 
+/// Requests and appends for which there stays room.
+const KEPT: usize = 1024;
+
 /// Everything that is being produced.
 #[derive(Debug, Default)]
 pub struct Produce {
+    /// Also those of connections that have gone: what they sent is appended all the same, and their answers are dropped.
     requests: Slab<Pending>,
-    /// By ticket. A ticket is given to another append once its own is done.
+    /// By ticket. A ticket is given to another append once storage has answered its own.
     slots: Slab<Slot>,
     /// Appends that wait behind one that is being converted.
     queued: BTreeMap<PartitionId, VecDeque<Queued>>,
@@ -64,17 +68,11 @@ struct Pending {
     failed: bool,
 }
 
-/// A request, and where it is among all that wait. The place may be another's once the request's connection has gone.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    id: RequestId,
-    key: usize,
-}
-
 /// One partition of one request.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    request: Place,
+    /// Where the request is among all that wait.
+    request: usize,
     topic: usize,
     place: usize,
     partition: PartitionId,
@@ -113,7 +111,7 @@ impl Produce {
         let acks = request.acks;
         // One more than there are: it is not answered before all of it is looked at.
         let pending = Pending { id, acks, response, open: open + 1, failed: false };
-        let place_of_request = Place { id, key: self.requests.insert(pending) };
+        let key = self.requests.insert(pending);
         for (place_of_topic, data) in request.topic_data.iter().enumerate() {
             let topic = topics.resolve(&data.name, data.topic_id);
             for (place, part) in data.partition_data.iter().enumerate() {
@@ -122,7 +120,7 @@ impl Produce {
                     index: part.index,
                 };
                 let slot = Slot {
-                    request: place_of_request,
+                    request: key,
                     topic: place_of_topic,
                     place,
                     partition,
@@ -139,7 +137,7 @@ impl Produce {
             }
         }
         let names = request.topic_data.into_iter().map(|data| data.name);
-        self.close_one(ctx, place_of_request, |pending| {
+        self.close_one(ctx, key, |pending| {
             for (answer, name) in pending.response.responses.iter_mut().zip(names) {
                 answer.name = name;
             }
@@ -254,7 +252,7 @@ impl Produce {
                 return false;
             }
         };
-        let Some(pending) = self.pending_mut(slot.request) else { return !slot.needs_sync };
+        let Some(pending) = self.requests.get_mut(slot.request) else { return !slot.needs_sync };
         if let Some(answer) = answer_mut(&mut pending.response, slot) {
             answer.base_offset = appended.base_offset;
             answer.log_append_time_ms = appended.log_append_time;
@@ -309,18 +307,8 @@ impl Produce {
         }
     }
 
-    /// A connection is gone: nobody waits for its answers. What it sent is appended all the same.
-    pub fn disconnected(&mut self, conn: ConnId) {
-        self.requests.retain(|_, pending| pending.id.conn != conn);
-    }
-
-    /// `None`: its connection has gone.
-    fn pending_mut(&mut self, place: Place) -> Option<&mut Pending> {
-        self.requests.get_mut(place.key).filter(|pending| pending.id == place.id)
-    }
-
     fn answer_mut(&mut self, slot: Slot) -> Option<&mut ProduceResponsePartition> {
-        answer_mut(&mut self.pending_mut(slot.request)?.response, slot)
+        answer_mut(&mut self.requests.get_mut(slot.request)?.response, slot)
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {
@@ -339,21 +327,30 @@ impl Produce {
     }
 
     /// One thing less that the request waits for, which adds something to its answer. After the last one it is answered.
-    fn close_one(&mut self, ctx: &mut Context<'_>, place: Place, add: impl FnOnce(&mut Pending)) {
-        let Some(pending) = self.pending_mut(place) else { return };
+    fn close_one(&mut self, ctx: &mut Context<'_>, key: usize, add: impl FnOnce(&mut Pending)) {
+        let Some(pending) = self.requests.get_mut(key) else { return };
         add(pending);
         pending.open = pending.open.saturating_sub(1);
         if pending.open > 0 {
             return;
         }
-        let Some(Pending { id, acks, response, failed, .. }) = self.requests.try_remove(place.key)
-        else {
-            return;
-        };
+        let done = self.requests.try_remove(key);
+        let Some(Pending { id, acks, response, failed, .. }) = done else { return };
         if acks == 0 {
             ctx.out.push(Effect::Silence { to: id, failed });
         } else {
             ctx.reply(id, response);
+        }
+        self.let_go();
+    }
+
+    /// The room that a burst took does not stay.
+    fn let_go(&mut self) {
+        if self.requests.is_empty() && self.requests.capacity() > KEPT {
+            self.requests = Slab::new();
+        }
+        if self.slots.is_empty() && self.slots.capacity() > KEPT {
+            self.slots = Slab::new();
         }
     }
 
