@@ -1,7 +1,5 @@
 //! Writes the protocol's primitive types into a frame made of memory and file ranges.
 
-use byteorder::{BigEndian, ByteOrder};
-
 use super::error::EncodeError;
 use super::records::Records;
 use crate::base::payload::{Bytes, Payload};
@@ -160,9 +158,7 @@ impl Writer {
     /// Eight bytes, IEEE 754.
     #[inline(never)]
     pub fn f64(&mut self, value: f64) {
-        let mut bytes = [0; 8];
-        BigEndian::write_f64(&mut bytes, value);
-        self.raw(&bytes);
+        self.put(value.to_be_bytes());
     }
 
     /// An unsigned integer of at most five bytes, low bits first.
