@@ -34,7 +34,9 @@ pub(super) struct Acceptor {
     /// Descriptors or kernel memory have run out: nothing is accepted until something is given back.
     pub(super) paused: bool,
     /// For how many connections there are descriptors now. `None`: the kernel says so.
-    room: Option<usize>,
+    places: Option<usize>,
+    /// Clients wait for there to be more.
+    pub(super) wants_places: bool,
 }
 
 /// A listening socket.
@@ -59,7 +61,9 @@ enum Accepted {
 impl Acceptor {
     /// Whether a turn would accept somebody.
     pub(super) fn is_runnable(&self) -> bool {
-        !self.paused && self.listeners.iter().any(|listener| listener.ready)
+        let may_accept =
+            |listener: &Listener| listener.protocol == Protocol::Http || !self.wants_places;
+        !self.paused && self.listeners.iter().any(|listener| listener.ready && may_accept(listener))
     }
 
     /// Counts a connection that has gone.
@@ -73,9 +77,9 @@ impl Acceptor {
         }
     }
 
-    /// Whether those who come have to wait for descriptors. Beyond the limit of connections they are refused instead.
-    fn lacks_room(&self, open: usize, options: &Options) -> bool {
-        self.room.is_some_and(|room| open >= room) && open < options.connections_max
+    /// Whether clients that come have to wait for descriptors. Beyond the limit of connections they are refused instead.
+    fn lacks_places(&self, open: usize, options: &Options) -> bool {
+        self.places.is_some_and(|places| open >= places) && open < options.connections_max
     }
 
     /// The limit that stands in the way of another connection of `peer`.
@@ -131,20 +135,48 @@ impl Reactor {
             let _ = self.poll.registry().deregister(&mut listener.socket);
         }
         self.acceptor.paused = false;
-        self.deadlines.remove(DueKey::Accept);
+        self.want_places_no_more();
     }
 
     /// Tells that descriptors were closed elsewhere, so that accepting may work again.
     pub fn descriptors_returned(&mut self) {
         if self.acceptor.paused {
             self.acceptor.paused = false;
+            if !self.acceptor.wants_places {
+                self.deadlines.remove(DueKey::Accept);
+            }
+        }
+        self.look_for_places();
+    }
+
+    /// Says for how many connections there are descriptors now. Clients that come when there are as many wait and are not
+    /// refused; HTTP has some places of its own.
+    pub fn set_places(&mut self, connections: usize) {
+        self.acceptor.places = Some(connections);
+        self.look_for_places();
+    }
+
+    fn look_for_places(&mut self) {
+        let lacks_places = self.acceptor.lacks_places(self.connections.len(), &self.options);
+        if self.acceptor.wants_places && !lacks_places {
+            self.want_places_no_more();
+        }
+    }
+
+    /// From now on clients are accepted again, or it is found out anew that they have to wait.
+    pub(super) fn want_places_no_more(&mut self) {
+        self.acceptor.wants_places = false;
+        if !self.acceptor.paused {
             self.deadlines.remove(DueKey::Accept);
         }
     }
 
-    /// Says for how many connections there are descriptors now. Who comes when there are as many waits, and is not refused.
-    pub fn set_room(&mut self, connections: usize) {
-        self.acceptor.room = Some(connections);
+    /// Clients wait until there are more places, or look again when accepting has rested for as long as it ever does.
+    fn want_places(&mut self, now: Mono) {
+        if !std::mem::replace(&mut self.acceptor.wants_places, true) {
+            self.deadlines.set(DueKey::Accept, now + self.options.accept_pause);
+            self.events.push_back(NetEvent::PlacesWanted);
+        }
     }
 
     /// Accepts those who wait, a bounded number in a turn.
@@ -160,16 +192,16 @@ impl Reactor {
 
     /// Accepts one connection of a listener. Whether there may be another.
     fn accept_one(&mut self, index: usize, now: Mono) -> bool {
-        let lacks_room = self.acceptor.lacks_room(self.connections.len(), &self.options);
+        let lacks_places = self.acceptor.lacks_places(self.connections.len(), &self.options);
         let Some(listener) = self.acceptor.listeners.get_mut(index).filter(|l| l.ready) else {
             return false;
         };
         let protocol = listener.protocol;
-        let accepted = match lacks_room && protocol == Protocol::Frames {
-            true => Accepted::Exhausted(Errno::MFILE.into()),
-            false => accept(&listener.socket),
-        };
-        match accepted {
+        if protocol == Protocol::Frames && lacks_places {
+            self.want_places(now);
+            return false;
+        }
+        match accept(&listener.socket) {
             Accepted::Stream(stream, peer) => self.admit(stream, peer, protocol, now),
             Accepted::Gone => {}
             Accepted::Nobody => {

@@ -71,7 +71,10 @@ impl Reactor {
     pub fn expire(&mut self, now: Mono) {
         while let Some(key) = self.deadlines.pop_due(now) {
             match key {
-                DueKey::Accept => self.acceptor.paused = false,
+                DueKey::Accept => {
+                    self.acceptor.paused = false;
+                    self.want_places_no_more();
+                }
                 DueKey::HalfFrame(conn) => self.expire_half_frame(conn, now),
                 DueKey::Stuck(conn) => self.expire_stuck(conn, now),
                 DueKey::Linger(conn) => self.finish(conn),

@@ -66,4 +66,6 @@ pub enum NetEvent {
         /// What `accept` said.
         error: io::Error,
     },
+    /// Clients wait because there are no descriptors for them, until there are more places or a second has passed.
+    PlacesWanted,
 }

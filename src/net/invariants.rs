@@ -20,11 +20,15 @@ impl Reactor {
         if by_address != self.acceptor.by_address {
             return Err(format!("addresses {by_address:?} != {:?}", self.acceptor.by_address));
         }
+        if self.idle.len() != self.connections.len() {
+            return Err(format!("{} idle deadlines", self.idle.len()));
+        }
         let memory: usize = self.connections.iter().map(|c| c.outbox.memory()).sum();
         if memory != self.outboxes_memory {
             return Err(format!("outboxes count {}, hold {memory}", self.outboxes_memory));
         }
-        if self.acceptor.paused != self.deadlines.get(DueKey::Accept).is_some() {
+        let rests = self.acceptor.paused || self.acceptor.wants_places;
+        if rests != self.deadlines.get(DueKey::Accept).is_some() {
             return Err(String::from("accepting rests without a deadline, or the reverse"));
         }
         Ok(())

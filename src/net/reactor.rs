@@ -40,7 +40,7 @@ pub struct Watch(usize);
 /// What a deadline of the reactor is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DueKey {
-    /// Accepting rests.
+    /// Accepting rests, or clients wait for places.
     Accept,
     /// A frame is half read.
     HalfFrame(ConnId),
@@ -379,7 +379,7 @@ impl Reactor {
 
     /// How many connections are open.
     #[must_use]
-    pub fn open(&self) -> usize {
+    pub fn open_connections(&self) -> usize {
         self.connections.len()
     }
 

@@ -14,7 +14,8 @@ const UNSYNCED_MAX: usize = 16_384;
 const FILES_MIN: usize = 16;
 /// For everything else: the poll, signals, listeners, health checks, and files that are open for a moment.
 const OTHERS: usize = 48;
-/// What unsynced files leave free beside the connections that there are: those that come in one turn.
+/// What unsynced files leave free beside the connections that there are: for those that four listeners accept in one turn,
+/// before the files hear of it.
 const NEWCOMERS: usize = 256;
 /// Connections that there may be in any case.
 const CONNECTIONS_MIN: usize = 8;
@@ -27,7 +28,7 @@ pub(super) struct Descriptors {
     pub(super) files: usize,
     /// Files that storage may have open until they are synced, whatever connections there are.
     pub(super) unsynced: usize,
-    /// Connections of clients, when there are no more unsynced files than those.
+    /// Connections of clients, when unsynced files have no more than their own.
     pub(super) connections: usize,
 }
 

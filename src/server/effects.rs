@@ -10,6 +10,9 @@ use crate::broker::event::{Effect, RequestId};
 use crate::net::{CloseReason, Gate};
 use crate::wire::api::Response;
 
+/// Jobs for which there stays room.
+const JOBS_KEPT: usize = 1024;
+
 impl Server {
     /// Carries out the effects so far, and those that follow from them.
     pub(super) fn carry_out(&mut self, now: Now) -> Result<(), Fatal> {
@@ -32,6 +35,7 @@ impl Server {
                 }
             }
             self.storage.submit_all(self.jobs.drain(..));
+            self.jobs.shrink_to(JOBS_KEPT);
             if self.effects.is_empty() {
                 self.effects = effects; // keeps the allocation
             }

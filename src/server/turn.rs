@@ -64,8 +64,16 @@ impl Server {
 
     /// Connections and unsynced files may each take what the other leaves.
     fn share_descriptors(&mut self) {
-        self.net.set_room(self.descriptors.connections_beside(self.storage.files_unsynced()));
-        self.storage.set_unsynced_max(self.descriptors.unsynced_beside(self.net.open()));
+        self.net.set_places(self.descriptors.connections_beside(self.storage.files_unsynced()));
+        let connections = self.net.open_connections();
+        self.storage.set_unsynced_max(self.descriptors.unsynced_beside(connections));
+    }
+
+    /// Has storage close what it can, for those who want to connect.
+    fn free_descriptors(&mut self) {
+        if self.storage.free_descriptors() {
+            self.net.descriptors_returned();
+        }
     }
 
     /// Zero if somebody can run; else until the nearest deadline; else for ever.
@@ -148,8 +156,14 @@ impl Server {
                 NetEvent::OutboxDrained { conn } => self.continue_http(conn, now),
                 NetEvent::Closed { conn, reason } => self.closed(conn, &reason, now),
                 NetEvent::AcceptPaused { error } => {
-                    self.storage.free_descriptors();
                     self.warn_of_peer(format_args!("accepting pauses: {error}"));
+                    self.free_descriptors();
+                }
+                NetEvent::PlacesWanted => {
+                    self.warn_of_peer(format_args!(
+                        "clients wait for descriptors of unsynced files"
+                    ));
+                    self.free_descriptors();
                 }
             }
         }

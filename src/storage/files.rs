@@ -130,25 +130,33 @@ impl Files {
         Ok(file)
     }
 
-    /// Closes a quarter of the files, those unused for longest, when there are too many. Where most are in use, a quarter
-    /// more may come before the next look.
+    /// One more file is open.
     fn note_opened(&self, lazy: &Arc<LazyFile>) {
         let mut open = lock(&self.open);
         open.files.push(Arc::downgrade(lazy));
-        if open.files.len() <= open.sweep_from {
-            return;
+        if open.files.len() > open.sweep_from {
+            self.sweep(&mut open);
         }
+    }
+
+    /// Closes so many files that a quarter more may come, those unused for longest. Some may be in use, the newest surely.
+    fn sweep(&self, open: &mut Open) {
         let mut alive: Vec<Arc<LazyFile>> = open.files.iter().filter_map(Weak::upgrade).collect();
         // Each is looked at once: others go on using them, and what changes meanwhile cannot be sorted.
         alive.sort_by_cached_key(|file| file.used.load(Ordering::Relaxed));
         let keep = self.open_max - self.open_max / 4;
         let mut excess = alive.len().saturating_sub(keep);
         alive.retain(|file| {
-            let closed = excess > 0 && !Arc::ptr_eq(file, lazy) && file.close_if_idle();
+            let closed = excess > 0 && file.close_if_idle();
             excess -= usize::from(closed);
             !closed
         });
         open.files = alive.iter().map(Arc::downgrade).collect();
+        self.sweep_later(open);
+    }
+
+    /// Where most are in use, a quarter more may come before the next look.
+    fn sweep_later(&self, open: &mut Open) {
         open.sweep_from = self.open_max.max(open.files.len() + self.open_max / 4);
     }
 
@@ -167,10 +175,23 @@ impl Files {
         }
     }
 
-    /// Closes the files that nobody uses.
-    pub(super) fn close_idle(&self) {
+    /// Closes the files that nobody uses. `true`: there was one.
+    pub(super) fn close_idle(&self) -> bool {
         let mut open = lock(&self.open);
+        let before = open.files.len();
         open.files.retain(|file| file.upgrade().is_some_and(|file| !file.close_if_idle()));
+        self.sweep_later(&mut open);
+        open.files.len() < before
+    }
+
+    /// Files had to stay open until they were synced, and now are: closes the oldest of those that nobody uses, if they are
+    /// more than are kept.
+    pub(super) fn close_synced(&self) {
+        let mut open = lock(&self.open);
+        let unused = open.files.len().saturating_sub(self.unsynced.count());
+        if unused > self.open_max + self.open_max / 4 {
+            self.sweep(&mut open);
+        }
     }
 
     /// Syncs the whole file system. If that fails, nobody knows whose bytes were lost, and a later sync of one file may
@@ -249,5 +270,23 @@ mod tests {
             }
         });
         assert!(files.open_count() <= OPEN * 5 / 4);
+    }
+
+    #[test]
+    fn what_had_to_stay_open_is_closed_once_it_is_synced() {
+        let files = files();
+        let lazy = |number: usize| LazyFile::new(format!("/{number}").into());
+        let all: Vec<Arc<LazyFile>> = (0..5 * OPEN).map(lazy).collect();
+        let dirty = |lazy: &Arc<LazyFile>| {
+            files.unsynced.add(lazy.path().to_owned(), files.create(lazy).unwrap())
+        };
+        let unsynced: Vec<_> = all.iter().map(dirty).collect();
+        files.close_synced();
+        assert_eq!(files.open_count(), 5 * OPEN);
+        drop(unsynced);
+        files.close_synced();
+        assert!(files.open_count() <= OPEN, "{}", files.open_count());
+        assert!(files.close_idle());
+        assert_eq!(files.open_count(), 0);
     }
 }

@@ -178,14 +178,21 @@ impl Hub {
 
     /// Each worker gets all of its jobs at once: one that was asleep does not begin with the first alone.
     pub(super) fn submit_all(&self, jobs: impl Iterator<Item = Job>) {
+        let mut jobs = jobs.peekable();
+        if jobs.peek().is_none() {
+            return;
+        }
         let mut shares = Shares::new(self.to_writers.len());
         for job in jobs {
             self.add_to_share(&mut shares, job);
         }
-        self.to_readers.put_all(shares.reads);
-        for (writer, share) in self.to_writers.iter().zip(shares.writes) {
-            writer.put_all(share);
+        if !shares.reads.is_empty() {
+            self.to_readers.put_all(shares.reads);
         }
+        let shares = self.to_writers.iter().zip(shares.writes);
+        shares
+            .filter(|(_, share)| !share.is_empty())
+            .for_each(|(writer, share)| writer.put_all(share));
     }
 
     fn add_to_share(&self, shares: &mut Shares, job: Job) {
@@ -384,12 +391,13 @@ impl Hub {
         startup::leave(&self.files, &self.data_dir, closed, now)
     }
 
-    /// Closes what nobody uses, and has synced what is open until it is.
-    pub(super) fn free_descriptors(&self) {
-        self.files.close_idle();
+    /// Closes what nobody uses, and has synced what is open until it is. `true`: something is closed already.
+    pub(super) fn free_descriptors(&self) -> bool {
+        let is_any_closed = self.files.close_idle();
         for writer in self.to_writers.iter() {
             writer.put(WriteCommand::SyncAll);
         }
+        is_any_closed
     }
 
     /// Tells all writers that nothing follows.

@@ -191,14 +191,16 @@ impl Storage {
         self.hub.files.unsynced.count()
     }
 
-    /// Somebody else needs descriptors: closes what nobody uses, and has synced, soon, what is open until it is.
-    pub fn free_descriptors(&self) {
-        self.hub.free_descriptors();
-    }
-
     /// How many of them there may be from now on.
     pub fn set_unsynced_max(&self, files: usize) {
         self.hub.files.set_unsynced_max(files);
+    }
+
+    /// Somebody else needs descriptors: closes what nobody uses, and has synced, soon, what is open until it is. `true`:
+    /// something is closed already.
+    #[must_use]
+    pub fn free_descriptors(&self) -> bool {
+        self.hub.free_descriptors()
     }
 
     /// Finishes all jobs, syncs everything, and leaves what a clean start needs, the marker last. `now` is the wall time;

@@ -1,4 +1,5 @@
-//! A queue between threads: who sleeps is woken once for all that is put in together. Several takers may share it.
+//! A queue between threads: who sleeps is woken once for all that is put in together. Several takers may share it. Takers
+//! learn that no giver is left; givers do not learn that no taker is, and what they put in then stays until they go, too.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -62,6 +62,11 @@ impl Stepped {
         self.hub.submit(job);
     }
 
+    /// Hands over several jobs, each worker's all at once.
+    pub fn submit_all(&mut self, jobs: impl Iterator<Item = Job>) {
+        self.hub.submit_all(jobs);
+    }
+
     /// Opens a partition of the journal and hands over all its batches, in order.
     ///
     /// # Errors

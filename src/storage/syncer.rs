@@ -82,7 +82,6 @@ pub(super) struct Syncer {
     waiting: Waiting,
     /// Who waits for there to be fewer unsynced files.
     writer: Option<Waiter>,
-    is_writer_waiting: bool,
     /// Who helps when several partitions are dirty. `None`: nobody.
     crew: Option<Arc<Crew>>,
 }
@@ -118,15 +117,7 @@ struct Asked {
 impl Syncer {
     pub(super) fn new(hands: Hands, readers: Giver<ReadCommand>, marks: Marks) -> Syncer {
         let waiting = Waiting::default();
-        Syncer {
-            hands,
-            readers,
-            marks,
-            waiting,
-            writer: None,
-            is_writer_waiting: false,
-            crew: None,
-        }
+        Syncer { hands, readers, marks, waiting, writer: None, crew: None }
     }
 
     /// Works for this writer.
@@ -152,6 +143,7 @@ impl Syncer {
             if self.turn(taken.drain(..).chain(commands.all_now()), mono) {
                 return;
             }
+            taken.shrink_to(UNASKED_MAX);
         }
     }
 
@@ -167,15 +159,13 @@ impl Syncer {
             let asked = self.take(&mut commands, now());
             stop |= asked.stop;
             self.work(asked, now());
+            self.hands.files.close_synced();
             let is_done = self.waiting.is_empty();
             if (stop && is_done) || self.marks.due().is_some_and(|at| at <= now()) {
                 // The marks say what went wrong, and when to try again.
                 let _ = self.marks.write(now());
             }
             if is_done {
-                if std::mem::take(&mut self.is_writer_waiting) {
-                    self.writer.iter().for_each(Waiter::tell);
-                }
                 return stop;
             }
         }
@@ -209,7 +199,7 @@ impl Syncer {
                     }
                 }
                 SyncCommand::Forget(partition) => asked.forgotten.push(partition),
-                SyncCommand::TellWriter => self.is_writer_waiting = true,
+                SyncCommand::TellWriter => self.waiting.add_signal(),
                 SyncCommand::Stop => asked.stop = true,
             }
         }
@@ -226,8 +216,11 @@ impl Syncer {
         if !asked.trims.is_empty() {
             self.trim(asked.trims, now);
         }
-        let others = self.waiting.take_others(UNASKED_MAX);
+        let (others, signal) = self.waiting.take_others(UNASKED_MAX);
         self.sync(others, now);
+        if signal {
+            self.writer.iter().for_each(Waiter::tell);
+        }
         for partition in asked.forgotten {
             self.marks.forget(partition);
         }

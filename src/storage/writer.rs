@@ -54,9 +54,9 @@ pub(super) enum WriteCommand {
     Compacted(Box<Round>, Progress),
     /// Tries again what found no room on the disk.
     RetryHeld,
-    /// Has everything synced, so that its descriptors are free.
+    /// Has everything synced, so that nobody needs the descriptors any more.
     SyncAll,
-    /// Everything that was unsynced is synced: tries again what waits for that.
+    /// What was unsynced when that was asked for is synced: tries again what waits for it.
     AllSynced,
     /// Closes everything; nothing follows.
     Stop,

@@ -37,6 +37,7 @@ pub(super) struct Rig {
     pub(super) cold: Vec<(ConnId, FileRange)>,
     pub(super) outboxes_drained: usize,
     pub(super) accept_pauses: usize,
+    pub(super) places_wanted: usize,
     /// Frames served, by connection, in order.
     pub(super) served: Vec<(ConnId, usize)>,
 }
@@ -67,6 +68,7 @@ impl Rig {
             cold: Vec::new(),
             outboxes_drained: 0,
             accept_pauses: 0,
+            places_wanted: 0,
             served: Vec::new(),
         }
     }
@@ -129,6 +131,7 @@ impl Rig {
                 NetEvent::Cold { conn, range } => self.cold.push((conn, range)),
                 NetEvent::OutboxDrained { .. } => self.outboxes_drained += 1,
                 NetEvent::AcceptPaused { .. } => self.accept_pauses += 1,
+                NetEvent::PlacesWanted => self.places_wanted += 1,
             }
         }
     }

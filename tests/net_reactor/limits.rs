@@ -43,21 +43,27 @@ fn health_can_be_asked_for_when_every_place_is_taken() {
 #[test]
 fn who_comes_when_descriptors_are_short_waits_and_is_not_refused() {
     let mut options = options();
-    options.connections_max = 3;
+    options.connections_max = 4;
     let mut rig = Rig::new(options);
-    rig.net.set_room(1);
+    let http = rig.net.listen("127.0.0.1:0".parse().unwrap(), Protocol::Http).unwrap();
+    rig.net.set_places(1);
     let _first = rig.client();
     let _second = connect(rig.addr);
-    rig.until(|rig| rig.net.stats().accept_pauses == 1);
-    assert_eq!((rig.opened.len(), rig.refused.len()), (1, 0));
-    rig.net.set_room(3);
-    rig.net.descriptors_returned();
+    rig.until(|rig| rig.places_wanted == 1);
+    assert!(!rig.net.has_runnable(), "it sleeps meanwhile");
+    // Health can be asked for.
+    let _check = connect(http);
     rig.until(|rig| rig.opened.len() == 2);
-    // Beyond the limit somebody is refused, room or not.
+    rig.now = rig.now + SECOND;
+    rig.until(|rig| rig.places_wanted == 2);
+    assert_eq!((rig.opened.len(), rig.refused.len(), rig.net.stats().accept_pauses), (2, 0, 0));
+    rig.net.set_places(4);
+    rig.until(|rig| rig.opened.len() == 3);
+    // Beyond the limit somebody is refused, places or not.
     let _third = rig.client();
-    rig.net.set_room(1);
+    rig.net.set_places(1);
     let _fourth = connect(rig.addr);
-    rig.until(|rig| rig.refused == [CloseReason::TooManyConnections(3)]);
+    rig.until(|rig| rig.refused == [CloseReason::TooManyConnections(4)]);
 }
 
 /// A client that comes from `source`.

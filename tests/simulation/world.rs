@@ -222,24 +222,26 @@ impl World {
                 return Ok(());
             }
             let run = self.starts;
+            let mut jobs = Vec::new();
             for effect in effects {
-                self.carry_out(effect)?;
+                match effect {
+                    Effect::Job(job) => jobs.push(job),
+                    effect => self.carry_out(effect)?,
+                }
                 if self.starts > run {
                     // Another process runs by now.
                     return Ok(());
                 }
+            }
+            if let Some(node) = &mut self.node {
+                node.storage.submit_all(jobs.into_iter());
             }
         }
     }
 
     fn carry_out(&mut self, effect: Effect) -> Done {
         match effect {
-            Effect::Job(job) => {
-                if let Some(node) = &mut self.node {
-                    node.storage.submit(job);
-                }
-                Ok(())
-            }
+            Effect::Job(_) => Ok(()), // handed over with the others of its turn
             Effect::Reply { to, response } => self.answered(to, Reply::Response(response)),
             Effect::Silence { to, failed } => {
                 self.answered(to, Reply::Silence)?;

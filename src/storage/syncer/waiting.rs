@@ -11,12 +11,25 @@ use crate::storage::partition::SyncWork;
 pub(super) struct Waiting {
     works: BTreeMap<PartitionId, SyncWork>,
     awaited: VecDeque<PartitionId>,
-    others: VecDeque<PartitionId>,
+    others: VecDeque<Next>,
+}
+
+/// What comes next of that which nobody waits for.
+#[derive(Debug)]
+enum Next {
+    Partition(PartitionId),
+    /// Somebody wants to know when all before this is done.
+    Signal,
 }
 
 impl Waiting {
     pub(super) fn is_empty(&self) -> bool {
-        self.works.is_empty()
+        self.works.is_empty() && self.others.is_empty()
+    }
+
+    /// Asks to be told when all that waits now is done.
+    pub(super) fn add_signal(&mut self) {
+        self.others.push_back(Next::Signal);
     }
 
     /// Adds work; work for the same partition becomes one.
@@ -24,7 +37,10 @@ impl Waiting {
         let id = work.log.partition;
         let known = self.works.get_mut(&id);
         if known.as_ref().is_none_or(|known| work.awaited && !known.awaited) {
-            if work.awaited { &mut self.awaited } else { &mut self.others }.push_back(id);
+            match work.awaited {
+                true => self.awaited.push_back(id),
+                false => self.others.push_back(Next::Partition(id)),
+            }
         }
         match known {
             Some(known) => merge(known, work),
@@ -38,14 +54,17 @@ impl Waiting {
         self.awaited.drain(..).filter_map(|id| works.remove(&id)).collect()
     }
 
-    /// Takes at most so much of the rest, in the order of the first.
-    pub(super) fn take_others(&mut self, count: usize) -> Vec<SyncWork> {
+    /// Takes at most so much of the rest, in the order of the first. `true`: after that somebody is to be told.
+    pub(super) fn take_others(&mut self, count: usize) -> (Vec<SyncWork>, bool) {
         let mut taken = Vec::new();
         while taken.len() < count {
-            let Some(id) = self.others.pop_front() else { break };
-            taken.extend(self.works.remove(&id));
+            match self.others.pop_front() {
+                Some(Next::Partition(id)) => taken.extend(self.works.remove(&id)),
+                Some(Next::Signal) => return (taken, true),
+                None => break,
+            }
         }
-        taken
+        (taken, false)
     }
 }
 
