@@ -49,8 +49,7 @@ impl Client {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {
-    /// A request arrived. It gets exactly one [`Effect::Reply`] or [`Effect::Silence`]; if its connection goes, at most one,
-    /// which nobody needs.
+    /// A request arrived. It gets exactly one [`Effect::Reply`] or [`Effect::Silence`], unless its connection goes.
     Request {
         /// Where the answer goes.
         id: RequestId,

@@ -205,6 +205,7 @@ impl Broker {
         let state = &mut self.state;
         state.topics.disconnected(conn);
         state.metadata.disconnected(conn);
+        state.produce.disconnected(conn);
         state.fetch.disconnected(conn);
         state.offsets.disconnected(conn);
         state.groups.disconnected(conn);

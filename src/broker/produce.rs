@@ -26,7 +26,8 @@ use super::event::{Effect, RequestId};
 use super::options::Durability;
 use super::partition::Partition;
 use super::topic_table::{Topic, TopicTable, is_internal};
-use crate::base::ids::{Offset, PartitionId, Ticket};
+use crate::base::by_conn::ByConn;
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::base::payload::Bytes;
 use crate::base::planted::{Bug, is_planted};
 use crate::storage::job::{Append, AppendError, Appended, Convert, Job, Origin};
@@ -47,8 +48,10 @@ const KEPT: usize = 1024;
 /// Everything that is being produced.
 #[derive(Debug, Default)]
 pub struct Produce {
-    /// Also those of connections that have gone: what they sent is appended all the same, and their answers are dropped.
+    /// Also those of connections that have gone: what they sent is appended all the same.
     requests: Slab<Pending>,
+    /// Connections that have produced and are still there: who has gone needs no answer.
+    present: ByConn<()>,
     /// By ticket. A ticket is given to another append once storage has answered its own.
     slots: Slab<Slot>,
     /// Appends that wait behind one that is being converted.
@@ -110,6 +113,9 @@ impl Produce {
         let open: usize = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
         let acks = request.acks;
         // One more than there are: it is not answered before all of it is looked at.
+        if self.present.get(id.conn).is_none() {
+            self.present.insert(id.conn, ());
+        }
         let pending = Pending { id, acks, response, open: open + 1, failed: false };
         let key = self.requests.insert(pending);
         for (place_of_topic, data) in request.topic_data.iter().enumerate() {
@@ -307,6 +313,11 @@ impl Produce {
         }
     }
 
+    /// A connection is gone: nobody waits for its answers.
+    pub fn disconnected(&mut self, conn: ConnId) {
+        self.present.remove(conn);
+    }
+
     fn answer_mut(&mut self, slot: Slot) -> Option<&mut ProduceResponsePartition> {
         answer_mut(&mut self.requests.get_mut(slot.request)?.response, slot)
     }
@@ -336,7 +347,9 @@ impl Produce {
         }
         let done = self.requests.try_remove(key);
         let Some(Pending { id, acks, response, failed, .. }) = done else { return };
-        if acks == 0 {
+        if self.present.get(id.conn).is_none() {
+            // Nobody waits for it.
+        } else if acks == 0 {
             ctx.out.push(Effect::Silence { to: id, failed });
         } else {
             ctx.reply(id, response);
