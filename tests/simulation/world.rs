@@ -8,6 +8,7 @@ use chronik::base::ids::ConnId;
 use chronik::base::time::{Mono, Now};
 use chronik::broker::event::{Client as Peer, Effect, Event, RequestId};
 use chronik::broker::random::Random;
+use chronik::storage::job::Job;
 use chronik::storage::stepped::Worker;
 use chronik::testing::fs::SimFs;
 use chronik::wire::api::{Request, Response};
@@ -224,10 +225,7 @@ impl World {
             let run = self.starts;
             let mut jobs = Vec::new();
             for effect in effects {
-                match effect {
-                    Effect::Job(job) => jobs.push(job),
-                    effect => self.carry_out(effect)?,
-                }
+                self.carry_out(effect, &mut jobs)?;
                 if self.starts > run {
                     // Another process runs by now.
                     return Ok(());
@@ -239,9 +237,13 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) -> Done {
+    /// Jobs go to `jobs`: those of a turn are handed over together.
+    fn carry_out(&mut self, effect: Effect, jobs: &mut Vec<Job>) -> Done {
         match effect {
-            Effect::Job(_) => Ok(()), // handed over with the others of its turn
+            Effect::Job(job) => {
+                jobs.push(job);
+                Ok(())
+            }
             Effect::Reply { to, response } => self.answered(to, Reply::Response(response)),
             Effect::Silence { to, failed } => {
                 self.answered(to, Reply::Silence)?;
