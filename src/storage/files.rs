@@ -73,6 +73,8 @@ struct Open {
     files: Vec<Weak<LazyFile>>,
     /// From so many on those are closed that nobody uses.
     sweep_from: usize,
+    /// The same of those that need not stay open until they are synced.
+    sweep_synced_from: usize,
 }
 
 impl Files {
@@ -85,7 +87,9 @@ impl Files {
         stats: Arc<StorageCounters>,
     ) -> Arc<Files> {
         let (open_max, clock) = (limits.open.max(4), AtomicU64::new(0));
-        let open = Mutex::new(Open { files: Vec::new(), sweep_from: open_max });
+        let sweep_synced_from = open_max + open_max / 4;
+        let open = Open { files: Vec::new(), sweep_from: open_max, sweep_synced_from };
+        let open = Mutex::new(open);
         let sync_all_failure = OnceLock::new();
         Arc::new(Files {
             fs,
@@ -157,7 +161,13 @@ impl Files {
 
     /// Where most are in use, a quarter more may come before the next look.
     fn sweep_later(&self, open: &mut Open) {
-        open.sweep_from = self.open_max.max(open.files.len() + self.open_max / 4);
+        let more = self.open_max / 4;
+        open.sweep_from = self.open_max.max(open.files.len() + more);
+        open.sweep_synced_from = self.open_max.max(self.count_synced(open)) + more;
+    }
+
+    fn count_synced(&self, open: &Open) -> usize {
+        open.files.len().saturating_sub(self.unsynced.count())
     }
 
     /// Does something that takes a descriptor. If there is none left, the files that nobody uses are closed, and it is
@@ -188,8 +198,7 @@ impl Files {
     /// more than are kept.
     pub(super) fn close_synced(&self) {
         let mut open = lock(&self.open);
-        let unused = open.files.len().saturating_sub(self.unsynced.count());
-        if unused > self.open_max + self.open_max / 4 {
+        if self.count_synced(&open) > open.sweep_synced_from {
             self.sweep(&mut open);
         }
     }
