@@ -377,12 +377,6 @@ impl Reactor {
         Stats { open: self.connections.len(), ..self.stats }
     }
 
-    /// How many connections are open.
-    #[must_use]
-    pub fn open_connections(&self) -> usize {
-        self.connections.len()
-    }
-
     /// Every open connection, in the order of their places.
     pub fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.connections.iter().map(|connection: &Connection| connection.id)

@@ -65,7 +65,7 @@ impl Server {
     /// Connections and unsynced files may each take what the other leaves.
     fn share_descriptors(&mut self) {
         self.net.set_places(self.descriptors.connections_beside(self.storage.files_unsynced()));
-        let connections = self.net.open_connections();
+        let connections = self.net.stats().open;
         self.storage.set_unsynced_max(self.descriptors.unsynced_beside(connections));
     }
 
