@@ -23,6 +23,7 @@ build: ## build the small and fast binary, target/release/chronik
 check: ## formatting, lints and documentation, without a warning
 	cargo fmt --check
 	cargo clippy --all-targets --features bench -- -D warnings
+	cargo clippy --bin chronik --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
 test: test-rust test-clients ## every test: Rust, Python clients, hostile peers, crashes, idleness
@@ -101,7 +102,7 @@ smoke: ## start a broker, produce, consume, stop: the quickest sign of life
 	cargo build --bin chronik
 	CHRONIK_BIN="$${CHRONIK_BIN:-$(DEBUG_BIN)}" .venv/suite/bin/python tests/python/scenario.py confluent
 
-minimal: ## build the core alone, without any optional feature
+minimal: ## build the broker alone: without compression and the commands beside it
 	cargo build --profile minimal --bin chronik --no-default-features
 	@ls -l target/minimal/chronik
 

@@ -18,20 +18,40 @@ pub enum Command {
     CheckConfig(Box<Config>),
     /// Print the table of requests that are served.
     Apis,
-    /// Show log segments, indexes and snapshots: the arguments that follow.
-    DumpLog(Vec<String>),
-    /// Look through a data directory for damage: the arguments that follow.
-    Check(Vec<String>),
-    /// Show a frame from standard input: the arguments that follow.
-    Decode(Vec<String>),
-    /// Copy a Kafka node's topics into a data directory: the arguments that follow.
-    Import(Vec<String>),
-    /// Copy a data directory's topics into one for Kafka: the arguments that follow.
-    Export(Vec<String>),
+    /// Run a tool with the arguments that follow.
+    Tool(Tool, Vec<String>),
     /// Print how Chronik is called.
     Help,
     /// Print the version.
     Version,
+}
+
+/// A command that reads or makes the broker's files and frames beside it. Only a build with the feature `tools` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Show log segments, indexes and snapshots.
+    DumpLog,
+    /// Look through a data directory for damage.
+    Check,
+    /// Show a frame from standard input.
+    Decode,
+    /// Copy a Kafka node's topics into a data directory.
+    Import,
+    /// Copy a data directory's topics into one for Kafka.
+    Export,
+}
+
+impl Tool {
+    fn named(name: &str) -> Option<Tool> {
+        match name {
+            "dump-log" => Some(Tool::DumpLog),
+            "check" => Some(Tool::Check),
+            "decode" => Some(Tool::Decode),
+            "import" => Some(Tool::Import),
+            "export" => Some(Tool::Export),
+            _ => None,
+        }
+    }
 }
 
 /// What is wrong with the arguments or the configuration, one line each. The exit code is 2.
@@ -51,22 +71,16 @@ pub struct Surroundings<'a> {
 /// # Errors
 /// If they, or the configuration that they lead to, cannot be followed.
 pub fn parse(args: &[String], around: &Surroundings<'_>) -> Result<Command, Usage> {
-    let (command, rest) = match args.split_first() {
-        Some((first, rest)) if COMMANDS.contains(&first.as_str()) => (first.as_str(), rest),
-        _ => ("serve", args),
+    let (first, rest) = match args.split_first() {
+        Some((first, rest)) => (first.as_str(), rest),
+        None => ("serve", args),
     };
-    match command {
-        "dump-log" => Ok(Command::DumpLog(rest.to_vec())),
-        "check" => Ok(Command::Check(rest.to_vec())),
-        "decode" => Ok(Command::Decode(rest.to_vec())),
-        "import" => Ok(Command::Import(rest.to_vec())),
-        "export" => Ok(Command::Export(rest.to_vec())),
-        _ => parse_options(command, rest, around),
+    match (first, Tool::named(first)) {
+        (_, Some(tool)) => Ok(Command::Tool(tool, rest.to_vec())),
+        ("serve" | "check-config" | "apis", None) => parse_options(first, rest, around),
+        (_, None) => parse_options("serve", args, around),
     }
 }
-
-const COMMANDS: &[&str] =
-    &["serve", "check-config", "apis", "dump-log", "check", "decode", "import", "export"];
 
 fn parse_options(
     command: &str,
@@ -155,22 +169,35 @@ fn flags(matches: &getopts::Matches) -> Result<Vec<(String, String)>, Usage> {
 /// # Errors
 /// If the output cannot be written.
 pub fn print_help(out: &mut dyn Write) -> io::Result<()> {
-    let brief = "\
+    let tools = if cfg!(feature = "tools") { HELP_TOOLS } else { "" };
+    let brief = format!("{HELP_BROKER}{tools}{HELP_END}");
+    writeln!(out, "{}", options().usage(&brief).trim_end())
+}
+
+const HELP_BROKER: &str = "\
 Chronik: a Kafka broker for one machine.
 
     chronik [serve] [FILE.properties] [OPTIONS]   run the broker
     chronik check-config [FILE.properties] [OPTIONS]
                                                   print the configuration as it would hold
     chronik apis                                  print the requests that are served
-    chronik dump-log [--verify] FILE...           show segments, indexes and snapshots
+";
+
+const HELP_TOOLS: &str = "\
+\x20   chronik dump-log [--verify] FILE...           show segments, indexes and snapshots
     chronik check [--json] DIR                    look through a data directory for damage; changes nothing
     chronik decode                                show a frame from standard input
     chronik import --from KAFKA_LOG_DIR DATA_DIR  take over the topics of a stopped Kafka node
     chronik export --to KAFKA_LOG_DIR DATA_DIR    make a Kafka node's directory of a stopped broker's
+";
 
+const HELP_END: &str = "
 Keys are Kafka's. A flag is stronger than a KAFKA_... variable, that than the file.
 Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";
-    writeln!(out, "{}", options().usage(brief).trim_end())
+
+/// Says on standard error what is wrong; if nobody listens, nobody hears.
+pub fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "chronik: {line}");
 }
 
 /// Prints the version.

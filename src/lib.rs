@@ -34,6 +34,7 @@
 //! | [`decode`], [`dump_log`] | frames and files as text                                | all but `server`          |
 //! | [`check`]    | whether a data directory is whole                                   | those, `dump_log`         |
 //! | [`transfer`] | whole data directories, from Kafka and to it                       | all but `server`, `net`   |
+//! | [`tools`]    | the commands beside the broker; these four rows are the feature `tools` | those and `cli`       |
 //! | [`server`]   | the loop: the only one that knows everybody                         | all                       |
 
 pub mod base;
@@ -48,9 +49,15 @@ pub mod start;
 pub mod testing;
 pub mod config;
 pub mod log_setup;
+#[cfg(feature = "tools")]
 pub mod decode;
+#[cfg(feature = "tools")]
 pub mod dump_log;
+#[cfg(feature = "tools")]
 pub mod check;
+#[cfg(feature = "tools")]
 pub mod transfer;
 pub mod cli;
+#[cfg(feature = "tools")]
+pub mod tools;
 pub mod server;

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use chronik::cli::{self, Command, Surroundings, Usage};
+use chronik::cli::{self, Command, Surroundings, Tool, Usage};
 use chronik::config::{Config, Durability, Origin, Sources};
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -206,11 +206,12 @@ fn commands_are_told_apart() {
     assert!(matches!(parse(&["check-config"], &[]), Ok(Command::CheckConfig(_))));
     assert!(matches!(parse(&["-h"], &[]), Ok(Command::Help)));
     assert!(matches!(parse(&["serve", "-V"], &[]), Ok(Command::Version)));
-    let Ok(Command::DumpLog(args)) = parse(&["dump-log", "--verify", "x.log"], &[]) else {
+    let Ok(Command::Tool(Tool::DumpLog, args)) = parse(&["dump-log", "--verify", "x.log"], &[])
+    else {
         panic!("not dump-log");
     };
     assert_eq!(args, ["--verify", "x.log"]);
-    assert!(matches!(parse(&["decode"], &[]), Ok(Command::Decode(_))));
+    assert!(matches!(parse(&["decode"], &[]), Ok(Command::Tool(Tool::Decode, _))));
 }
 
 #[test]

@@ -138,6 +138,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("check", &["base", "wire", "record", "storage", "dump_log"]),
     ("transfer", &["base", "wire", "record", "storage", "broker"]),
     ("cli", &["base", "wire", "config"]),
+    ("tools", &["storage", "decode", "dump_log", "check", "transfer", "cli"]),
 ];
 
 #[test]
