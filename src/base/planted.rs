@@ -72,6 +72,8 @@ pub enum Bug {
     StaleIndexKept,
     /// A log that retention has emptied begins again at 0: an offset is given once.
     EndForgotten,
+    /// What waits for fewer unsynced files is not tried again: everything that a client sends is answered.
+    HeldForgotten,
 }
 
 #[cfg(feature = "testing")]
@@ -111,6 +113,7 @@ impl Bug {
         Bug::SwapNotSynced,
         Bug::StaleIndexKept,
         Bug::EndForgotten,
+        Bug::HeldForgotten,
     ];
 }
 

@@ -181,6 +181,16 @@ impl Stepped {
         &self.hub.stats
     }
 
+    /// How many unsynced files there may be from now on.
+    pub fn set_unsynced_max(&self, files: usize) {
+        self.hub.files.set_unsynced_max(files);
+    }
+
+    /// Somebody else needs descriptors, as for [`super::pool::Storage::free_descriptors`].
+    pub fn free_descriptors(&self) {
+        let _ = self.hub.free_descriptors();
+    }
+
     /// Finishes everything, and leaves what a clean start needs, as [`super::pool::Storage::shutdown`] does.
     ///
     /// # Errors

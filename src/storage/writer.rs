@@ -144,7 +144,9 @@ impl Writer {
                 }
                 WriteCommand::AllSynced => {
                     self.is_syncing_all = false;
-                    self.retry_held(&mut groups);
+                    if !is_planted(Bug::HeldForgotten) {
+                        self.retry_held(&mut groups);
+                    }
                 }
                 WriteCommand::Job(job) => {
                     self.append_groups(&mut groups, &mut report);

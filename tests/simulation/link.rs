@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use chronik::wire::api::ApiKey;
+
 use crate::clients::{Client, Reply};
 use crate::model::Model;
 
@@ -13,7 +15,7 @@ pub(crate) struct Link {
     pub(crate) is_open: bool,
     pub(crate) next: u64,
     /// Requests that were not answered to the client yet, in order.
-    pub(crate) asked: VecDeque<u64>,
+    pub(crate) asked: VecDeque<(u64, ApiKey)>,
     /// Answers that wait for those before them.
     pub(crate) early: BTreeMap<u64, Reply>,
     /// Answers that the client has not heard.
@@ -51,9 +53,14 @@ impl Link {
         }
     }
 
+    /// Whether a request was not answered at all.
+    pub(crate) fn is_unanswered(&self, number: u64) -> bool {
+        self.asked.iter().any(|asked| asked.0 == number) && !self.early.contains_key(&number)
+    }
+
     /// The next answer whose turn it is.
     pub(crate) fn next_in_order(&mut self) -> Option<(u64, Reply)> {
-        let number = *self.asked.front()?;
+        let number = self.asked.front()?.0;
         let reply = self.early.remove(&number)?;
         self.asked.pop_front();
         Some((number, reply))

@@ -41,6 +41,15 @@ impl World {
         self.disk.set_capacity(Some(used + (word >> 8) % 4000));
     }
 
+    /// Clients leave more or fewer unsynced files to storage, or one of them waits for a descriptor.
+    pub(crate) fn share_descriptors(&mut self, word: u64) {
+        let Some(node) = &self.node else { return };
+        match word % 4 {
+            0 => node.storage.free_descriptors(),
+            _ => node.storage.set_unsynced_max([2, 5, 9, 64][(word >> 8) as usize % 4]),
+        }
+    }
+
     // The process.
 
     /// Ends the process: what was answered so far stands.

@@ -28,6 +28,8 @@ pub(crate) enum Action {
     Fault(u64),
     /// The disk has little room, or enough again.
     Room(u64),
+    /// Clients take descriptors or give them back, or wait for some.
+    Descriptors(u64),
     /// A clean stop, and a start.
     Restart(u64),
     /// Everything is done that can be done.
@@ -57,6 +59,8 @@ struct Moods {
     clocks: u64,
     disconnects: u64,
     restarts: u64,
+    /// How often descriptors become more or fewer.
+    clients: u64,
     slowness: u64,
     /// Of eight pieces of work, how many leave syncs out.
     slow_work: u64,
@@ -72,6 +76,7 @@ impl Moods {
             clocks: pick(4, [0, 0, 5, 20]),
             disconnects: pick(6, [0, 5, 20, 40]),
             restarts: pick(8, [0, 5, 10, 20]),
+            clients: pick(15, [0, 0, 10, 40]),
             slowness: pick(10, [0, 20, 40, 80]),
             slow_work: 0,
             turns: TURNS,
@@ -114,6 +119,8 @@ impl Moods {
             Action::Advance(word)
         } else if is(10) {
             Action::Settle
+        } else if is(self.clients) {
+            Action::Descriptors(word)
         } else if is(self.slowness) {
             Action::WorkUnsynced(word)
         } else if choice % 5 < 2 {

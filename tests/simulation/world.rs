@@ -11,7 +11,7 @@ use chronik::broker::random::Random;
 use chronik::storage::job::Job;
 use chronik::storage::stepped::Worker;
 use chronik::testing::fs::SimFs;
-use chronik::wire::api::{Request, Response};
+use chronik::wire::api::{ApiKey, Request, Response};
 
 use crate::clients::{Admin, Client, Desk, Member, Producer, Reader, Reply};
 use crate::link::Link;
@@ -120,6 +120,7 @@ impl World {
             }
             Action::Fault(word) => self.fault(word),
             Action::Room(word) => self.room(word),
+            Action::Descriptors(word) => self.share_descriptors(word),
             Action::Restart(word) => self.restart(word)?,
             Action::Settle => self.settle()?,
         }
@@ -187,7 +188,7 @@ impl World {
         let link = &mut self.links[who];
         let conn = ConnId { slot: who, generation: link.generation };
         let id = RequestId { conn, sequence: link.next };
-        link.asked.push_back(link.next);
+        link.asked.push_back((link.next, request.api()));
         link.next += 1;
         self.say(|| format!("  {who} asks {:?} {}", request.api(), id.sequence));
         self.handle(Event::Request { id, client: peer(), request })
@@ -280,8 +281,7 @@ impl World {
         if !link.is_open || link.generation != to.conn.generation {
             return Ok(());
         }
-        let known = link.asked.contains(&to.sequence) && !link.early.contains_key(&to.sequence);
-        if !known {
+        if !link.is_unanswered(to.sequence) {
             return Err(format!("request {to:?} is answered twice"));
         }
         link.early.insert(to.sequence, reply);
@@ -429,10 +429,23 @@ impl World {
             } else if !node.outcomes.is_empty() {
                 self.tell(usize::MAX)?;
             } else {
-                return Ok(());
+                return self.check_produces();
             }
         }
         Err("it does not come to rest".into())
+    }
+
+    /// When there is nothing left to do, all that was produced is answered: a healthy disk lets nobody wait.
+    fn check_produces(&self) -> Done {
+        for (who, link) in self.links.iter().enumerate().filter(|_| !self.is_faulty) {
+            let produces = link.asked.iter().filter(|asked| asked.1 == ApiKey::Produce);
+            if let Some((number, _)) =
+                produces.into_iter().find(|asked| link.is_unanswered(asked.0))
+            {
+                return Err(format!("nobody answers what client {who} has produced by {number}"));
+            }
+        }
+        Ok(())
     }
 }
 
