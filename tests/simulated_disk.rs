@@ -134,12 +134,12 @@ fn an_emptied_file_keeps_its_bytes_until_it_is_synced() {
 }
 
 #[test]
-fn sync_all_makes_everything_durable() {
+fn a_sync_of_the_volume_makes_everything_durable() {
     let fs = disk();
     put(&fs, "/d/a", b"abc");
     fs.create_dir(path("/d/e")).unwrap();
     assert!(fs.unsynced() > 0);
-    fs.sync_all(path("/d")).unwrap();
+    fs.volume(path("/d")).unwrap().sync().unwrap();
     assert_eq!(fs.unsynced(), 0);
     assert_eq!(left(&fs, NOTHING, "/d/a"), Some(b"abc".to_vec()));
     assert!(fs.image(NOTHING).read_dir(path("/d/e")).unwrap().is_empty());

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use chronik::base::ids::PartitionId;
 use chronik::storage::job::{AppendError, Job, LogConfig, Open, Outcome};
-use chronik::storage::pool::{Options, StartError};
+use chronik::storage::pool::{FileLimits, Options, StartError};
 
 #[path = "support/faulty_fs.rs"]
 #[expect(clippy::cast_possible_truncation, reason = "sizes in tests are small")]
@@ -63,6 +63,52 @@ fn a_failed_sync_ends_acknowledgements_for_its_partition_alone() {
     let bench = Bench::start(&dir.0);
     assert!(!bench.started.clean);
     assert_eq!(bench.open(p, config()).log_end, 2);
+}
+
+/// Storage with something unsynced in each of 40 partitions.
+fn start_many(dir: &Path) -> (Bench, Arc<Faults>, Vec<PartitionId>) {
+    let fs = FaultyFs::default();
+    let faults = Arc::clone(&fs.faults);
+    let files = FileLimits { unsynced: 1000, ..options(dir).files };
+    let bench = Bench::try_start(Options { fs: Arc::new(fs), files, ..options(dir) }).unwrap();
+    let many: Vec<PartitionId> =
+        (0..40).map(|index| PartitionId { topic: topic(1), index }).collect();
+    for id in &many {
+        bench.open(*id, config());
+        let ticket = bench.submit(*id, batch(0, 1), false);
+        bench.appended(ticket).unwrap();
+    }
+    (bench, faults, many)
+}
+
+/// Has them synced though nobody waits for it. Those whose sync fails.
+fn sync(bench: &Bench, many: &[PartitionId]) -> Vec<i32> {
+    let job = |id: &PartitionId| Job::Sync { partition: *id, awaited: false };
+    bench.storage.submit_all(many.iter().map(job));
+    let failed = many.iter().filter(|id| bench.synced(**id, 0).is_err());
+    failed.map(|id| id.index).collect()
+}
+
+#[test]
+fn many_that_nobody_waits_for_are_synced_with_the_volume() {
+    let dir = TempDir::new();
+    let (bench, faults, many) = start_many(&dir.0);
+    assert_eq!(sync(&bench, &many), []);
+    assert_eq!(faults.volume_syncs.load(Ordering::SeqCst), 1);
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), 0);
+    bench.storage.shutdown(NOW).unwrap();
+}
+
+#[test]
+fn of_many_only_those_are_offline_whose_own_sync_fails() {
+    let dir = TempDir::new();
+    let (bench, faults, many) = start_many(&dir.0);
+    "topic-7/".clone_into(&mut faults.path.lock().unwrap());
+    faults.sync.store(true, Ordering::SeqCst);
+    assert_eq!(sync(&bench, &many), [7]);
+    assert_eq!(faults.volume_syncs.load(Ordering::SeqCst), 1);
+    // Of that one a file beside the log fails first.
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), 39);
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn options(fs: &Arc<SimFs>, node_id: i32) -> Options {
         fs: Arc::<SimFs>::clone(fs),
         writers: 1,
         readers: 1,
-        files: FileLimits { open: 16, unsynced: 16 },
+        files: FileLimits { open: 16, unsynced: 16, together: usize::MAX },
         adopt: false,
         compaction: chronik::storage::pool::CompactionLimits::default(),
         damage: DamagePolicy::Fence,

@@ -74,6 +74,10 @@ pub enum Bug {
     EndForgotten,
     /// What waits for fewer unsynced files is not tried again: everything that a client sends is answered.
     HeldForgotten,
+    /// A sync that somebody waits for leaves out what the volume is still syncing: it covers all that was written before.
+    EarlierLeftOut,
+    /// A volume's sync counts though it has failed: each file is asked then.
+    LossIgnored,
 }
 
 #[cfg(feature = "testing")]
@@ -114,6 +118,8 @@ impl Bug {
         Bug::StaleIndexKept,
         Bug::EndForgotten,
         Bug::HeldForgotten,
+        Bug::EarlierLeftOut,
+        Bug::LossIgnored,
     ];
 }
 

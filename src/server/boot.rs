@@ -37,6 +37,9 @@ use crate::wire::error_code::ErrorCode;
 
 /// Most log lines in a second that peers can cause.
 const PEER_LINES_PER_SECOND: u32 = 10;
+/// Partitions from which on a sync of the whole volume takes less than those of their files. With a record in each of 200 it
+/// takes half of the disk's writes and a twentieth of its flushes, see `make wear`.
+const TOGETHER_FROM: usize = 16;
 /// How often the log is told how far the partitions are.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -298,7 +301,11 @@ fn storage_options(
         fs: Arc::new(RealFs),
         writers: config.storage.writers,
         readers: config.storage.readers,
-        files: FileLimits { open: descriptors.files, unsynced: descriptors.unsynced },
+        files: FileLimits {
+            open: descriptors.files,
+            unsynced: descriptors.unsynced,
+            together: TOGETHER_FROM,
+        },
         damage: match config.storage.damage {
             config::Damage::Fence => DamagePolicy::Fence,
             config::Damage::Skip => DamagePolicy::Skip,

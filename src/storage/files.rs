@@ -1,12 +1,13 @@
 //! Descriptors on loan: a file is opened when it is used and closed again when too many are open.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::damage::DamagePolicy;
 use super::dirty::Unsynced;
-use super::fs::{File, Fs, OpenMode};
+use super::fs::{File, Fs, OpenMode, Volume};
 use super::job::StorageError;
 use super::pool::FileLimits;
 use super::space::Space;
@@ -63,6 +64,13 @@ pub(super) struct Files {
     open_max: usize,
     clock: AtomicU64,
     open: Mutex<Open>,
+    /// What holds the data directory, and who syncs it now.
+    volume: OnceLock<Arc<dyn Volume>>,
+    volume_turn: Mutex<()>,
+    /// Whether a sync of it has failed.
+    has_volume_lost: AtomicBool,
+    /// From so many partitions on that nobody waits for, the volume is synced instead of their files.
+    together: usize,
     /// The first failure of a sync of everything.
     sync_all_failure: OnceLock<StorageError>,
 }
@@ -101,6 +109,10 @@ impl Files {
             open_max,
             clock,
             open,
+            volume: OnceLock::new(),
+            volume_turn: Mutex::default(),
+            has_volume_lost: AtomicBool::new(false),
+            together: limits.together,
             sync_all_failure,
         })
     }
@@ -203,10 +215,38 @@ impl Files {
         }
     }
 
-    /// Syncs the whole file system. If that fails, nobody knows whose bytes were lost, and a later sync of one file may
-    /// not tell: none counts any more.
+    /// Opens the volume of the data directory, before anything is written that it could lose.
+    pub(super) fn open_volume(&self, data_dir: &Path) -> Result<(), StorageError> {
+        let volume = self.fs.volume(data_dir)?;
+        let _ = self.volume.set(volume);
+        Ok(())
+    }
+
+    /// Syncs the volume. If that fails, anything may be lost that was not synced by then, each file's own sync says what,
+    /// and no later sync of the volume does: none succeeds any more.
+    pub(super) fn sync_volume(&self) -> io::Result<()> {
+        let volume = self.volume.get().ok_or(io::ErrorKind::Unsupported)?;
+        // One after the other: a failure is told to one of those who sync.
+        let _turn = lock(&self.volume_turn);
+        if self.has_volume_lost.load(Ordering::Relaxed) {
+            return Err(io::Error::other("an earlier sync of the volume has failed"));
+        }
+        let synced = volume.sync();
+        self.has_volume_lost.store(synced.is_err(), Ordering::Relaxed);
+        synced
+    }
+
+    /// Whether so many partitions that nobody waits for are synced better by a sync of the volume.
+    pub(super) fn are_better_together(&self, partitions: usize) -> bool {
+        partitions >= self.together
+            && !self.has_volume_lost.load(Ordering::Relaxed)
+            && self.volume.get().is_some_and(|volume| volume.tells_of_losses())
+    }
+
+    /// Syncs the volume instead of files that cannot stay open. If that fails, nobody knows whose bytes were lost, and a
+    /// later sync of one file may not tell: none counts any more.
     pub(super) fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
-        let synced = self.fs.sync_all(path);
+        let synced = self.sync_volume().map_err(|error| StorageError::io("sync", path, &error));
         if let Err(error) = &synced {
             let _ = self.sync_all_failure.set(error.clone());
         }
@@ -259,7 +299,7 @@ mod tests {
         let options = SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 };
         let space =
             Space::new(Arc::clone(&fs), "/".into(), options, Outcomes::new(Arc::new(|| {})));
-        let limits = FileLimits { open: OPEN, unsynced: OPEN };
+        let limits = FileLimits { open: OPEN, unsynced: OPEN, together: OPEN };
         Files::new(fs, space, limits, DamagePolicy::Fence, Arc::default())
     }
 

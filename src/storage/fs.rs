@@ -105,6 +105,19 @@ pub struct Room {
 /// Holds a lock until it is dropped.
 pub type LockGuard = Box<dyn Any + Send + Sync>;
 
+/// What holds our files and perhaps those of others, as a whole.
+pub trait Volume: Send + Sync + fmt::Debug {
+    /// Makes everything durable that was written to it.
+    ///
+    /// # Errors
+    /// What the operating system says. Something may be lost then that was written since this was opened or last synced,
+    /// by whomever.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Whether a sync without an error is known to mean that nothing is lost. Where it is not, a file's own sync tells.
+    fn tells_of_losses(&self) -> bool;
+}
+
 /// A file system.
 pub trait Fs: Send + Sync + fmt::Debug {
     /// Opens a file.
@@ -149,11 +162,11 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn sync_dir(&self, path: &Path) -> Result<(), StorageError>;
 
-    /// Makes everything durable that was written to the file system that holds `path`.
+    /// The volume that holds a directory.
     ///
     /// # Errors
     /// What the operating system says.
-    fn sync_all(&self, path: &Path) -> Result<(), StorageError>;
+    fn volume(&self, directory: &Path) -> Result<Arc<dyn Volume>, StorageError>;
 
     /// How much room the file system has that holds `path`. A file system that cannot tell has plenty.
     ///

@@ -32,7 +32,7 @@ use crate::base::payload::Bytes;
 use crate::base::time::WallMs;
 use crate::record::batch::BatchHeader;
 
-/// How many files there may be that take a descriptor.
+/// How many files there may be that take a descriptor, and how they are synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileLimits {
     /// Files that are kept open though nobody needs them now.
@@ -40,6 +40,8 @@ pub struct FileLimits {
     /// Files that the disk may not have yet: each keeps its descriptor until it is synced. Where there are as many, appends to
     /// further partitions wait for the syncs. [`Storage::set_unsynced_max`] changes it.
     pub unsynced: usize,
+    /// From so many partitions on that nobody waits for, one sync of the volume replaces those of their files.
+    pub together: usize,
 }
 
 /// How storage is set up.
@@ -53,7 +55,7 @@ pub struct Options {
     pub writers: usize,
     /// Readers, at least 1.
     pub readers: usize,
-    /// How many files there may be that take a descriptor.
+    /// How many files there may be that take a descriptor, and how they are synced.
     pub files: FileLimits,
     /// What becomes of reads that meet damage.
     pub damage: DamagePolicy,
@@ -97,7 +99,7 @@ impl Storage {
         }
         let crew = Arc::new(Crew::new(storage.hub.hands()));
         for (number, (mut syncer, syncs)) in workers.syncers.into_iter().enumerate() {
-            syncer.join(&crew);
+            syncer.join(&crew, &syncs);
             let work = move || syncer.run(&syncs);
             storage.syncers.push(spawn(format!("syncer-{number}"), work)?);
         }

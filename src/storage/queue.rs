@@ -70,6 +70,12 @@ impl<T> Drop for Giver<T> {
 }
 
 impl<T> Taker<T> {
+    /// Another end where things are put in.
+    pub(super) fn giver(&self) -> Giver<T> {
+        lock(&self.0.state).givers += 1;
+        Giver(Arc::clone(&self.0))
+    }
+
     /// Waits for something. `None`: nothing will come any more.
     pub(super) fn take(&self) -> Option<T> {
         self.wait(None).things.pop_front()

@@ -26,6 +26,8 @@ pub enum Worker {
     Writer(usize),
     /// The syncer beside the writer of this number.
     Syncer(usize),
+    /// Who syncs the volume for the syncer of this number.
+    Volume(usize),
     /// The readers, who share one queue.
     Reader,
 }
@@ -37,6 +39,8 @@ pub struct Stepped {
     writes: Vec<VecDeque<WriteCommand>>,
     syncs: Vec<VecDeque<SyncCommand>>,
     reads: VecDeque<ReadCommand>,
+    /// The syncers that wait for the volume.
+    volumes: VecDeque<usize>,
 }
 
 impl std::fmt::Debug for Stepped {
@@ -54,7 +58,8 @@ impl Stepped {
         let (hub, workers, started) = assemble(options, Arc::new(|| {}))?;
         let writes = workers.writers.iter().map(|_| VecDeque::new()).collect();
         let syncs = workers.syncers.iter().map(|_| VecDeque::new()).collect();
-        Ok((Stepped { hub, workers, writes, syncs, reads: VecDeque::new() }, started))
+        let (reads, volumes) = (VecDeque::new(), VecDeque::new());
+        Ok((Stepped { hub, workers, writes, syncs, reads, volumes }, started))
     }
 
     /// Hands over a job.
@@ -117,7 +122,9 @@ impl Stepped {
         let syncers = self.syncs.iter().enumerate();
         let syncers =
             syncers.filter_map(|(n, queue)| with_work(!queue.is_empty(), Worker::Syncer(n)));
-        writers.chain(syncers).chain(with_work(!self.reads.is_empty(), Worker::Reader)).collect()
+        let volumes = self.volumes.iter().map(|number| Worker::Volume(*number));
+        let reader = with_work(!self.reads.is_empty(), Worker::Reader);
+        writers.chain(syncers).chain(volumes).chain(reader).collect()
     }
 
     fn fetch_commands(&mut self) {
@@ -145,6 +152,16 @@ impl Stepped {
                 let syncer = self.workers.syncers.get_mut(number);
                 if let (Some((syncer, _)), Some(queue)) = (syncer, self.syncs.get_mut(number)) {
                     syncer.turn(queue.drain(..), || now);
+                    if syncer.is_syncing_volume() && !self.volumes.contains(&number) {
+                        self.volumes.push_back(number);
+                    }
+                }
+            }
+            Worker::Volume(number) => {
+                self.volumes.retain(|wanted| *wanted != number);
+                let synced = SyncCommand::VolumeSynced(self.hub.hands().sync_volume());
+                if let Some(queue) = self.syncs.get_mut(number) {
+                    queue.push_back(synced);
                 }
             }
             Worker::Reader => {
@@ -196,6 +213,9 @@ impl Stepped {
     /// # Errors
     /// Why the stop is not a clean one.
     pub fn shutdown(mut self, now: WallMs) -> Result<(), StorageError> {
+        while let Some(number) = self.volumes.front().copied() {
+            self.step(Worker::Volume(number), Mono::default());
+        }
         self.fetch_commands();
         self.hub.stop_writers();
         let mut closed = Closed { partitions: Vec::new(), clean: true };

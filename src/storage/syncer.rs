@@ -2,15 +2,18 @@
 
 mod crew;
 mod sync;
+mod together;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 pub(super) use crew::Crew;
 pub(super) use sync::Hands;
 use sync::{Done, now};
+use together::Together;
 use waiting::Waiting;
 
 use super::fs::is_absent;
@@ -41,6 +44,8 @@ pub(super) enum SyncCommand {
     Mark(SyncWork),
     /// A partition is gone.
     Forget(PartitionId),
+    /// The volume was synced, as this syncer wanted.
+    VolumeSynced(io::Result<()>),
     /// Tells the writer once all that came before is synced.
     TellWriter,
     /// Nothing follows.
@@ -80,10 +85,14 @@ pub(super) struct Syncer {
     readers: Giver<ReadCommand>,
     marks: Marks,
     waiting: Waiting,
+    /// What the volume is syncing. The rest that nobody waits for comes after it.
+    together: Option<Together>,
     /// Who waits for there to be fewer unsynced files.
     writer: Option<Waiter>,
-    /// Who helps when several partitions are dirty. `None`: nobody.
-    crew: Option<Arc<Crew>>,
+    /// Who helps when several partitions are dirty, and where to tell of it. `None`: nobody.
+    crew: Option<(Arc<Crew>, Taker<SyncCommand>)>,
+    /// Whether nothing follows.
+    is_stopping: bool,
 }
 
 /// The writer whose files are synced. Weak: a writer ends when nobody can send to it.
@@ -111,13 +120,13 @@ struct Asked {
     trims: Vec<Trim>,
     to_mark: Vec<(Arc<Log>, Mark)>,
     forgotten: Vec<PartitionId>,
-    stop: bool,
 }
 
 impl Syncer {
     pub(super) fn new(hands: Hands, readers: Giver<ReadCommand>, marks: Marks) -> Syncer {
-        let waiting = Waiting::default();
-        Syncer { hands, readers, marks, waiting, writer: None, crew: None }
+        let (waiting, together, is_stopping) = (Waiting::default(), None, false);
+        let (writer, crew) = (None, None);
+        Syncer { hands, readers, marks, waiting, together, writer, crew, is_stopping }
     }
 
     /// Works for this writer.
@@ -125,9 +134,9 @@ impl Syncer {
         self.writer = Some(Waiter { number, writers });
     }
 
-    /// From now on a crew helps.
-    pub(super) fn join(&mut self, crew: &Arc<Crew>) {
-        self.crew = Some(Arc::clone(crew));
+    /// From now on a crew helps. Commands come from `own`.
+    pub(super) fn join(&mut self, crew: &Arc<Crew>, own: &Taker<SyncCommand>) {
+        self.crew = Some((Arc::clone(crew), own.clone()));
     }
 
     /// Works until it is told to stop, or nobody is left to tell it anything.
@@ -154,19 +163,19 @@ impl Syncer {
         mut commands: impl Iterator<Item = SyncCommand>,
         now: impl Fn() -> Mono,
     ) -> bool {
-        let mut stop = false;
         loop {
             let asked = self.take(&mut commands, now());
-            stop |= asked.stop;
             self.work(asked, now());
             self.hands.files.close_synced();
-            let is_done = self.waiting.is_empty();
-            if (stop && is_done) || self.marks.due().is_some_and(|at| at <= now()) {
+            let is_waiting = self.together.is_some();
+            let is_done = self.waiting.is_empty() && !is_waiting;
+            let is_over = self.is_stopping && is_done;
+            if is_over || self.marks.due().is_some_and(|at| at <= now()) {
                 // The marks say what went wrong, and when to try again.
                 let _ = self.marks.write(now());
             }
-            if is_done {
-                return stop;
+            if is_done || is_waiting {
+                return is_over;
             }
         }
     }
@@ -177,20 +186,30 @@ impl Syncer {
         self.marks.due()
     }
 
+    /// Adds work. If somebody waits for it, all that the partition has written goes with it.
+    fn add(&mut self, work: SyncWork) {
+        if work.awaited && !is_planted(Bug::EarlierLeftOut) {
+            let partition = work.log.partition;
+            let earlier = self.together.as_mut().and_then(|together| together.take(partition));
+            earlier.into_iter().for_each(|earlier| self.waiting.add_earlier(earlier));
+        }
+        self.waiting.add(work);
+    }
+
     /// Takes note of what is asked.
     fn take(&mut self, commands: impl Iterator<Item = SyncCommand>, now: Mono) -> Asked {
         let mut asked = Asked::default();
         for command in commands {
             match command {
-                SyncCommand::Work(work) => self.waiting.add(work),
+                SyncCommand::Work(work) => self.add(work),
                 SyncCommand::Mark(work) => {
                     asked.to_mark.push((Arc::clone(&work.log), work.mark()));
-                    self.waiting.add(work.awaited());
+                    self.add(work.awaited());
                 }
                 SyncCommand::Trim(work, afterwards) => {
                     let (log, mark) = (Arc::clone(&work.log), work.mark());
                     asked.trims.push(Trim { log, mark, afterwards });
-                    self.waiting.add(work.awaited());
+                    self.add(work.awaited());
                 }
                 SyncCommand::Lower(log, mark) => {
                     self.marks.note(mark, now);
@@ -199,8 +218,9 @@ impl Syncer {
                     }
                 }
                 SyncCommand::Forget(partition) => asked.forgotten.push(partition),
+                SyncCommand::VolumeSynced(synced) => self.end_together(synced, now),
                 SyncCommand::TellWriter => self.waiting.add_signal(),
-                SyncCommand::Stop => asked.stop = true,
+                SyncCommand::Stop => self.is_stopping = true,
             }
         }
         asked
@@ -216,10 +236,12 @@ impl Syncer {
         if !asked.trims.is_empty() {
             self.trim(asked.trims, now);
         }
-        let (others, signal) = self.waiting.take_others(UNASKED_MAX);
-        self.sync(others, now);
-        if signal {
-            self.writer.iter().for_each(Waiter::tell);
+        if self.together.is_none() && !self.begin_together(now) {
+            let (others, signal) = self.waiting.take_others(UNASKED_MAX);
+            self.sync(others, now);
+            if signal {
+                self.writer.iter().for_each(Waiter::tell);
+            }
         }
         for partition in asked.forgotten {
             self.marks.forget(partition);
@@ -234,9 +256,14 @@ impl Syncer {
             }
         }
         let done = match &self.crew {
-            Some(crew) if works.len() > 1 => crew.work_off(works),
+            Some((crew, _)) if works.len() > 1 => crew.work_off(works),
             _ => works.iter().map(|work| self.hands.work_off(work)).collect(),
         };
+        self.report(done, now);
+    }
+
+    /// Tells the broker, and takes note of what the disk has.
+    fn report(&mut self, done: Vec<Done>, now: Mono) {
         let mut outcomes = Vec::new();
         for Done { outcome, mark } in done {
             outcomes.extend(outcome);

@@ -128,8 +128,12 @@ impl Writer {
     pub(super) fn turn(&mut self, commands: impl Iterator<Item = WriteCommand>) -> bool {
         let mut report = Report::default();
         let mut groups = Groups::default();
+        let mut syncs = Vec::new();
         let mut stop = false;
         for command in commands {
+            if !matches!(command, WriteCommand::Job(Job::Sync { .. })) {
+                self.hand_over(&mut syncs);
+            }
             match command {
                 WriteCommand::Job(Job::Append(append)) => groups.add(append),
                 WriteCommand::Job(Job::LookForSpace) => {
@@ -148,6 +152,10 @@ impl Writer {
                         self.retry_held(&mut groups);
                     }
                 }
+                WriteCommand::Job(Job::Sync { partition, awaited }) => {
+                    self.append_groups(&mut groups, &mut report);
+                    syncs.extend(self.sync(partition, awaited, &mut report));
+                }
                 WriteCommand::Job(job) => {
                     self.append_groups(&mut groups, &mut report);
                     self.do_job(job, &mut report);
@@ -164,9 +172,18 @@ impl Writer {
                 }
             }
         }
+        self.hand_over(&mut syncs);
         self.append_groups(&mut groups, &mut report);
         self.outcomes.report(report.outcomes.drain(..), !report.loud);
         stop
+    }
+
+    /// Hands over what is to be synced, all at once: the syncer sees how much it is. It goes before whatever else its
+    /// partitions have for the syncer.
+    fn hand_over(&self, syncs: &mut Vec<SyncCommand>) {
+        if !syncs.is_empty() {
+            self.syncer.put_all(syncs.drain(..));
+        }
     }
 
     fn do_job(&mut self, job: Job, report: &mut Report) {
@@ -177,7 +194,6 @@ impl Writer {
                 report.loud = true;
                 report.outcomes.push(Outcome::Opened { ticket, partition, result });
             }
-            Job::Sync { partition, awaited } => self.sync(partition, awaited, report),
             Job::Configure { partition, config } => self.configure(partition, config),
             Job::Trim { ticket, partition, offset } => {
                 if let Err(error) = self.trim(ticket, partition, offset) {
@@ -192,8 +208,9 @@ impl Writer {
                 report.loud = true;
                 report.outcomes.push(Outcome::Removed { ticket, partition, result });
             }
-            // These went to the readers or were grouped.
+            // These went to the readers or were done before.
             Job::Append(_)
+            | Job::Sync { .. }
             | Job::Read(_)
             | Job::FindTimes(_)
             | Job::Convert(_)
@@ -249,15 +266,16 @@ impl Writer {
         Some(SyncCommand::Work(SyncWork { awaited, ..partition.take_sync() }))
     }
 
-    fn sync(&mut self, id: PartitionId, awaited: bool, report: &mut Report) {
-        if let Some(work) = self.sync_work(id, awaited) {
-            self.syncer.put(work);
-        } else {
+    /// What a partition has to sync. If there is no such partition, that is reported.
+    fn sync(&mut self, id: PartitionId, awaited: bool, report: &mut Report) -> Option<SyncCommand> {
+        let work = self.sync_work(id, awaited);
+        if work.is_none() {
             let error = StorageError::content("sync", &self.data_dir, "no such partition");
             let (end, result) = (0, Err(error));
             report.loud = true;
             report.outcomes.push(Outcome::Synced { partition: id, end, result });
         }
+        work
     }
 
     fn open(&mut self, open: &Open) -> Result<Opened, StorageError> {

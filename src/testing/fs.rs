@@ -3,7 +3,8 @@
 //! A file's bytes and length are durable after [`File::sync_data`], a name after [`Fs::sync_dir`] of its directory. Files
 //! are apart from their names: a rename moves the entry, and whoever has a file open keeps it. What was not synced when
 //! the power goes is there in part, see [`Image`]: of a write any 512-byte sectors. After a failed sync the pages look
-//! clean and are not on the disk; a later sync does not write them, and [`File::drop_cache`] shows what the disk has.
+//! clean and are not on the disk; a later sync does not write them, and [`File::drop_cache`] shows what the disk has. As on
+//! Linux, the next sync by each handle that was open then fails, and that of the volume; those after it do not.
 //!
 //! Everything is decided by the calls and the seeds: no clock, no thread, no randomness of its own.
 
@@ -16,16 +17,17 @@ mod state;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use crate::base::time::WallMs;
 use crate::storage::fs::{
-    DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room, as_u64, write_full,
+    DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room, Volume, as_u64, write_full,
 };
 use crate::storage::job::StorageError;
 use disk::{Disk, Node};
 pub use fault::{At, Fault, Kind, Operation};
-use file::{SimFile, SimLock};
+use file::{SimFile, SimLock, SimVolume};
 use node::{DirNode, NodeId};
 use state::{State, lock};
 
@@ -216,6 +218,7 @@ impl Fs for SimFs {
             node,
             path: path.to_owned(),
             writable: mode != OpenMode::Read,
+            seen: AtomicU64::new(file.losses()),
             _handle: Arc::clone(&file.handles),
         }))
     }
@@ -268,8 +271,12 @@ impl Fs for SimFs {
         synced.map_err(because("sync", path))
     }
 
-    fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
-        lock(&self.state).sync(Operation::SyncAll, path, None).map_err(because("sync", path))
+    fn volume(&self, directory: &Path) -> Result<Arc<dyn Volume>, StorageError> {
+        let state = lock(&self.state);
+        let found = state.disk.find(directory).and_then(|node| state.disk.dir(node).map(|_| ()));
+        found.map_err(because("open", directory))?;
+        let seen = AtomicU64::new(state.disk.losses());
+        Ok(Arc::new(SimVolume { state: Arc::clone(&self.state), path: directory.to_owned(), seen }))
     }
 
     fn room(&self, path: &Path) -> Result<Room, StorageError> {

@@ -68,7 +68,7 @@ impl Node {
             fs: Arc::clone(fs) as Arc<dyn Fs>,
             writers: 1,
             readers: 1,
-            files: FileLimits { open: 16, unsynced: 16 },
+            files: FileLimits { open: 16, unsynced: 16, together: usize::MAX },
             damage: DamagePolicy::Fence,
             adopt: false,
             compaction: chronik::storage::pool::CompactionLimits::default(),

@@ -178,7 +178,7 @@ impl World {
             fs: Arc::<SimFs>::clone(&self.fs),
             writers: self.writers,
             readers: 1,
-            files: FileLimits { open: 6, unsynced: 6 },
+            files: FileLimits { open: 6, unsynced: 6, together: 2 },
             damage: DamagePolicy::Fence,
             adopt: false,
             conversions: Pool::new("conversions", 1 << 20),

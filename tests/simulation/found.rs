@@ -38,7 +38,7 @@ impl Bench {
             writers: 1,
             readers: 1,
             // Nothing is synced before a test says so.
-            files: pool::FileLimits { open: 8, unsynced: 64 },
+            files: pool::FileLimits { open: 8, unsynced: 64, together: usize::MAX },
             damage: DamagePolicy::Fence,
             adopt: false,
             compaction: pool::CompactionLimits::default(),

@@ -24,6 +24,8 @@ mod node;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
+mod together;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod process;

@@ -87,13 +87,14 @@ impl Node {
         random: &mut Random,
     ) -> Result<(Node, bool), String> {
         let files = [6, 64][random.next_u64() as usize % 2];
+        let together = [1, 2, usize::MAX][random.next_u64() as usize % 3];
         let options = pool::Options {
             compaction: pool::CompactionLimits::default(),
             data_dir: PathBuf::from("/data"),
             fs: Arc::clone(disk) as _,
             writers: 1 + random.next_u64() as usize % 2,
             readers: 1,
-            files: pool::FileLimits { open: files, unsynced: files },
+            files: pool::FileLimits { open: files, unsynced: files, together },
             damage: DamagePolicy::Fence,
             adopt: false,
             space: SpaceOptions {

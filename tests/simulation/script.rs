@@ -14,7 +14,7 @@ pub(crate) enum Action {
     Disconnect(usize),
     /// Somebody in storage goes on, or the broker hears of outcomes.
     Work(u64),
-    /// Everything is done that needs no sync: the disk is slow. Or all but the syncs of what clients wrote.
+    /// Everything is done that needs no sync: the disk is slow. Or all but the syncs of what clients wrote, or of volumes.
     WorkUnsynced(u64),
     /// Time passes.
     Advance(u64),
@@ -44,6 +44,10 @@ const TURNS: [usize; 12] = [0, 1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 6];
 const READERS: [usize; 12] = [0, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4];
 /// In others: hardly anybody but the idempotent producer.
 const WRITERS: [usize; 12] = [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3];
+/// In others: who waits for the disk now and then.
+const PLAIN: [usize; 12] = [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3];
+/// In others: a group, and who writes what it reads.
+const MEMBERS: [usize; 12] = [0, 0, 1, 2, 5, 5, 5, 5, 6, 6, 6, 6];
 
 /// The script of a seed.
 pub(crate) fn script(seed: u64, length: usize) -> Vec<Action> {
@@ -62,6 +66,7 @@ struct Moods {
     /// How often descriptors become more or fewer.
     clients: u64,
     slowness: u64,
+    advances: u64,
     /// Of eight pieces of work, how many leave syncs out.
     slow_work: u64,
     turns: [usize; 12],
@@ -76,18 +81,23 @@ impl Moods {
             clocks: pick(4, [0, 0, 5, 20]),
             disconnects: pick(6, [0, 5, 20, 40]),
             restarts: pick(8, [0, 5, 10, 20]),
-            clients: pick(15, [0, 0, 10, 40]),
+            clients: pick(16, [0, 0, 10, 40]),
             slowness: pick(10, [0, 20, 40, 80]),
+            advances: 60,
             slow_work: 0,
             turns: TURNS,
         };
-        match word >> 12 & 7 {
+        match word >> 12 & 15 {
             // Readers are ahead of the disk, and commit what a power cut may take.
-            0 => Moods { crashes: 40, slow_work: 6, turns: READERS, ..usual },
+            0 | 8 => Moods { crashes: 40, slow_work: 6, turns: READERS, ..usual },
             // Segments are full before they are synced, and their producer sends again after each crash.
-            1 => Moods { crashes: 60, slow_work: 6, turns: WRITERS, ..usual },
+            1 | 9 => Moods { crashes: 60, slow_work: 6, turns: WRITERS, ..usual },
             // The disk fails or is full now and then, and soon behind that somebody stops the broker in order.
-            2 => Moods { crashes: 5, faults: 30, restarts: 40, ..usual },
+            2 | 10 => Moods { crashes: 5, faults: 30, restarts: 40, ..usual },
+            // The power goes while the volume is synced, for time has passed, and somebody goes on to write.
+            3 | 11 => Moods { crashes: 60, advances: 150, slow_work: 4, turns: PLAIN, ..usual },
+            // Members come and go.
+            4 => Moods { crashes: 20, disconnects: 60, advances: 100, turns: MEMBERS, ..usual },
             _ => usual,
         }
     }
@@ -115,7 +125,7 @@ impl Moods {
             Action::Disconnect(client)
         } else if is(self.restarts) {
             Action::Restart(word)
-        } else if is(60) {
+        } else if is(self.advances) {
             Action::Advance(word)
         } else if is(10) {
             Action::Settle

@@ -311,7 +311,11 @@ impl World {
     fn work(&mut self, word: u64) -> Done {
         self.end_turn()?;
         let Some(node) = &mut self.node else { return Ok(()) };
-        let runnable = node.storage.runnable();
+        let mut runnable = node.storage.runnable();
+        if word & 0x7000 > 0 {
+            // A volume is slower than a file.
+            runnable.retain(|worker| !matches!(worker, Worker::Volume(_)));
+        }
         let choices = runnable.len() + usize::from(!node.outcomes.is_empty());
         if choices == 0 {
             return Ok(());
@@ -326,7 +330,8 @@ impl World {
     fn work_unsynced(&mut self, word: u64) -> Done {
         let is_held = |worker: &Worker| match worker {
             Worker::Syncer(0) => word & 0x10 == 0,
-            Worker::Syncer(_) => true,
+            Worker::Syncer(_) => word & 0x60 > 0,
+            Worker::Volume(_) => true,
             _ => false,
         };
         for _ in 0..1_000 {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chronik::base::payload::RangeFile;
-use chronik::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room};
+use chronik::storage::fs::{DirEntry, File, Fs, LockGuard, OpenMode, RealFs, Room, Volume};
 use chronik::storage::job::StorageError;
 
 pub(crate) const EIO: i32 = 5;
@@ -20,7 +20,6 @@ pub(crate) struct Faults {
     pub(crate) path: Mutex<String>,
     pub(crate) sync: AtomicBool,
     pub(crate) sync_dir: AtomicBool,
-    pub(crate) sync_all: AtomicBool,
     pub(crate) open: AtomicBool,
     pub(crate) read: AtomicBool,
     /// The error number of opens that fail; 0: EIO.
@@ -30,6 +29,7 @@ pub(crate) struct Faults {
     pub(crate) full: AtomicBool,
     pub(crate) set_len: AtomicBool,
     pub(crate) syncs: AtomicU64,
+    pub(crate) volume_syncs: AtomicU64,
     /// What the file system says is free; `None`: what the real one says.
     pub(crate) free: Mutex<Option<u64>>,
     pub(crate) read_only: AtomicBool,
@@ -138,6 +138,27 @@ impl File for FaultyFile {
     }
 }
 
+#[derive(Debug)]
+struct FaultyVolume {
+    real: Arc<dyn Volume>,
+    faults: Arc<Faults>,
+}
+
+impl Volume for FaultyVolume {
+    fn sync(&self) -> io::Result<()> {
+        self.faults.volume_syncs.fetch_add(1, Ordering::SeqCst);
+        // It has the files that fail, too.
+        if self.faults.sync.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        self.real.sync()
+    }
+
+    fn tells_of_losses(&self) -> bool {
+        true
+    }
+}
+
 impl FaultyFs {
     fn refuse(
         &self,
@@ -194,9 +215,9 @@ impl Fs for FaultyFs {
         self.real.sync_dir(path)
     }
 
-    fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
-        self.refuse(&self.faults.sync_all, "sync", path)?;
-        self.real.sync_all(path)
+    fn volume(&self, directory: &Path) -> Result<Arc<dyn Volume>, StorageError> {
+        let real = self.real.volume(directory)?;
+        Ok(Arc::new(FaultyVolume { real, faults: Arc::clone(&self.faults) }))
     }
 
     fn room(&self, path: &Path) -> Result<Room, StorageError> {

@@ -120,7 +120,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         fs: Arc::new(RealFs),
         writers: 1,
         readers: 2,
-        files: FileLimits { open: 64, unsynced: 64 },
+        files: FileLimits { open: 64, unsynced: 64, together: 16 },
         damage: DamagePolicy::Fence,
         adopt: false,
         conversions: Pool::new("conversions", 16 << 20),

@@ -30,7 +30,7 @@ pub(super) fn files(fs: &Arc<dyn Fs>, data_dir: &Path) -> Arc<Files> {
     let options = SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 };
     let space = Space::new(Arc::clone(fs), data_dir.to_owned(), options, outcomes);
     let stats = Arc::new(StorageCounters::default());
-    let limits = FileLimits { open: OPEN_MAX, unsynced: OPEN_MAX };
+    let limits = FileLimits { open: OPEN_MAX, unsynced: OPEN_MAX, together: usize::MAX };
     Files::new(Arc::clone(fs), space, limits, DamagePolicy::Fence, stats)
 }
 

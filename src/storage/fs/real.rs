@@ -1,5 +1,7 @@
 //! The operating system's own files.
 
+mod volume;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -12,11 +14,12 @@ use std::time::UNIX_EPOCH;
 use rustix::fs::{FallocateFlags, FlockOperation, StatVfsMountFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
-use super::{DirEntry, File, Fs, LockGuard, OpenMode, Room, as_u64, is_absent};
+use super::{DirEntry, File, Fs, LockGuard, OpenMode, Room, Volume, as_u64, is_absent};
 use crate::base::metrics::DISK;
 use crate::base::payload::RangeFile;
 use crate::base::time::WallMs;
 use crate::storage::job::StorageError;
+use volume::RealVolume;
 
 /// The operating system's own files.
 #[derive(Debug, Default)]
@@ -161,12 +164,8 @@ impl Fs for RealFs {
         directory.sync_all().map_err(because("sync", path))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the file that owns files")]
-    fn sync_all(&self, path: &Path) -> Result<(), StorageError> {
-        DISK.filesystem_syncs.increment();
-        let directory = fs::File::open(path).map_err(because("open", path))?;
-        retry_on_intr(|| rustix::fs::syncfs(&directory))
-            .map_err(|errno| because("sync", path)(errno.into()))
+    fn volume(&self, directory: &Path) -> Result<Arc<dyn Volume>, StorageError> {
+        Ok(Arc::new(RealVolume::open(directory).map_err(because("open", directory))?))
     }
 
     fn room(&self, path: &Path) -> Result<Room, StorageError> {

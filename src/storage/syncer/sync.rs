@@ -1,5 +1,6 @@
 //! One sync of one partition: what it covers, and what becomes of the partition if it fails.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,8 +32,26 @@ pub(super) struct Done {
 impl Hands {
     /// Does one piece of work. Who waits for it hears of it at once.
     pub(super) fn work_off(&self, work: &SyncWork) -> Done {
+        self.done(work, self.sync(work))
+    }
+
+    /// The volume was synced after `mark` was taken: the work is done.
+    pub(super) fn covered(&self, work: &SyncWork, mark: Mark) -> Done {
+        let checked = check(work).and_then(|()| self.check_volume(work));
+        self.done(work, checked.map(|()| Hands::publish(work, mark)))
+    }
+
+    /// Syncs the volume of the data directory.
+    pub(in crate::storage) fn sync_volume(&self) -> io::Result<()> {
+        let begun = now();
+        let synced = self.files.sync_volume();
+        self.stats.sync.observe(now().saturating_duration_since(begun));
+        synced
+    }
+
+    fn done(&self, work: &SyncWork, covered: Result<Covered, StorageError>) -> Done {
         let partition = work.log.partition;
-        let (end, mark, result) = match self.sync(work) {
+        let (end, mark, result) = match covered {
             Ok(Covered::Now(mark)) => (mark.end, Some(mark), Ok(())),
             Ok(Covered::Before) => (work.log.synced(), None, Ok(())),
             Err(error) => (work.end, None, Err(error)),
@@ -47,10 +66,7 @@ impl Hands {
 
     fn sync(&self, work: &SyncWork) -> Result<Covered, StorageError> {
         check(work)?;
-        if let Some(error) = self.files.sync_all_failure() {
-            work.log.fail(error.clone());
-            return Err(error.clone());
-        }
+        self.check_volume(work)?;
         // An earlier sync of the same files covered this one; files beside the log come with new names.
         if !work.names && !work.cut && work.log.synced() >= work.end {
             return Ok(Covered::Before);
@@ -64,9 +80,20 @@ impl Hands {
             }
             return Err(error);
         }
+        Ok(Hands::publish(work, mark))
+    }
+
+    /// After a failed sync of everything no sync counts any more.
+    fn check_volume(&self, work: &SyncWork) -> Result<(), StorageError> {
+        let Some(error) = self.files.sync_all_failure() else { return Ok(()) };
+        work.log.fail(error.clone());
+        Err(error.clone())
+    }
+
+    fn publish(work: &SyncWork, mark: Mark) -> Covered {
         work.log.publish_synced(mark.end);
         work.snapshot.into_iter().for_each(|offset| work.log.publish_snapshot(offset));
-        Ok(Covered::Now(mark))
+        Covered::Now(mark)
     }
 
     fn sync_files(&self, work: &SyncWork) -> Result<(), StorageError> {

@@ -48,6 +48,22 @@ impl Waiting {
         }
     }
 
+    /// Adds what a partition had to sync before all that waits of it now.
+    pub(super) fn add_earlier(&mut self, mut earlier: SyncWork) {
+        match self.works.get_mut(&earlier.log.partition) {
+            Some(known) => {
+                std::mem::swap(known, &mut earlier);
+                merge(known, earlier);
+            }
+            None => self.add(earlier),
+        }
+    }
+
+    /// How many partitions may wait that nobody waits for.
+    pub(super) fn others(&self) -> usize {
+        self.others.len()
+    }
+
     /// Takes what somebody waits for, in the order of the first.
     pub(super) fn take_awaited(&mut self) -> Vec<SyncWork> {
         let works = &mut self.works;

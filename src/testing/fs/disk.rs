@@ -174,6 +174,15 @@ impl Disk {
         }
     }
 
+    /// How many syncs of files have lost something.
+    pub(super) fn losses(&self) -> u64 {
+        let of = |node: &Node| match node {
+            Node::File(file) => file.losses(),
+            Node::Dir(_) => 0,
+        };
+        self.nodes.values().map(of).sum()
+    }
+
     /// Bytes of all files that have a name or are open.
     pub(super) fn used(&self) -> u64 {
         let mut named = Vec::new();

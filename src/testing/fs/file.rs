@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -12,7 +13,7 @@ use super::node::{FileChange, NodeId};
 use super::state::{State, lock};
 use crate::base::payload::RangeFile;
 use crate::base::time::WallMs;
-use crate::storage::fs::{File, as_u64};
+use crate::storage::fs::{File, Volume, as_u64};
 
 /// An open file.
 pub(super) struct SimFile {
@@ -21,6 +22,8 @@ pub(super) struct SimFile {
     /// The name under which it was opened.
     pub(super) path: PathBuf,
     pub(super) writable: bool,
+    /// Of how many losses this handle has told, or was opened after.
+    pub(super) seen: AtomicU64,
     pub(super) _handle: Arc<()>,
 }
 
@@ -56,7 +59,10 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        lock(&self.state).sync(Operation::SyncData, &self.path, Some(self.node))
+        let mut state = lock(&self.state);
+        let synced = state.sync(Operation::SyncData, &self.path, Some(self.node));
+        let losses = state.disk.file(self.node)?.losses();
+        synced.and(tell(&self.seen, losses))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -97,6 +103,38 @@ impl File for SimFile {
 
     fn as_range(self: Arc<Self>) -> Arc<dyn RangeFile> {
         self
+    }
+}
+
+/// Whoever has not told of the last loss tells of it once.
+fn tell(seen: &AtomicU64, losses: u64) -> io::Result<()> {
+    if seen.swap(losses, Ordering::Relaxed) < losses { Err(Errno::IO.into()) } else { Ok(()) }
+}
+
+/// The disk as a whole.
+pub(super) struct SimVolume {
+    pub(super) state: Arc<Mutex<State>>,
+    /// The directory by which it was opened.
+    pub(super) path: PathBuf,
+    pub(super) seen: AtomicU64,
+}
+
+impl fmt::Debug for SimVolume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimVolume").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Volume for SimVolume {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        let synced = state.sync(Operation::SyncAll, &self.path, None);
+        let losses = state.disk.losses();
+        synced.and(tell(&self.seen, losses))
+    }
+
+    fn tells_of_losses(&self) -> bool {
+        true
     }
 }
 

@@ -95,6 +95,8 @@ pub(super) struct FileNode {
     pub(super) pending: Vec<(u64, FileChange)>,
     /// Whether a failed sync left pages that look clean and are not on the disk.
     lost: bool,
+    /// How many syncs have lost something.
+    losses: u64,
     /// When it was last written. Not part of what a power cut takes back.
     pub(super) modified: WallMs,
     /// Held by every open handle.
@@ -121,7 +123,12 @@ impl FileNode {
     /// What waits is not written, and nobody knows any more.
     pub(super) fn fail_sync(&mut self) {
         self.lost |= !self.pending.is_empty();
+        self.losses += u64::from(!self.pending.is_empty());
         self.pending.clear();
+    }
+
+    pub(super) fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Clean pages are read from the disk again. The length is no page.
