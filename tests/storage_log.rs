@@ -7,9 +7,11 @@
     reason = "tests are their own masters"
 )]
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronik::base::ids::PartitionId;
+use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, Payload};
 use chronik::record::TimestampType;
 use chronik::record::batch::{Batches, Prefix, verify_crc};
@@ -19,6 +21,7 @@ use chronik::storage::job::{
     Append, AppendError, Job, LogConfig, Open, Origin, Outcome, Read, ReadError, ReadPart,
     TimeTarget,
 };
+use chronik::storage::pool::Options;
 
 #[path = "support/storage.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -45,6 +48,48 @@ fn what_was_appended_is_read_at_every_offset() {
     assert_eq!(bench.read(p, 50, 100), Ok(vec![]));
     assert_eq!(bench.read(p, 51, 100), Err(ReadError::OutOfRange));
     bench.stop();
+}
+
+/// The offsets of a set of messages of an old format.
+fn old_offsets(mut set: &[u8]) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    while let Some((offset, rest)) = set.split_first_chunk() {
+        let (length, rest) = rest.split_first_chunk().unwrap();
+        offsets.push(i64::from_be_bytes(*offset));
+        set = rest.split_at(u32::from_be_bytes(*length) as usize).1;
+    }
+    offsets
+}
+
+#[test]
+fn an_old_client_is_given_records_without_a_gap_while_memory_for_them_comes_and_goes() {
+    let dir = TempDir::new();
+    let pool = Pool::new("conversions", 1000);
+    let own = Options { conversions: Arc::clone(&pool), ..options(&dir.0) };
+    let bench = Bench::try_start(own).unwrap();
+    let p = partition(1);
+    bench.open(p, LogConfig { segment_bytes: 100, ..config() });
+    for first in 0..8 {
+        bench.append(p, batch(first, 1)).unwrap();
+    }
+    let is_over = AtomicBool::new(false);
+    let read = || {
+        let part = ReadPart { partition: p, offset: 0, end: i64::MAX, bytes_max: 1 << 20 };
+        let mut parts = bench.run_read(Read { magic_max: 1, ..bench.read_job(vec![part]) });
+        old_offsets(&flatten(&parts.remove(0).unwrap()))
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(pool.reserve_anyway(2000));
+            }
+        });
+        let offsets: Vec<Vec<i64>> = (0..3000).map(|_| read()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        for read in offsets {
+            assert_eq!(read, (0..read.len() as i64).collect::<Vec<_>>());
+        }
+    });
 }
 
 #[test]

@@ -325,6 +325,10 @@ impl Reader {
                 Place::Damage(_) => return Ok(true),
                 Place::End => return Ok(false),
             };
+            if read.magic_max < 2 && self.conversions.used() >= self.conversions.limit() {
+                // Converted records that wait to be sent take all the memory there is for them: the client asks again.
+                return Ok(true);
+            }
             if piece.from == piece.to {
                 if !want.whole_first && payloads.is_empty() && read.magic_max < 2 {
                     payloads.extend(self.cut_batch(read, &piece, want)?);
@@ -356,8 +360,7 @@ impl Reader {
         Ok(Piece { to, next, ..piece })
     }
 
-    /// A range as the client understands it. Nothing while converted records that wait to be sent take all the memory
-    /// there is for them: the client asks again.
+    /// A range as the client understands it. Nothing if it holds nothing that an old client could be told.
     fn hand_out(
         &self,
         read: &Read,
@@ -366,9 +369,6 @@ impl Reader {
     ) -> Result<Option<Payload>, ReadError> {
         if read.magic_max < 2 {
             self.refuse_zstd(piece)?;
-            if self.conversions.used() >= self.conversions.limit() {
-                return Ok(None);
-            }
             let converted = self.convert_down(read, piece, offset)?;
             return Ok((!converted.is_empty()).then(|| Payload::Bytes(converted)));
         }
