@@ -10,7 +10,10 @@
 use std::sync::Mutex;
 
 use chronik::base::ids::PartitionId;
+use chronik::record::builder::BatchBuilder;
+use chronik::record::compression::Codec;
 use chronik::storage::fs::{Fs, OpenMode, RealFs};
+use chronik::storage::job::LogConfig;
 use peak_alloc::PeakAlloc;
 
 #[path = "support/storage.rs"]
@@ -67,6 +70,23 @@ fn neither_a_length_that_lies_nor_what_is_kept_aside_takes_memory() {
     let (peak, kept) = recover(&[claiming(60 * MIB), batch(7, 3)].concat());
     assert!(peak < 4 * MIB, "{peak} bytes to keep 16 MiB aside");
     assert_eq!(kept, 16 << 20, "what is kept is bounded");
+}
+
+#[test]
+fn a_large_record_in_a_small_batch_for_a_compacted_log_is_not_held() {
+    let _alone = COUNTING.lock().unwrap();
+    let dir = TempDir::new();
+    let (bench, p) = (Bench::start(&dir.0), partition(1));
+    bench.open(p, LogConfig { compact: true, ..config() });
+    let mut builder = BatchBuilder::new(compressed(Codec::Gzip)).unwrap();
+    builder.append(NOW, Some(b"key"), Some(&vec![0; 32 * MIB]), &[]).unwrap();
+    let records = builder.finish().unwrap();
+    assert!(records.len() < MIB);
+    let before = PEAK.current_usage();
+    PEAK.reset_peak_usage();
+    bench.append(p, records).unwrap();
+    let peak = PEAK.peak_usage().saturating_sub(before);
+    assert!(peak < 4 * MIB, "{peak} bytes");
 }
 
 /// What each of many partitions takes once it is open, in bytes.
