@@ -729,6 +729,19 @@ fn the_rate_of_bytes_is_kept_by_resting() {
 }
 
 #[test]
+fn a_log_whose_segments_are_closed_faster_than_they_are_marked_is_compacted_all_the_same() {
+    let mut world = World::new(limits());
+    world.open(compacted());
+    for second in 0..50 {
+        // At least one segment is closed before the next look.
+        world.roll();
+        world.upkeep(NOW + second * 1000, true);
+    }
+    assert!(world.storage.stats().compaction_rounds.get() > 0);
+    assert!(world.files(".log").len() < 50, "{}", world.files(".log").len());
+}
+
+#[test]
 fn an_aborted_transaction_hides_nothing_and_its_marker_goes_after_its_data() {
     let mut world = World::new(limits());
     world.open(LogConfig { delete_retention_ms: 0, ..compacted() });

@@ -48,6 +48,8 @@ pub(super) struct Compaction {
     /// What lies below is clean.
     cleaned_to: Offset,
     is_running: bool,
+    /// Whether the last look was in vain because the mark was behind.
+    has_waited: bool,
     retry: Retry,
     /// Rounds that failed since the last one that did not.
     failures: u32,
@@ -179,12 +181,19 @@ impl Partition {
         };
         let end = segments.iter().position(|closed| !ripe(closed)).unwrap_or(segments.len());
         segments.truncate(end);
-        let dirt = Dirt::of(&segments, cleaned_to);
-        if !(dirt.is_too_much(&self.config) || (is_overdue && dirt.is_any())) {
+        if !self.is_enough(&segments, is_overdue) {
             return Ok(Wanted::Nothing);
         }
+        // Once it has waited for the mark, what is marked does not wait for what was closed meanwhile.
+        let marked = self.log.marked();
+        let told = segments.iter().take_while(|(_, end)| *end <= marked).count();
+        let is_told_enough = segments.get(..told).is_some_and(|t| self.is_enough(t, is_overdue));
+        if self.compaction.has_waited && is_told_enough {
+            segments.truncate(told);
+        }
         let end = segments.last().map_or(Offset::MIN, |(_, end)| *end);
-        if !self.producers_are_told(end)? || end > self.log.marked() {
+        self.compaction.has_waited = !self.producers_are_told(end)? || end > marked;
+        if self.compaction.has_waited {
             return Ok(Wanted::Mark);
         }
         Ok(Wanted::Round(Plan {
@@ -195,6 +204,12 @@ impl Partition {
             clock,
             producers: self.producers()?.last_batches(),
         }))
+    }
+
+    /// Whether so much of these segments is dirty, or anything if a round is overdue.
+    fn is_enough(&self, segments: &[Closed], is_overdue: bool) -> bool {
+        let dirt = Dirt::of(segments, self.compaction.cleaned_to);
+        dirt.is_too_much(&self.config) || (is_overdue && dirt.is_any())
     }
 
     /// Whether a snapshot that is on the disk tells who wrote what below an offset. If there is none it is written, and
