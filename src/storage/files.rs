@@ -238,8 +238,12 @@ impl Files {
 
     /// Whether so many partitions that nobody waits for are synced better by a sync of the volume.
     pub(super) fn are_better_together(&self, partitions: usize) -> bool {
-        partitions >= self.together
-            && !self.has_volume_lost.load(Ordering::Relaxed)
+        partitions >= self.together && self.can_believe_volume()
+    }
+
+    /// Whether a sync of the volume without an error means that nothing is lost.
+    pub(super) fn can_believe_volume(&self) -> bool {
+        !self.has_volume_lost.load(Ordering::Relaxed)
             && self.volume.get().is_some_and(|volume| volume.tells_of_losses())
     }
 

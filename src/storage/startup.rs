@@ -169,7 +169,7 @@ pub(super) fn open(
     lost_journal::check(fs, data_dir, &mut remembered, options.adopt)?;
     if !clean && remembered.marks.len() > SYNC_ALL_FROM {
         // The syncs of the tails to come have nothing left to wait for.
-        remembered.synced = files.sync_volume().is_ok();
+        remembered.synced = files.can_believe_volume() && files.sync_volume().is_ok();
     }
     let homes = Homes { told_by, journal: &journal, writer_count };
     let stored = remembered::marks_files(&entries).count();
