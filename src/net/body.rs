@@ -47,6 +47,11 @@ impl Body {
         body
     }
 
+    /// How long the frame is.
+    pub(super) fn bytes(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn is_whole(&self) -> bool {
         self.filled >= self.len
     }

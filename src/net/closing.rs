@@ -9,6 +9,8 @@ use crate::base::time::Mono;
 
 /// What a frame must bring each second once its first half-frame timeout has passed.
 const HALF_FRAME_BYTES_PER_SECOND: u64 = 1024;
+/// So long a frame may take at most: others wait for the memory that it holds, and no client waits longer for an answer.
+const FRAME_SECONDS_MAX: u64 = 600;
 
 impl Reactor {
     /// Closes a connection at once: what is unsent is lost. The one path by which connections end.
@@ -108,7 +110,9 @@ impl Reactor {
         };
         let timeout = self.options.half_frame_timeout;
         let (mark, current) = (connection.half, connection.mark_of_input());
-        let least = if mark.again { timeout.as_secs() * HALF_FRAME_BYTES_PER_SECOND } else { 1 };
+        let whole = u64::try_from(connection.inbox.body_bytes()).unwrap_or(u64::MAX);
+        let speed = HALF_FRAME_BYTES_PER_SECOND.max(whole / FRAME_SECONDS_MAX);
+        let least = if mark.again { timeout.as_secs() * speed } else { 1 };
         let is_another = current.frames != mark.frames;
         if is_another || current.bytes - mark.bytes >= least.max(1) {
             connection.half = Mark { again: !is_another, ..current };
@@ -136,8 +140,13 @@ impl Reactor {
         let before = connection.outbox.total;
         connection.ready.writable = true;
         self.flush_one(conn, now);
-        if self.connections.get(conn).is_some_and(|c| c.outbox.total == before) {
-            self.close(conn, CloseReason::StuckOutbox);
+        match self.connections.get(conn) {
+            Some(connection) if connection.outbox.total != before => {}
+            Some(connection) if connection.outbox.is_cold() => {
+                self.deadlines.set(DueKey::Stuck(conn), now + self.options.stuck_timeout);
+            }
+            Some(_) => self.close(conn, CloseReason::StuckOutbox),
+            None => {}
         }
     }
 }

@@ -104,6 +104,11 @@ impl Inbox {
         !self.is_ready() && (self.body.is_some() || !self.bytes().is_empty())
     }
 
+    /// Bytes of the frame that is received into a buffer of its own; 0: there is none.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body.as_ref().map_or(0, Body::bytes)
+    }
+
     /// Whether a reservation already covers the next read, so that it needs no room in the pool.
     pub(super) fn is_covered(&self) -> bool {
         let held = self.lease.as_ref().map_or(0, Lease::bytes);

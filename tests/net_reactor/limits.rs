@@ -177,6 +177,25 @@ fn a_trickle_is_not_progress_but_a_slow_link_is() {
 }
 
 #[test]
+fn the_larger_a_frame_is_the_faster_it_must_come() {
+    let mut rig = Rig::new(options());
+    let (mut small, mut large) = (rig.client(), rig.client());
+    let (short, long) = (rig.opened[0], rig.opened[1]);
+    // 4 KiB a second are enough for the one, and would take the other more than an hour.
+    for (client, size) in [(&mut small, 1_000_000), (&mut large, 16_000_000)] {
+        client.write_all(&i32::to_be_bytes(size)).unwrap();
+    }
+    for _ in 0..6 {
+        small.write_all(&[1; 60 << 10]).unwrap();
+        large.write_all(&[1; 60 << 10]).unwrap_or_default();
+        rig.settle();
+        rig.pass(15 * SECOND);
+    }
+    assert_eq!(rig.reason(short), None);
+    assert_eq!(rig.reason(long), Some(&CloseReason::HalfFrame));
+}
+
+#[test]
 fn a_frame_held_back_by_a_gate_is_not_the_peers_fault() {
     let mut rig = Rig::new(options());
     rig.serve = Box::new(|net, conn, _| net.pause(conn, Gate::Throttle));
