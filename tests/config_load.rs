@@ -201,6 +201,16 @@ fn http_may_be_switched_off() {
 }
 
 #[test]
+fn a_retention_of_nothing_is_refused_as_by_kafka() {
+    for key in ["log.retention.hours", "log.retention.minutes", "log.retention.ms"] {
+        for (value, is_fine) in [("-2", false), ("-1", true), ("0", false), ("1", true)] {
+            let set = format!("{key}={value}");
+            assert_eq!(parse(&["-o", &set], &[]).is_ok(), is_fine, "{set}");
+        }
+    }
+}
+
+#[test]
 fn commands_are_told_apart() {
     assert!(matches!(parse(&["apis"], &[]), Ok(Command::Apis)));
     assert!(matches!(parse(&["check-config"], &[]), Ok(Command::CheckConfig(_))));

@@ -68,7 +68,7 @@ pub enum Check {
     AtLeast(i64),
     /// A number within these two, both included.
     Between(i64, i64),
-    /// The first, which stands for "the codec's own", or a number within the other two.
+    /// The first, which stands for "none" or "the codec's own", or a number within the other two.
     Either(i64, i64, i64),
     /// A fraction within these two, both included.
     Fraction(f64, f64),

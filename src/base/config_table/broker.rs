@@ -55,11 +55,11 @@ rows! { TOPICS, Acts;
     /// Default of `retention.bytes`.
     "log.retention.bytes": Long = "-1", Check::AtLeast(-1);
     /// Default of `retention.ms`, in hours; -1: never.
-    "log.retention.hours": Int = "168", Check::AtLeast(-1);
+    "log.retention.hours": Int = "168", Check::Either(-1, 1, 0x7fff_ffff);
     /// Default of `retention.ms`, in minutes; -1: never.
-    "log.retention.minutes": Int = null, Check::AtLeast(-1);
+    "log.retention.minutes": Int = null, Check::Either(-1, 1, 0x7fff_ffff);
     /// Default of `retention.ms`; -1: never.
-    "log.retention.ms": Long = null, Check::AtLeast(-1);
+    "log.retention.ms": Long = null, Check::Either(-1, 1, i64::MAX);
     /// Default of `segment.ms`, in hours; `log.roll.ms` is stronger.
     "log.roll.hours": Int = "168", Check::AtLeast(1);
     /// Default of `segment.ms`.
@@ -115,7 +115,7 @@ rows! { CHRONIK, Acts;
     "chronik.durability": Text = "group", Check::OneOf(&["group", "always", "os"]);
     /// What a start does that finds partitions, but not the `__cluster_metadata` in which their topics are recorded.
     /// `refuse`: it changes nothing and ends. `adopt`: it records them anew, by their directories' names and
-    /// `partition.metadata`; configurations are lost, and nothing is deleted before retention is set again.
+    /// `partition.metadata`; configurations are lost, and nothing is deleted by itself: `retention.ms` and `retention.bytes` are -1.
     "chronik.metadata.lost": Text = "refuse", Check::OneOf(&["refuse", "adopt"]);
     /// Where health, readiness and metrics are served over HTTP: HOST:PORT, or `none`.
     "chronik.http": Text = "127.0.0.1:9644", Check::NotEmpty;
