@@ -108,9 +108,6 @@ families! {
     gauge chronik_group_members
         "Members of all groups."
         one |from| from.snapshot.members;
-    gauge chronik_producers
-        "Idempotent producers that are remembered."
-        one |from| from.snapshot.producers;
     gauge kafka_consumergroup_members
         "Members of a group."
         each |from, n, out| group(from, n, out);

@@ -54,8 +54,6 @@ pub struct Snapshot {
     pub groups: usize,
     /// How many members all groups have.
     pub members: usize,
-    /// How many idempotent producers are remembered.
-    pub producers: usize,
     pub(super) of_partitions: Vec<PartitionFacts>,
     pub(super) of_groups: Vec<GroupFacts>,
     pub(super) of_commits: Vec<CommitFacts>,
@@ -75,7 +73,6 @@ impl Snapshot {
             partitions: 0,
             groups: 0,
             members: 0,
-            producers: 0,
             of_partitions: Vec::new(),
             of_groups: Vec::new(),
             of_commits: Vec::new(),
