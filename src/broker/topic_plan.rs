@@ -92,8 +92,12 @@ pub(super) fn plan(
         .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
     let partition_count = usize::try_from(partitions).unwrap_or(usize::MAX);
     let room = options.limits.partitions.saturating_sub(table.partition_count());
-    if table.len() >= options.limits.topics || partition_count > room {
+    if table.len() >= options.limits.topics {
         return Err((ErrorCode::PolicyViolation, "the broker holds no more topics".into()));
+    }
+    if partition_count > room {
+        let reason = format!("the broker holds no more than {room} further partitions");
+        return Err((ErrorCode::PolicyViolation, reason));
     }
     Ok(Plan { partitions, configs })
 }
