@@ -69,6 +69,10 @@ fn serve(config: &Config) -> ExitCode {
     let ended = server::run(config);
     if let Err(exit) = &ended {
         log::error!("{exit}");
+        if !log::log_enabled!(log::Level::Error) {
+            // Whatever may be logged, why there is no broker is said.
+            complain(&exit.to_string());
+        }
     }
     log::logger().flush();
     ended.map_or_else(|exit| ExitCode::from(exit.code), |()| ExitCode::SUCCESS)
