@@ -12,8 +12,10 @@
 //! ```
 //!
 //! The way of one produce, by file names: `net::reading` → `server::turn` → `server::sequencer` → `wire::api` →
-//! `broker::dispatch` → `broker::produce` → `storage::job` → `storage::writer`, `partition`, `syncer` →
-//! `broker::produce` → `server::effects` → `server::sequencer` → `net::writing`.
+//! `broker::dispatch` → `broker::produce` → `server::effects` → `storage::hub` → `storage::writer`, `partition`, `syncer` →
+//! `storage::outcomes` → `broker::produce` → `server::effects` → `server::sequencer` → `net::writing`. A fetch goes the
+//! same way to `broker::fetch`, whose `pending` waits and whose `tails` answer what was just written; the rest comes from
+//! `storage::reader`. What both give are ranges of files, which `net::outbox` sends.
 //!
 //! # Layers
 //!
