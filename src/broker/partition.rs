@@ -159,13 +159,17 @@ impl Partition {
     }
 
     /// Where `epoch` ended: the newest epoch not after it that has records, and the offset after its last record
-    /// (KIP-101, KIP-279). `None` if no such epoch is known.
+    /// (KIP-101, KIP-279). Where all that is left is of later epochs, or nothing is, it ended before that: its records may
+    /// have been deleted, which is no loss. `None`: there is no such epoch.
     #[must_use]
     pub fn end_of_epoch(&self, epoch: i32) -> Option<(i32, Offset)> {
+        if epoch < 0 {
+            return None;
+        }
         let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
-        let (found, _) = self.epochs.get(after.checked_sub(1)?)?;
+        let found = after.checked_sub(1).and_then(|index| self.epochs.get(index));
         let end = self.epochs.get(after).map_or(self.high_watermark, |(_, start)| *start);
-        Some((*found, end))
+        Some((found.map_or(epoch, |(found, _)| *found), end))
     }
 
     /// What must always hold.
@@ -213,7 +217,12 @@ mod tests {
         let mut partition = Partition::default();
         let epochs = vec![(1, 10), (3, 20)];
         partition.opened(Opened { log_start: 10, log_end: 30, epochs, ..Opened::default() });
-        assert_eq!(partition.end_of_epoch(0), None);
+        assert_eq!(partition.end_of_epoch(-1), None);
+        assert_eq!(
+            partition.end_of_epoch(0),
+            Some((0, 10)),
+            "it ended where the first that is left begins"
+        );
         assert_eq!(partition.end_of_epoch(1), Some((1, 20)));
         assert_eq!(partition.end_of_epoch(2), Some((1, 20)));
         assert_eq!(partition.end_of_epoch(3), Some((3, 30)));
