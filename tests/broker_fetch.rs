@@ -68,6 +68,15 @@ fn fetch_wakes_when_min_bytes_arrive() {
 }
 
 #[test]
+fn more_than_an_answer_may_hold_is_not_waited_for() {
+    let mut h = with_records(1);
+    let one = i32::try_from(batch(1).len()).unwrap();
+    let id = h.send(FetchRequest { min_bytes: one * 2, max_bytes: one, ..fetch("t", 0, 0) });
+    h.settle();
+    assert_eq!(record_count(fetched(&h.reply(id).expect("not parked"))), 1);
+}
+
+#[test]
 fn what_becomes_visible_while_it_is_read_is_not_missed() {
     let mut h = with_records(1);
     let one = i32::try_from(batch(1).len()).unwrap();

@@ -76,8 +76,9 @@ impl Pending {
         !self.reads.is_empty()
     }
 
+    /// Bytes for which it waits: no more than it would be given.
     pub(super) fn bytes_wanted(&self) -> u64 {
-        u64::try_from(self.request.min_bytes).unwrap_or(0)
+        u64::try_from(self.request.min_bytes.min(self.request.max_bytes)).unwrap_or(0)
     }
 
     /// Counts what became visible in one partition; `None`: it can be used no more. Answers whether another try is
