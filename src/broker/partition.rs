@@ -227,5 +227,8 @@ mod tests {
         assert_eq!(partition.end_of_epoch(2), Some((1, 20)));
         assert_eq!(partition.end_of_epoch(3), Some((3, 30)));
         assert_eq!(partition.end_of_epoch(9), Some((3, 30)));
+        let mut empty = Partition::default();
+        empty.opened(Opened { log_start: 7, log_end: 7, ..Opened::default() });
+        assert_eq!(empty.end_of_epoch(2), Some((2, 7)), "who waits at the end has lost nothing");
     }
 }
