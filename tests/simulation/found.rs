@@ -4,23 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chronik::base::ids::{PartitionId, Ticket, TopicId};
-use chronik::base::memory::Pool;
 use chronik::base::payload::{Bytes, Payload};
 use chronik::base::time::Mono;
 use chronik::broker::options::Options;
 use chronik::broker::topic_configs::{TopicConfigs, log_config};
-use chronik::storage::damage::DamagePolicy;
 use chronik::storage::fs::Fs as _;
 use chronik::storage::job::{
     Append, AppendError, Appended, Job, Open, Opened, Origin, Outcome, Read, ReadError, ReadPart,
     Upkeep,
 };
 use chronik::storage::pool;
-use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
 use crate::model::batch::{self, Sequence};
+use crate::node::options;
 
 const PARTITION: PartitionId = PartitionId { topic: TopicId([7; 16]), index: 0 };
 
@@ -32,22 +30,9 @@ struct Bench {
 
 impl Bench {
     fn start(disk: Arc<SimFs>) -> Bench {
-        let options = pool::Options {
-            data_dir: PathBuf::from("/data"),
-            fs: Arc::clone(&disk) as _,
-            writers: 1,
-            readers: 1,
-            // Nothing is synced before a test says so.
-            files: pool::FileLimits { open: 8, unsynced: 64, together: usize::MAX },
-            damage: DamagePolicy::Fence,
-            adopt: false,
-            compaction: pool::CompactionLimits::default(),
-            conversions: Pool::new("conversions", 1 << 20),
-            space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
-            new_cluster_id: "cluster".into(),
-            new_directory_id: TopicId([1; 16]),
-            node_id: 1,
-        };
+        // Nothing is synced before a test says so.
+        let files = pool::FileLimits { open: 8, unsynced: 64, together: usize::MAX };
+        let options = options(&disk, files);
         Bench { disk, storage: Stepped::start(&options).unwrap().0 }
     }
 

@@ -73,6 +73,25 @@ impl Disk for AtStart<'_> {
     }
 }
 
+/// Storage on a disk that keeps nothing back, with one writer.
+pub(crate) fn options(disk: &Arc<SimFs>, files: pool::FileLimits) -> pool::Options {
+    pool::Options {
+        data_dir: PathBuf::from("/data"),
+        fs: Arc::clone(disk) as _,
+        writers: 1,
+        readers: 1,
+        files,
+        damage: DamagePolicy::Fence,
+        adopt: false,
+        compaction: pool::CompactionLimits::default(),
+        conversions: Pool::new("conversions", 1 << 20),
+        space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+        new_cluster_id: "cluster".into(),
+        new_directory_id: TopicId([1; 16]),
+        node_id: 1,
+    }
+}
+
 /// One of them.
 pub(crate) fn pick(runnable: &[Worker], random: &mut Random) -> Option<Worker> {
     let index = random.next_u64() as usize % runnable.len().max(1);
@@ -88,23 +107,15 @@ impl Node {
     ) -> Result<(Node, bool), String> {
         let files = [6, 64][random.next_u64() as usize % 2];
         let together = [1, 2, usize::MAX][random.next_u64() as usize % 3];
+        let files = pool::FileLimits { open: files, unsynced: files, together };
         let options = pool::Options {
-            compaction: pool::CompactionLimits::default(),
-            data_dir: PathBuf::from("/data"),
-            fs: Arc::clone(disk) as _,
             writers: 1 + random.next_u64() as usize % 2,
-            readers: 1,
-            files: pool::FileLimits { open: files, unsynced: files, together },
-            damage: DamagePolicy::Fence,
-            adopt: false,
             space: SpaceOptions {
                 reserve_bytes: Some(random.next_u64() % 2 * 2000),
                 ballast_bytes: random.next_u64() % 2 * 8192,
             },
-            conversions: Pool::new("conversions", 1 << 20),
-            new_cluster_id: "cluster".into(),
             new_directory_id: random.topic_id(),
-            node_id: 1,
+            ..options(disk, files)
         };
         let (mut storage, started) = Stepped::start(&options).map_err(|error| error.to_string())?;
         let options = Options {

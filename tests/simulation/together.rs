@@ -1,21 +1,18 @@
 //! Partitions that nobody waits for, whose volume is synced instead of their files: step by step.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chronik::base::ids::{Offset, PartitionId, Ticket, TopicId};
-use chronik::base::memory::Pool;
 use chronik::base::time::Mono;
 use chronik::broker::options::Options;
 use chronik::broker::topic_configs::{TopicConfigs, log_config};
-use chronik::storage::damage::DamagePolicy;
 use chronik::storage::job::{Append, Job, Open, Origin, Outcome};
 use chronik::storage::pool;
-use chronik::storage::space::SpaceOptions;
 use chronik::storage::stepped::{Stepped, Worker};
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
 
 use crate::model::batch;
+use crate::node::options;
 
 const FIRST: PartitionId = PartitionId { topic: TopicId([7; 16]), index: 0 };
 const SECOND: PartitionId = PartitionId { topic: TopicId([7; 16]), index: 1 };
@@ -29,21 +26,8 @@ struct Bench {
 impl Bench {
     fn start() -> Bench {
         let disk = SimFs::new();
-        let options = pool::Options {
-            data_dir: PathBuf::from("/data"),
-            fs: Arc::clone(&disk) as _,
-            writers: 1,
-            readers: 1,
-            files: pool::FileLimits { open: 8, unsynced: 64, together: 1 },
-            damage: DamagePolicy::Fence,
-            adopt: false,
-            compaction: pool::CompactionLimits::default(),
-            conversions: Pool::new("conversions", 1 << 20),
-            space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
-            new_cluster_id: "cluster".into(),
-            new_directory_id: TopicId([1; 16]),
-            node_id: 1,
-        };
+        let files = pool::FileLimits { open: 8, unsynced: 64, together: 1 };
+        let options = options(&disk, files);
         let mut bench = Bench { storage: Stepped::start(&options).unwrap().0, disk };
         let config = log_config(&TopicConfigs::default(), &Options::default().settings);
         let config = Arc::new(config);
