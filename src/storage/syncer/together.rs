@@ -35,9 +35,12 @@ impl Syncer {
             return false;
         }
         let (works, signal) = self.waiting.take_others(usize::MAX);
-        let marked = |work: SyncWork| (work.log.partition, (mark_of(&work), work));
-        let works = works.into_iter().map(marked).map(|(id, (mark, work))| (id, (work, mark)));
-        self.together = Some(Together { works: works.collect(), signal });
+        let marked = |work: SyncWork| {
+            let mark = mark_of(&work);
+            (mark.partition, (work, mark))
+        };
+        let works = works.into_iter().map(marked).collect();
+        self.together = Some(Together { works, signal });
         let is_ordered = self.crew.as_ref().map(|(crew, own)| crew.sync_volume(own.giver()));
         if is_ordered == Some(false) {
             let synced = self.hands.sync_volume();
