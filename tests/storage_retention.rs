@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     reason = "tests are their own masters"
 )]
@@ -19,6 +20,7 @@ use chronik::storage::job::{
     Append, AppendError, Job, LogConfig, Origin, ReadError, ReadPart, TimeTarget, Upkeep,
 };
 
+use chronik::storage::marks::slot_position;
 use chronik::testing::fs::SimFs;
 
 #[path = "support/storage.rs"]
@@ -329,6 +331,31 @@ fn deleted_records_are_gone_after_a_crash() {
         assert_eq!(found.offset, 7);
         bench.stop();
     }
+}
+
+#[test]
+fn deleted_records_are_gone_whatever_is_damaged_in_the_marks() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let p = partition(1);
+    bench.open(p, config());
+    for first in (0..20).step_by(5) {
+        bench.append(p, batch(first, 5)).unwrap();
+    }
+    assert_eq!(bench.trim(p, 3), Ok(3));
+    assert_eq!(bench.trim(p, 7), Ok(7));
+    for side in [0, 1] {
+        let image = image_of(&dir);
+        let marks = image.0.join("chronik-marks-1");
+        let mut bytes = std::fs::read(&marks).unwrap();
+        bytes[slot_position(0, side) as usize + 40] ^= 1;
+        std::fs::write(&marks, bytes).unwrap();
+        let bench = Bench::start(&image.0);
+        let opened = bench.open(p, config());
+        assert_eq!((opened.log_start, opened.log_end), (7, 20), "side {side}");
+        bench.stop();
+    }
+    bench.stop();
 }
 
 #[test]

@@ -34,9 +34,8 @@ struct Slot {
     place: usize,
     mark: Mark,
     dirty: bool,
-    /// Whether no side of it is in the file: the first mark is written to both, so that a side that is not whole
-    /// beside a free one never held a mark that counted.
-    new: bool,
+    /// Whether it goes to both sides, one round after the other.
+    twice: bool,
 }
 
 /// The file of one writer.
@@ -97,7 +96,7 @@ impl Marks {
             };
             match older_and_newer(sides) {
                 Some((older, newer)) if is_kept(&newer) && !is_ahead(&older, &newer) => {
-                    let slot = Slot { place, mark: newer, dirty: false, new: false };
+                    let slot = Slot { place, mark: newer, dirty: false, twice: false };
                     let twice = marks.slots.insert(newer.partition, slot);
                     marks.free.extend(twice.map(|slot| slot.place));
                 }
@@ -144,7 +143,7 @@ impl Marks {
 
     /// The file holds just these marks.
     fn settle(&mut self, marks: BTreeMap<PartitionId, Mark>) {
-        let slot = |(place, (id, mark))| (id, Slot { place, mark, dirty: false, new: false });
+        let slot = |(place, (id, mark))| (id, Slot { place, mark, dirty: false, twice: false });
         self.next_place = marks.len();
         self.slots = marks.into_iter().enumerate().map(slot).collect();
         self.free = Vec::new();
@@ -156,7 +155,8 @@ impl Marks {
         self.retry = IMPATIENCE;
     }
 
-    /// Takes note of a mark, to be written when it is time.
+    /// Takes note of a mark, to be written when it is time: to both sides of its slot if what the other side says
+    /// would be wrong, should this one be damaged later.
     pub(super) fn note(&mut self, mark: Mark, now: Mono) {
         let known = self.slots.get(&mark.partition);
         let marked = known.map_or(0, |slot| {
@@ -166,30 +166,23 @@ impl Marks {
         self.behind_bytes = self.behind_bytes.saturating_add(grown);
         self.since.get_or_insert(now);
         self.last = now;
-        let (place, was_dirty, new) = match known {
-            Some(slot) => (slot.place, slot.dirty, slot.new),
+        let (place, was_dirty, twice) = match known {
+            Some(slot) => (slot.place, slot.dirty, slot.twice || misleads(&slot.mark, &mark)),
+            // A side that is not whole beside a free one never held a mark that counted.
             None => (self.free_place(), false, true),
         };
         self.dirty += usize::from(!was_dirty);
-        self.slots.insert(mark.partition, Slot { place, mark, dirty: true, new });
+        self.slots.insert(mark.partition, Slot { place, mark, dirty: true, twice });
     }
 
-    /// Writes these marks, or newer ones of the same partitions, to both sides of their slots: whatever is damaged
-    /// later, no older mark comes back.
-    pub(super) fn write_both_sides(
-        &mut self,
-        marks: &[Mark],
-        now: Mono,
-    ) -> Result<(), StorageError> {
-        for _ in 0..2 {
-            for mark in marks {
-                let known = self.slots.get(&mark.partition).map(|slot| slot.mark);
-                let newest = known.filter(|known| known.end > mark.end).unwrap_or(*mark);
-                self.note(newest, now);
-            }
-            self.write(now)?;
+    /// Takes note of a mark, or a newer one of the same partition, for both sides of its slot: once that is written no
+    /// older mark comes back, whatever is damaged later.
+    pub(super) fn note_for_both_sides(&mut self, mark: Mark, now: Mono) {
+        let known = self.slots.get(&mark.partition).map(|slot| slot.mark);
+        self.note(known.filter(|known| known.end > mark.end).unwrap_or(mark), now);
+        if let Some(slot) = self.slots.get_mut(&mark.partition) {
+            slot.twice = true;
         }
-        Ok(())
     }
 
     /// Takes note of a log that begins later. What is known of its end already may be more than this mark says of it.
@@ -248,7 +241,7 @@ impl Marks {
         written
     }
 
-    /// Writes what is behind: a round, and another for the first marks of partitions.
+    /// Writes what is behind: a round, and another for what goes to both sides.
     fn write_rounds(&mut self, file: &dyn File) -> Result<(), StorageError> {
         while self.dirty > 0 {
             self.write_round(file)?;
@@ -263,7 +256,7 @@ impl Marks {
         file.sync_data().map_err(|error| StorageError::io("sync", &self.path, &error))?;
         self.round += 1;
         for slot in self.slots.values_mut().filter(|slot| slot.dirty) {
-            slot.dirty = std::mem::take(&mut slot.new);
+            slot.dirty = std::mem::take(&mut slot.twice);
         }
         self.dirty = self.slots.values().filter(|slot| slot.dirty).count();
         Ok(())
@@ -309,3 +302,8 @@ fn older_and_newer(sides: [Option<Mark>; 2]) -> Option<(Mark, Mark)> {
 fn is_ahead(mark: &Mark, other: &Mark) -> bool {
     mark.end > other.end || mark.log_start > other.log_start
 }
+/// Whether an older mark of a partition must not come back: its log began earlier, or ended later.
+fn misleads(older: &Mark, newer: &Mark) -> bool {
+    older.log_start < newer.log_start || older.end > newer.end
+}
+

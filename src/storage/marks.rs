@@ -25,7 +25,9 @@
 //! of an earlier round, which is behind the data as every mark may be, and never ahead of it.
 //!
 //! The first mark of a partition is written in two rounds, to both sides. So a side that is not whole beside one that is
-//! free was torn before the mark counted; only a slot of which no side is whole or free may have held one.
+//! free was torn before the mark counted; only a slot of which no side is whole or free may have held one. Both sides are
+//! written, too, when a log begins later or ends earlier than its last mark said: should one be damaged, the other must
+//! not bring back what is gone.
 //!
 //! Rounds of different files do not compare: whoever starts after a crash reads all files, recovers, and writes them anew
 //! ([`MarksFile::encode`]), as the number of writers may have changed. After a clean stop files that say the same as the

@@ -279,8 +279,8 @@ impl Syncer {
         let is_synced =
             |(log, mark): &(Arc<Log>, Mark)| log.failure().is_none() && log.synced() >= mark.end;
         let synced: Vec<(Arc<Log>, Mark)> = to_mark.into_iter().filter(is_synced).collect();
-        let marks: Vec<Mark> = synced.iter().map(|(_, mark)| *mark).collect();
-        match self.marks.write_both_sides(&marks, now) {
+        synced.iter().for_each(|(_, mark)| self.marks.note_for_both_sides(*mark, now));
+        match self.marks.write(now) {
             Ok(()) => synced.iter().for_each(|(log, mark)| log.publish_marked(mark.segment_base)),
             Err(error) => log::warn!("{error}"),
         }
