@@ -12,7 +12,7 @@ use chronik::base::time::Mono;
 use chronik::storage::fs::read_file;
 use chronik::storage::job::{
     Append, AppendError, Appended, Disk, DiskState, Job, LogConfig, Open, Origin, Outcome, Read,
-    ReadError, ReadPart, StorageError,
+    ReadError, ReadPart, StorageError, Upkeep,
 };
 use chronik::storage::marks::MarksFile;
 use chronik::storage::pool::{Options, SpaceOptions, StartError};
@@ -166,6 +166,15 @@ impl Machine {
 
     fn fail(&self, part: &str, operation: Operation, kind: Kind, times: u32) {
         self.fs.fail(Fault { at: At::Path(part.to_owned(), operation), kind, times });
+    }
+
+    /// The names of the logs of "topic".
+    fn logs(&self) -> Vec<String> {
+        let paths = self.fs.files().into_iter().map(|(path, _)| path.display().to_string());
+        paths
+            .filter_map(|path| Some(path.strip_prefix("/data/topic-0/")?.to_owned()))
+            .filter(|name| name.ends_with(".log"))
+            .collect()
     }
 
     fn ballast(&self) -> u64 {
@@ -419,6 +428,36 @@ fn after_a_failed_sync_of_everything_no_single_sync_counts() {
     let syncs: Vec<String> = fs.history().into_iter().filter(|h| h.contains("SyncData")).collect();
     assert!(!syncs.iter().any(|sync| sync.contains(".log")), "{syncs:?}");
     assert!(!fs.files().iter().any(|(path, _)| path.ends_with(".kafka_cleanshutdown")));
+}
+
+#[test]
+fn segments_that_could_not_go_for_want_of_marks_go_once_those_are_written() {
+    let p = partition(1);
+    for (operation, kind) in [(Operation::Write, Kind::Eio), (Operation::SyncData, Kind::SyncFails)]
+    {
+        let fs = small_disk(8 * MIB);
+        let mut it = Machine::start(&fs, space(0, MIB));
+        it.open(p);
+        (0..9).for_each(|number| drop(it.append(p, batch(number, 3)).unwrap()));
+        let logs = it.logs();
+        let ticket = it.ticket();
+        it.submit(Job::Trim { ticket, partition: p, offset: 27 });
+        it.fail("chronik-marks-1", operation, kind, 1);
+        it.submit(Job::Upkeep(Upkeep {
+            partition: p,
+            now: NOW,
+            expire: true,
+            stepped: 0,
+            free: false,
+        }));
+        assert_eq!(it.logs()[..logs.len()], logs, "{operation:?}: not before the marks say so");
+        // The marks are written anew with what the ballast leaves.
+        fill(&fs, 0);
+        it.second();
+        it.second();
+        assert_eq!(it.logs(), ["00000000000000000027.log"], "{operation:?}");
+        assert!(it.ballast() < MIB);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::files::Files;
 use super::fs::{File, Fs, OpenMode, as_u64, replace_file, write_full};
 use super::job::StorageError;
 use super::marks::{Mark, MarksFile, slot_position, whole_slots};
+use super::space::Space;
 use crate::base::ids::PartitionId;
 use crate::base::time::Mono;
 
@@ -42,6 +43,7 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct Marks {
     fs: Arc<dyn Fs>,
+    space: Arc<Space>,
     path: PathBuf,
     writer: u32,
     /// `None`: the last write failed; nothing more is written through that descriptor.
@@ -117,6 +119,7 @@ impl Marks {
     pub(super) fn unwritten(files: &Files, path: PathBuf, content: MarksFile) -> Marks {
         let mut marks = Marks {
             fs: Arc::clone(&files.fs),
+            space: Arc::clone(&files.space),
             path,
             writer: content.writer,
             file: None,
@@ -283,7 +286,9 @@ impl Marks {
     fn write_anew(&mut self) -> Result<(), StorageError> {
         let marks = self.slots.iter().map(|(id, slot)| (*id, slot.mark)).collect();
         let content = MarksFile { writer: self.writer, marks, ..MarksFile::default() };
-        replace_file(&*self.fs, &self.path, &content.encode())?;
+        let bytes = content.encode();
+        // Retention makes room only once the marks say what goes.
+        self.space.with_ballast(|| replace_file(&*self.fs, &self.path, &bytes))?;
         self.fs.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         self.file = Some(self.fs.open(&self.path, OpenMode::Write)?);
         self.settle(content.marks);
@@ -298,12 +303,12 @@ fn older_and_newer(sides: [Option<Mark>; 2]) -> Option<(Mark, Mark)> {
     (even.partition == odd.partition).then_some(ordered)
 }
 
-/// Whether the first of two marks says that more is on the disk, or less in the log.
-fn is_ahead(mark: &Mark, other: &Mark) -> bool {
-    mark.end > other.end || mark.log_start > other.log_start
-}
 /// Whether an older mark of a partition must not come back: its log began earlier, or ended later.
 fn misleads(older: &Mark, newer: &Mark) -> bool {
     older.log_start < newer.log_start || older.end > newer.end
 }
 
+/// Whether the first of two marks says that more is on the disk, or less in the log.
+fn is_ahead(mark: &Mark, other: &Mark) -> bool {
+    mark.end > other.end || mark.log_start > other.log_start
+}

@@ -85,6 +85,8 @@ pub(super) struct Syncer {
     readers: Giver<ReadCommand>,
     marks: Marks,
     waiting: Waiting,
+    /// What goes once the marks say that it has gone.
+    leaving: Vec<(Arc<Log>, Leaving)>,
     /// What the volume is syncing. The rest that nobody waits for comes after it.
     together: Option<Together>,
     /// Who waits for there to be fewer unsynced files.
@@ -124,9 +126,17 @@ struct Asked {
 
 impl Syncer {
     pub(super) fn new(hands: Hands, readers: Giver<ReadCommand>, marks: Marks) -> Syncer {
-        let (waiting, together, is_stopping) = (Waiting::default(), None, false);
-        let (writer, crew) = (None, None);
-        Syncer { hands, readers, marks, waiting, together, writer, crew, is_stopping }
+        Syncer {
+            hands,
+            readers,
+            marks,
+            waiting: Waiting::default(),
+            leaving: Vec::new(),
+            together: None,
+            writer: None,
+            crew: None,
+            is_stopping: false,
+        }
     }
 
     /// Works for this writer.
@@ -173,6 +183,9 @@ impl Syncer {
             if is_over || self.marks.due().is_some_and(|at| at <= now()) {
                 // The marks say what went wrong, and when to try again.
                 let _ = self.marks.write(now());
+            }
+            if self.marks.is_written() {
+                self.remove_leaving();
             }
             if is_done || is_waiting {
                 return is_over;
@@ -286,7 +299,7 @@ impl Syncer {
         }
     }
 
-    /// One round of marks for all; what is in the way afterwards goes only if it could be written.
+    /// One write of the marks for all; what is in the way afterwards goes only once they could be written.
     fn trim(&mut self, trims: Vec<Trim>, now: Mono) {
         for trim in &trims {
             // A mark must not be ahead of the disk.
@@ -308,8 +321,19 @@ impl Syncer {
                         .report(vec![Outcome::Trimmed { ticket, partition, result }], false);
                 }
                 (Afterwards::Remove(leaving), Ok(())) => self.remove(&log, leaving),
+                (Afterwards::Remove(leaving), Err(_)) if log.failure().is_none() => {
+                    self.leaving.push((log, leaving));
+                }
+                // The next start finds out what is in the way.
                 (Afterwards::Remove(_), Err(error)) => log::warn!("nothing is removed: {error}"),
             }
+        }
+    }
+
+    /// The marks had to be written first, and now they are.
+    fn remove_leaving(&mut self) {
+        for (log, leaving) in std::mem::take(&mut self.leaving) {
+            self.remove(&log, leaving);
         }
     }
 
