@@ -93,7 +93,8 @@ impl Machine {
     }
 
     fn try_open(&mut self, partition: PartitionId) -> Result<Offset, StorageError> {
-        let (ticket, topic) = (self.ticket(), Arc::from(names()[&partition]));
+        let topic = names().get(&partition).copied().unwrap_or("topic");
+        let (ticket, topic) = (self.ticket(), Arc::from(topic));
         let config = Arc::new(LogConfig { segment_bytes: 700, ..config() });
         self.submit(Job::Open(Open { ticket, partition, topic, config }));
         let opened = self.outcomes.iter().find_map(|outcome| match outcome {
@@ -166,6 +167,16 @@ impl Machine {
 
     fn fail(&self, part: &str, operation: Operation, kind: Kind, times: u32) {
         self.fs.fail(Fault { at: At::Path(part.to_owned(), operation), kind, times });
+    }
+
+    fn remove(&mut self, partition: PartitionId) -> Result<(), StorageError> {
+        let ticket = self.ticket();
+        self.submit(Job::Remove { ticket, partition });
+        let removed = self.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Removed { ticket: t, result, .. } if *t == ticket => Some(result.clone()),
+            _ => None,
+        });
+        removed.unwrap()
     }
 
     /// The names of the logs of "topic".
@@ -457,6 +468,42 @@ fn segments_that_could_not_go_for_want_of_marks_go_once_those_are_written() {
         it.second();
         assert_eq!(it.logs(), ["00000000000000000027.log"], "{operation:?}");
         assert!(it.ballast() < MIB);
+    }
+}
+
+#[test]
+fn a_directory_that_could_not_be_moved_away_is_moved_when_its_name_is_wanted() {
+    let (old, new) = (partition(1), partition(4));
+    for (path, operation) in [("/topic-0", Operation::Rename), ("/data", Operation::SyncDir)] {
+        let mut it = Machine::start(&SimFs::new(), space(0, 0));
+        it.open(old);
+        it.append(old, batch(0, 3)).unwrap();
+        it.fail(path, operation, Kind::Eio, 1);
+        assert!(it.remove(old).is_err(), "{operation:?}");
+        assert_eq!(it.open(new), 0, "{operation:?}");
+        it.append(new, batch(0, 1)).unwrap();
+        assert_eq!(it.content(new), [(0, 1)]);
+        let fs = Arc::clone(&it.fs);
+        it.storage.shutdown(NOW).unwrap();
+        let mut it = Machine::start(&fs, space(0, 0));
+        assert_eq!(it.open(new), 1);
+    }
+}
+
+#[test]
+fn a_directory_is_moved_away_also_with_the_last_descriptor_and_on_a_full_disk() {
+    for (operation, kind) in [
+        (Operation::ReadDir, Kind::Emfile),
+        (Operation::SyncDir, Kind::Emfile),
+        (Operation::Rename, Kind::Enospc),
+    ] {
+        let fs = small_disk(8 * MIB);
+        let mut it = Machine::start(&fs, space(0, MIB));
+        it.open(partition(1));
+        it.fail("/data", operation, kind, 1);
+        assert_eq!(it.remove(partition(1)), Ok(()), "{operation:?}");
+        assert_eq!(it.open(partition(4)), 0);
+        it.storage.shutdown(NOW).unwrap();
     }
 }
 

@@ -4,10 +4,11 @@
 //! little more memory than that description. Whoever needs its log first wakes the log; only its writer has use for the
 //! partition itself.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
+use super::files::lock;
 use super::job::LogConfig;
 use super::log::Log;
 use super::partition::{Beside, dir_of};
@@ -42,11 +43,13 @@ pub(super) struct Registry {
     data_dir: PathBuf,
     remembered: Arc<Remembered>,
     entries: RwLock<HashMap<PartitionId, Entry>>,
+    /// Directories of partitions that are gone, where the disk has refused to move them away.
+    in_the_way: Mutex<BTreeMap<PathBuf, PartitionId>>,
 }
 
 impl Registry {
     pub(super) fn new(data_dir: PathBuf, remembered: Arc<Remembered>) -> Registry {
-        Registry { data_dir, remembered, entries: RwLock::default() }
+        Registry { data_dir, remembered, entries: RwLock::default(), in_the_way: Mutex::default() }
     }
 
     /// The log of an open partition.
@@ -96,6 +99,16 @@ impl Registry {
 
     pub(super) fn remove(&self, partition: PartitionId) {
         self.lock().remove(&partition);
+    }
+
+    /// A partition's directory stays in the way of the next one of its name.
+    pub(super) fn leave_in_the_way(&self, dir: PathBuf, partition: PartitionId) {
+        lock(&self.in_the_way).insert(dir, partition);
+    }
+
+    /// Whose directory is in the way of a new one. Who asks moves it, or leaves it there again.
+    pub(super) fn take_from_the_way(&self, dir: &Path) -> Option<PartitionId> {
+        lock(&self.in_the_way).remove(dir)
     }
 
     /// The log of a partition as the last clean stop has described it, and what is beside it. `None`: it has not, or

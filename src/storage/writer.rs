@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::compaction::{self, Progress, Round};
+use super::directories;
 use super::files::Files;
+use super::fs::is_absent;
 use super::job::{Append, Job, LogConfig, Open, Opened, Outcome, StorageError, Upkeep};
 use super::log::Log;
 use super::manifest::ManifestPartition;
@@ -287,9 +289,10 @@ impl Writer {
             return Ok(opened);
         }
         let dir = dir_of(&self.data_dir, &open.topic, id.index);
-        let found =
-            self.files.space.with_ballast(|| self.files.with_descriptors(|| self.find(open, &dir)));
-        let found = found.inspect_err(|_| {
+        if let Some(gone) = self.registry.take_from_the_way(&dir) {
+            self.move_away(gone, dir.clone())?;
+        }
+        let found = self.with_whatever_it_takes(|| self.find(open, &dir)).inspect_err(|_| {
             self.unopened.insert(id, dir.clone());
         })?;
         self.unopened.remove(&id);
@@ -374,26 +377,54 @@ impl Writer {
         }
     }
 
-    /// Renames the directory durably; the readers unlink it when they have time.
+    /// Removes a partition, or one that could not be opened.
     fn remove(&mut self, id: PartitionId) -> Result<(), StorageError> {
         self.wake(id);
-        let fs = &*self.files.fs;
         let dir = if let Some(partition) = self.partitions.remove(&id) {
             partition.log.remove();
             self.registry.remove(id);
             self.syncer.put(SyncCommand::Forget(id));
             partition.log.dir.clone()
         } else {
-            match self.unopened.remove(&id) {
-                Some(dir) if recovery::owner(fs, &dir)? == Some(id.topic) => dir,
-                _ => return Ok(()),
+            let Some(dir) = self.unopened.get(&id).cloned() else { return Ok(()) };
+            let owner = recovery::owner(&*self.files.fs, &dir)?;
+            self.unopened.remove(&id);
+            if owner != Some(id.topic) {
+                return Ok(());
             }
+            dir
         };
-        let suffix = super::directories::DELETE_SUFFIX;
-        let gone = super::directories::set_aside(fs, &self.data_dir, &dir, id.topic, suffix)?;
-        fs.sync_dir(&self.data_dir)?;
-        self.readers.put(ReadCommand::RemoveTree(gone));
+        self.move_away(id, dir)
+    }
+
+    /// Renames the directory of a partition that is gone; the readers unlink it when they have time. If the disk refuses
+    /// that, it is tried again when the directory's name is wanted.
+    fn move_away(&self, id: PartitionId, dir: PathBuf) -> Result<(), StorageError> {
+        self.try_move_away(id, &dir).inspect_err(|_| self.registry.leave_in_the_way(dir, id))
+    }
+
+    fn try_move_away(&self, id: PartitionId, dir: &Path) -> Result<(), StorageError> {
+        let (fs, suffix) = (&*self.files.fs, directories::DELETE_SUFFIX);
+        let moved = self.with_whatever_it_takes(|| {
+            directories::set_aside(fs, &self.data_dir, dir, id.topic, suffix)
+        });
+        let gone = match moved {
+            Ok(gone) => Some(gone),
+            // It was moved before, and that was not durable.
+            Err(error) if is_absent(&error) => None,
+            Err(error) => return Err(error),
+        };
+        self.with_whatever_it_takes(|| fs.sync_dir(&self.data_dir))?;
+        gone.into_iter().for_each(|gone| self.readers.put(ReadCommand::RemoveTree(gone)));
         Ok(())
+    }
+
+    /// Does something that has to be, at the cost of the ballast and of open files.
+    fn with_whatever_it_takes<T>(
+        &self,
+        mut act: impl FnMut() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.files.space.with_ballast(|| self.files.with_descriptors(&mut act))
     }
 
     /// Closes all partitions; the syncer has everything when this returns.
