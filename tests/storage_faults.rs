@@ -112,6 +112,22 @@ fn of_many_only_those_are_offline_whose_own_sync_fails() {
 }
 
 #[test]
+fn a_volume_that_has_lost_what_was_not_ours_prevents_no_clean_stop() {
+    let dir = TempDir::new();
+    let (bench, faults, many) = start_many(&dir.0);
+    "of somebody else".clone_into(&mut faults.path.lock().unwrap());
+    faults.sync.store(true, Ordering::SeqCst);
+    assert_eq!(sync(&bench, &many), []);
+    assert_eq!(faults.volume_syncs.load(Ordering::SeqCst), 1);
+    for id in &many {
+        let ticket = bench.submit(*id, batch_with(0, 1, idempotent(7, 0, 0)), false);
+        bench.appended(ticket).unwrap();
+    }
+    bench.storage.shutdown(NOW).unwrap();
+    assert!(Bench::start(&dir.0).started.clean);
+}
+
+#[test]
 fn a_full_disk_leaves_no_half_batch_and_no_sequence() {
     let dir = TempDir::new();
     let (bench, faults) = start(&dir.0);

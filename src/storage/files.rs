@@ -228,7 +228,7 @@ impl Files {
         let volume = self.volume.get().ok_or(io::ErrorKind::Unsupported)?;
         // One after the other: a failure is told to one of those who sync.
         let _turn = lock(&self.volume_turn);
-        if self.has_volume_lost.load(Ordering::Relaxed) {
+        if self.has_volume_lost() {
             return Err(io::Error::other("an earlier sync of the volume has failed"));
         }
         let synced = volume.sync();
@@ -243,8 +243,12 @@ impl Files {
 
     /// Whether a sync of the volume without an error means that nothing is lost.
     pub(super) fn can_believe_volume(&self) -> bool {
-        !self.has_volume_lost.load(Ordering::Relaxed)
-            && self.volume.get().is_some_and(|volume| volume.tells_of_losses())
+        !self.has_volume_lost() && self.volume.get().is_some_and(|volume| volume.tells_of_losses())
+    }
+
+    /// Whether a sync of the volume has failed: none succeeds any more.
+    pub(super) fn has_volume_lost(&self) -> bool {
+        self.has_volume_lost.load(Ordering::Relaxed)
     }
 
     /// Syncs the volume instead of files that cannot stay open. If that fails, nobody knows whose bytes were lost, and a

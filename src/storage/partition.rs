@@ -255,7 +255,7 @@ impl Partition {
     }
 
     /// Syncs and closes what is dirty beside the log: there may be more of it than descriptors.
-    fn sync_beside(&mut self) -> Result<(), StorageError> {
+    pub(super) fn sync_beside(&mut self) -> Result<(), StorageError> {
         let (logs, beside) = std::mem::take(&mut self.dirty).into_iter().partition(is_log);
         self.dirty = logs;
         let beside: Vec<Dirty> = beside;

@@ -437,6 +437,8 @@ impl Writer {
             self.wake(id);
         }
         let (mut dirty, dirty_max) = (0usize, self.files.dirty_max());
+        // A volume that has lost something says nothing any more: then each file is synced.
+        let can_sync_all = !self.files.has_volume_lost();
         for partition in self.partitions.values_mut() {
             let files = &self.files;
             match files.space.with_ballast(|| files.with_descriptors(|| partition.close())) {
@@ -449,10 +451,10 @@ impl Writer {
             dirty += usize::from(partition.is_dirty());
             if dirty > dirty_max {
                 // There may be more of them than descriptors.
-                partition.let_go_beside();
+                closed.clean &= close_beside(partition, can_sync_all);
             }
         }
-        let together = dirty > dirty_max;
+        let together = dirty > dirty_max && can_sync_all;
         if together {
             closed.clean &= self.files.sync_all(&self.data_dir).is_ok();
         }
@@ -469,4 +471,14 @@ impl Writer {
         self.syncer.put(SyncCommand::Stop);
         closed
     }
+}
+
+/// Closes what is dirty beside a log that is about to be closed: it is synced with everything, or else here. `false`: that
+/// has failed.
+fn close_beside(partition: &mut Partition, can_sync_all: bool) -> bool {
+    if can_sync_all {
+        partition.let_go_beside();
+        return true;
+    }
+    partition.sync_beside().inspect_err(|error| log::error!("{error}")).is_ok()
 }
