@@ -42,6 +42,8 @@ struct World {
     tickets: u64,
     mono: u64,
     outcomes: Vec<Outcome>,
+    /// The number of the partition that is written to and looked after.
+    at: u8,
 }
 
 const DIR: &str = "/data";
@@ -67,7 +69,7 @@ impl World {
 
     fn on(fs: Arc<SimFs>, limits: CompactionLimits) -> World {
         let storage = World::start(&fs, limits);
-        World { fs, storage, limits, tickets: 0, mono: 0, outcomes: Vec::new() }
+        World { fs, storage, limits, tickets: 0, mono: 0, outcomes: Vec::new(), at: P }
     }
 
     fn start(fs: &Arc<SimFs>, limits: CompactionLimits) -> Stepped {
@@ -119,7 +121,7 @@ impl World {
         let ticket = self.ticket();
         self.submit(Job::Append(Append {
             ticket,
-            partition: partition(P),
+            partition: partition(self.at),
             records: Bytes::from_vec(records),
             sync: true,
             leader_epoch: 3,
@@ -150,7 +152,7 @@ impl World {
 
     fn upkeep(&mut self, now: i64, expire: bool) -> Upkept {
         self.outcomes.clear();
-        let partition = partition(P);
+        let partition = partition(self.at);
         self.submit(Job::Upkeep(Upkeep { partition, now, expire, free: false, stepped: 0 }));
         let upkept = |outcome: &Outcome| match outcome {
             Outcome::Upkept(upkept) => Some(upkept.clone()),
@@ -726,6 +728,43 @@ fn the_rate_of_bytes_is_kept_by_resting() {
     assert!(rests > 1 && moved > 1 << 20);
     assert!(seconds * 500 + (3 << 20) > moved, "{moved} bytes in {seconds} s");
     assert_eq!(stats.compaction_rounds.get(), 1);
+}
+
+#[test]
+fn a_round_that_rests_in_vain_keeps_no_other_log_from_having_one() {
+    let slow = CompactionLimits { bytes_per_second: 500, ..limits() };
+    for fails in [false, true] {
+        let mut world = World::new(slow);
+        let large = LogConfig { segment_bytes: 1 << 20, ..compacted() };
+        world.open(large.clone());
+        let text = "x".repeat(1000);
+        for _ in 0..1100 {
+            world.append(batch(&[("k", Some(&text)), ("l", Some(&text))], BatchOptions::default()));
+        }
+        let (mut at, mut due) = (NOW, NOW);
+        // It has to be marked first; then a MiB is read, for which it rests for half an hour.
+        while due < at + 60_000 {
+            at = due;
+            due = world.upkeep(at, true).due.unwrap();
+        }
+        if fails {
+            let sync = At::Path("topic-0".to_owned(), Operation::SyncData);
+            world.fs.fail(Fault { at: sync, kind: Kind::SyncFails, times: 1 });
+            world.put("k", None);
+            world.upkeep(due, true);
+        } else {
+            let config = Arc::new(LogConfig { compact: false, ..large });
+            world.submit(Job::Configure { partition: partition(P), config });
+        }
+        assert!(world.files(".cleaned").is_empty());
+        assert_eq!(world.storage.stats().compaction_rounds.get(), 0);
+        world.open_as(2, "other", LogConfig { segment_bytes: 1000, ..compacted() });
+        world.at = 2;
+        world.roll();
+        world.roll();
+        world.compact(at);
+        assert!(world.storage.stats().compaction_rounds.get() > 0, "fails: {fails}");
+    }
 }
 
 #[test]

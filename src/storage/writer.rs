@@ -232,6 +232,9 @@ impl Writer {
                 .unwrap_or_else(|error| log::warn!("{error}"));
         }
         partition.configure(config);
+        if let Some(round) = partition.take_vain_round() {
+            self.give_up(round);
+        }
     }
 
     /// The syncer says when it is done.

@@ -273,6 +273,16 @@ impl Partition {
         self.compaction.retry = Retry::At(until);
     }
 
+    /// Whether what a round makes could not be put in place any more.
+    pub(in crate::storage) fn is_round_in_vain(&self) -> bool {
+        !self.config.compact || self.log.failure().is_some()
+    }
+
+    /// Gives back the round that waits, if it does so in vain.
+    pub(in crate::storage) fn take_vain_round(&mut self) -> Option<Box<Round>> {
+        if self.is_round_in_vain() { self.compaction.held.take() } else { None }
+    }
+
     /// Gives back the round that waits, if its time has come.
     pub(in crate::storage) fn resume_round(&mut self, upkeep: &Upkeep) -> Option<Box<Round>> {
         let waits = matches!(self.compaction.retry, Retry::At(at) if upkeep.now < at);
@@ -294,7 +304,7 @@ impl Partition {
     ) -> Result<Option<Vec<PathBuf>>, StorageError> {
         let fs = self.files.fs.clone();
         let fs = &*fs;
-        if !self.config.compact || self.log.failure().is_some() || !self.log.has_run(&ready.old) {
+        if self.is_round_in_vain() || !self.log.has_run(&ready.old) {
             discard(fs, &ready.new);
             return Ok(None);
         }

@@ -19,8 +19,12 @@ impl Writer {
         }
         let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
         if let Some(mut round) = partition.resume_round(upkeep) {
-            round.resume(upkeep.now);
-            self.readers.put(ReadCommand::Compact(round));
+            if partition.is_round_in_vain() {
+                self.give_up(round);
+            } else {
+                round.resume(upkeep.now);
+                self.readers.put(ReadCommand::Compact(round));
+            }
             return;
         }
         let wanted = match partition.wants_compaction(upkeep) {
@@ -89,17 +93,28 @@ impl Writer {
         }
     }
 
-    /// `true`: the round rests.
+    /// `true`: the round rests, or is over, because what it makes is of no use.
     fn go_on(&mut self, round: Box<Round>) -> bool {
+        let Some(partition) = self.partitions.get_mut(&round.log.partition) else { return true };
+        if partition.is_round_in_vain() {
+            self.give_up(round);
+            return true;
+        }
         let until = round.rests_until(&self.compaction.limits);
-        let rests = until.filter(|_| round.clock().is_some());
-        let partition = self.partitions.get_mut(&round.log.partition);
-        if let (Some(until), Some(partition)) = (rests, partition) {
+        if let Some(until) = until.filter(|_| round.clock().is_some()) {
             partition.hold_round(round, until);
             return true;
         }
         self.readers.put(ReadCommand::Compact(round));
         false
+    }
+
+    /// Ends a round that is in vain, so that another log may have one.
+    pub(super) fn give_up(&mut self, mut round: Box<Round>) {
+        round.give_up(&*self.files.fs);
+        if let Some(partition) = self.partitions.get_mut(&round.log.partition) {
+            partition.compaction_done(0);
+        }
     }
 
     /// `true`: the round is over, because what it has made is of no use, or rests.
@@ -118,8 +133,7 @@ impl Writer {
                 self.go_on(round)
             }
             Ok(None) => {
-                round.give_up(&*self.files.fs);
-                partition.compaction_done(0);
+                self.give_up(round);
                 true
             }
             Err(error) => {
