@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
     reason = "tests are their own masters"
 )]
 
@@ -335,6 +336,32 @@ fn an_append_without_sync_is_synced_on_demand() {
     bench.storage.submit(Job::Sync { partition: p, awaited: true });
     bench.synced(p, 3).unwrap();
     assert_eq!(bench.storage.stats().sync.count(), 2);
+    bench.stop();
+}
+
+#[test]
+fn of_too_many_producers_over_all_partitions_the_longest_silent_are_forgotten() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let partitions: Vec<PartitionId> =
+        (0..20).map(|index| PartitionId { topic: topic(1), index }).collect();
+    let send = |p: PartitionId, id, sequence| {
+        bench.appended(bench.submit(p, batch_with(0, 1, idempotent(id, 0, sequence)), false))
+    };
+    let gap = |p, id| send(p, id, 100);
+    let (first_of_all, last_of_all) = (partitions[0], partitions[19]);
+    for (p, first) in partitions.iter().zip((0..).step_by(1000)) {
+        bench.open(*p, config());
+        for id in first..first + 1000 {
+            send(*p, id, 0).unwrap();
+        }
+        // The first of all never is silent for long.
+        assert_eq!(gap(first_of_all, 0), Err(AppendError::SequenceGap));
+        let next = i32::try_from(first / 1000 + 1).unwrap();
+        send(first_of_all, 0, next).unwrap();
+    }
+    assert!(gap(first_of_all, 1).is_ok(), "the oldest is forgotten");
+    assert_eq!(gap(last_of_all, 19_999), Err(AppendError::SequenceGap), "the newest is not");
     bench.stop();
 }
 

@@ -117,6 +117,11 @@ impl Files {
         })
     }
 
+    /// The clock of use: each answer is later than the last.
+    pub(super) fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The open file; opens it if need be.
     pub(super) fn get(&self, lazy: &Arc<LazyFile>) -> Result<Arc<dyn File>, StorageError> {
         self.get_mode(lazy, OpenMode::Write)
@@ -132,7 +137,7 @@ impl Files {
         lazy: &Arc<LazyFile>,
         mode: OpenMode,
     ) -> Result<Arc<dyn File>, StorageError> {
-        lazy.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        lazy.used.store(self.tick(), Ordering::Relaxed);
         let file = {
             let mut open = lock(&lazy.open);
             if let Some(file) = &*open {

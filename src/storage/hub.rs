@@ -169,6 +169,7 @@ impl Hub {
             is_syncing_all: false,
             partitions: BTreeMap::new(),
             unopened: BTreeMap::new(),
+            producers: 0,
         }
     }
 

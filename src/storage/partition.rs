@@ -43,6 +43,8 @@ pub(super) struct Partition {
     producers: Option<Producers>,
     /// Those of whom a first batch was refused before the others were read.
     refused: Producers,
+    /// How many all these were when they were counted last.
+    producers_told: usize,
     snapshots: Vec<Offset>,
     /// The newest of them that is known to be whole.
     whole: Option<Offset>,
@@ -90,6 +92,7 @@ impl Partition {
             epochs: beside.epochs,
             producers: None,
             refused: Producers::default(),
+            producers_told: 0,
             whole: None,
             anchor: None,
             snapshots: beside.snapshots,

@@ -15,9 +15,10 @@ use crate::record::batch::{BatchHeader, NO_SEQUENCE, add_to_sequence};
 
 /// Batches remembered of each producer.
 const BATCHES_MAX: usize = 5;
-/// Producers remembered of each partition. Beyond that the quarter that has been silent longest is forgotten: one of
-/// them that comes back goes on with any sequence, as after Kafka's `producer.id.expiration.ms`.
-const PRODUCERS_MAX: usize = 10_000;
+/// Most producers that a writer remembers, each counted in every partition that it writes to; they take some 4 MB. Beyond
+/// that the quarter that has been silent longest is forgotten: one of them that comes back goes on with any sequence, as
+/// after Kafka's `producer.id.expiration.ms`.
+pub(super) const PRODUCERS_MAX: usize = 16_384;
 
 /// One batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +56,23 @@ struct Producer {
     batches: VecDeque<Sequenced>,
     timestamp: i64,
     coordinator_epoch: i32,
+    /// When it last wrote, by the clock of use.
+    used: u64,
     /// Whether batches that it wrote may have been lost: then the next one need not follow the last.
     doubted: bool,
     /// Nothing of it is in the log: the write of its first batch failed, and that had this sequence. Those that were
     /// sent behind it may not come before it.
     awaited: Option<i32>,
 }
+
+impl Producer {
+    fn heard(&self) -> Heard {
+        (self.used, self.batches.back().map_or(-1, |batch| batch.last_offset))
+    }
+}
+
+/// When something was last heard of a producer: by the clock of use, and among those of which that knows nothing, by offset.
+type Heard = (u64, Offset);
 
 /// All producers of a partition.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +91,18 @@ pub(super) struct Undo {
 impl Producers {
     pub(super) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Those of them that wrote these batches.
+    pub(super) fn of<'a>(&self, batches: impl Iterator<Item = &'a BatchHeader>) -> Producers {
+        let known = |header: &BatchHeader| {
+            self.by_id.get(&header.producer_id).map(|known| (header.producer_id, known.clone()))
+        };
+        Producers { by_id: batches.filter_map(known).collect() }
     }
 
     /// Whether a client's batch may be appended. `Some`: it was before, and this is where.
@@ -108,8 +132,8 @@ impl Producers {
         self.by_id.values_mut().for_each(|producer| producer.doubted = true);
     }
 
-    /// Remembers a batch that carries its final offsets.
-    pub(super) fn note(&mut self, header: &BatchHeader, undo: Option<&mut Undo>) {
+    /// Remembers a batch that carries its final offsets, written at a time by the clock of use.
+    pub(super) fn note(&mut self, header: &BatchHeader, used: u64, undo: Option<&mut Undo>) {
         if !header.has_producer() {
             return;
         }
@@ -128,6 +152,7 @@ impl Producers {
             producer.batches.clear();
         }
         producer.timestamp = header.max_timestamp;
+        producer.used = used;
         producer.awaited = None;
         producer.doubted = false;
         // A marker ends a transaction; it has no sequence.
@@ -138,9 +163,13 @@ impl Producers {
             producer.batches.pop_front();
         }
         producer.batches.push_back(Sequenced::of(header));
-        if self.by_id.len() > PRODUCERS_MAX {
-            self.forget_silent();
-        }
+    }
+
+    /// They were read from the disk, and count as if they had written now, one after the other.
+    pub(super) fn were_read(&mut self, clock: impl Fn() -> u64) {
+        let mut all: Vec<&mut Producer> = self.by_id.values_mut().collect();
+        all.sort_by_key(|producer| producer.heard());
+        all.into_iter().for_each(|producer| producer.used = clock());
     }
 
     /// Takes from another account the producers that are in this one not at all.
@@ -148,16 +177,6 @@ impl Producers {
         for (id, producer) in other.by_id {
             self.by_id.entry(id).or_insert(producer);
         }
-    }
-
-    fn forget_silent(&mut self) {
-        let last_offset =
-            |producer: &Producer| producer.batches.back().map_or(-1, |b| b.last_offset);
-        let mut offsets: Vec<Offset> = self.by_id.values().map(last_offset).collect();
-        let quarter = offsets.len() / 4;
-        let (_, border, _) = offsets.select_nth_unstable(quarter);
-        let border = *border;
-        self.by_id.retain(|_, producer| last_offset(producer) > border);
     }
 
     /// Goes back to how it was before the first change in `undo`.
@@ -180,16 +199,13 @@ impl Producers {
 
     /// A batch was in order and is refused all the same. If it is the first of its producer, those that were sent
     /// behind it may not come before it.
-    pub(super) fn refuse(&mut self, header: &BatchHeader) {
+    pub(super) fn refuse(&mut self, header: &BatchHeader, used: u64) {
         let is_sequenced = header.has_producer() && header.base_sequence != NO_SEQUENCE;
-        if !is_sequenced
-            || self.by_id.len() >= PRODUCERS_MAX
-            || is_planted(Bug::FirstWriteForgotten)
-        {
+        if !is_sequenced || is_planted(Bug::FirstWriteForgotten) {
             return;
         }
         let (epoch, awaited) = (header.producer_epoch, Some(header.base_sequence));
-        let refused = || Producer { epoch, awaited, ..Producer::default() };
+        let refused = || Producer { epoch, awaited, used, ..Producer::default() };
         self.by_id.entry(header.producer_id).or_insert_with(refused);
     }
 
@@ -265,12 +281,22 @@ impl Producers {
                 batches,
                 timestamp: entry.timestamp,
                 coordinator_epoch: entry.coordinator_epoch,
-                doubted: false,
-                awaited: None,
+                ..Producer::default()
             };
             producers.by_id.insert(entry.producer_id, producer);
         }
         producers
+    }
+}
+
+/// Forgets the quarter of all of them that has been silent longest.
+pub(super) fn forget_silent(mut all: Vec<&mut Producers>) {
+    let mut heard: Vec<Heard> =
+        all.iter().flat_map(|producers| producers.by_id.values().map(Producer::heard)).collect();
+    heard.sort_unstable();
+    let Some(border) = heard.get(heard.len() / 4).copied() else { return };
+    for producers in &mut all {
+        producers.by_id.retain(|_, producer| producer.heard() > border);
     }
 }
 
@@ -299,7 +325,7 @@ mod tests {
     fn with(batches: &[BatchHeader]) -> Producers {
         let mut producers = Producers::default();
         for batch in batches {
-            producers.note(batch, None);
+            producers.note(batch, 0, None);
         }
         producers
     }
@@ -337,7 +363,7 @@ mod tests {
         let mut producers = with(&[batch(1, 0, 5, 0)]);
         assert_eq!(producers.check(&batch(2, 5, 1, 0)), Err(AppendError::SequenceGap));
         assert_eq!(producers.check(&batch(2, 0, 1, 0)), Ok(None));
-        producers.note(&batch(2, 0, 1, 5), None);
+        producers.note(&batch(2, 0, 1, 5), 0, None);
         assert_eq!(producers.check(&batch(1, 5, 1, 0)), Err(AppendError::FencedProducer));
     }
 
@@ -345,8 +371,8 @@ mod tests {
     fn a_failed_write_is_taken_back() {
         let mut producers = with(&[batch(0, 0, 1, 0)]);
         let mut undo = Undo::default();
-        producers.note(&batch(0, 1, 1, 1), Some(&mut undo));
-        producers.note(&batch(1, 0, 1, 2), Some(&mut undo));
+        producers.note(&batch(0, 1, 1, 1), 0, Some(&mut undo));
+        producers.note(&batch(1, 0, 1, 2), 0, Some(&mut undo));
         producers.take_back(undo);
         assert_eq!(producers.by_id, with(&[batch(0, 0, 1, 0)]).by_id);
     }
@@ -355,26 +381,26 @@ mod tests {
     fn what_was_sent_behind_a_first_batch_that_failed_does_not_come_before_it() {
         let mut producers = Producers::default();
         let mut undo = Undo::default();
-        producers.note(&batch(0, 40, 2, 0), Some(&mut undo));
-        producers.note(&batch(0, 42, 1, 2), Some(&mut undo));
+        producers.note(&batch(0, 40, 2, 0), 0, Some(&mut undo));
+        producers.note(&batch(0, 42, 1, 2), 0, Some(&mut undo));
         producers.take_back(undo);
         assert_eq!(producers.check(&batch(0, 43, 1, 0)), Err(AppendError::SequenceGap));
         assert_eq!(producers.check(&batch(0, 42, 1, 0)), Err(AppendError::SequenceGap));
         assert_eq!(producers.check(&batch(0, 40, 2, 0)), Ok(None));
         assert!(producers.to_snapshot().0.producers.is_empty(), "nothing of it is in the log");
-        producers.note(&batch(0, 40, 2, 0), None);
+        producers.note(&batch(0, 40, 2, 0), 0, None);
         assert_eq!(producers.check(&batch(0, 42, 1, 2)), Ok(None));
     }
 
     #[test]
     fn what_was_sent_behind_a_first_batch_that_was_refused_does_not_come_before_it() {
         let mut producers = Producers::default();
-        producers.refuse(&batch(0, 40, 2, 0));
-        producers.refuse(&batch(0, 42, 1, 0));
+        producers.refuse(&batch(0, 40, 2, 0), 0);
+        producers.refuse(&batch(0, 42, 1, 0), 0);
         assert_eq!(producers.check(&batch(0, 42, 1, 0)), Err(AppendError::SequenceGap));
         assert_eq!(producers.check(&batch(0, 40, 2, 0)), Ok(None));
-        producers.note(&batch(0, 40, 2, 0), None);
-        producers.refuse(&batch(0, 42, 1, 0));
+        producers.note(&batch(0, 40, 2, 0), 0, None);
+        producers.refuse(&batch(0, 42, 1, 0), 0);
         assert_eq!(producers.check(&batch(0, 42, 1, 2)), Ok(None));
     }
 
@@ -386,18 +412,36 @@ mod tests {
         assert_eq!(Producers::from_snapshot(&snapshot, &earlier).by_id, producers.by_id);
     }
 
-    #[test]
-    fn of_too_many_producers_the_longest_silent_are_forgotten() {
+    /// The first batch of each of these producers, written at as many times one after the other.
+    fn one_each(ids: std::ops::Range<i64>, from: u64) -> Producers {
         let mut producers = Producers::default();
-        let first = BatchHeader { producer_id: 0, ..batch(0, 0, 1, 0) };
-        let last = i64::try_from(PRODUCERS_MAX).unwrap();
-        for id in 0..=last {
-            producers.note(&BatchHeader { producer_id: id, base_offset: id, ..first }, None);
+        for (id, used) in ids.zip(from..) {
+            producers.note(&first_of(id), used, None);
         }
-        assert!(producers.by_id.len() < PRODUCERS_MAX);
-        let newest = BatchHeader { producer_id: last, ..first };
-        assert!(producers.check(&newest).unwrap().is_some(), "the newest is remembered");
-        let gap = BatchHeader { base_sequence: 7, ..first };
-        assert_eq!(producers.check(&gap), Ok(None), "the oldest is forgotten");
+        producers
+    }
+
+    fn first_of(id: i64) -> BatchHeader {
+        BatchHeader { producer_id: id, ..batch(0, 0, 1, id) }
+    }
+
+    #[test]
+    fn the_quarter_that_is_silent_longest_is_forgotten_wherever_it_wrote() {
+        let (mut early, mut late) = (one_each(0..10, 100), one_each(10..40, 200));
+        early.note(&BatchHeader { base_sequence: 1, ..first_of(3) }, 300, None);
+        forget_silent(vec![&mut early, &mut late]);
+        let left = |producers: &Producers| producers.by_id.keys().copied().collect::<Vec<_>>();
+        assert_eq!(left(&early), [3]);
+        assert_eq!(left(&late), (12..40).collect::<Vec<_>>());
+        forget_silent(vec![&mut Producers::default()]);
+    }
+
+    #[test]
+    fn producers_that_were_read_are_as_old_as_their_last_batches() {
+        let clock = std::cell::Cell::new(7);
+        let mut read = one_each(0..8, 0);
+        read.by_id.values_mut().for_each(|producer| producer.used = 0);
+        read.were_read(|| clock.replace(clock.get() + 1));
+        assert_eq!(read.by_id, one_each(0..8, 7).by_id);
     }
 }

@@ -23,7 +23,7 @@ use super::manifest::ManifestPartition;
 use super::marks::Mark;
 use super::meta::{PARTITION_METADATA, PartitionMetadata};
 use super::partition::Found;
-use super::producers::Producers;
+use super::producers::{self, PRODUCERS_MAX, Producers};
 use super::segment::{LOG_SUFFIX, Segment, Shape, Step, parse_file_name};
 use super::snapshot::{self, ProducerSnapshot};
 use crate::base::ids::{Offset, TopicId};
@@ -327,7 +327,10 @@ fn note_batches(
     while let Some(step) = walk.next()? {
         match step {
             Step::Batch(met) if met.header.base_offset >= from => {
-                producers.note(&met.header, None);
+                producers.note(&met.header, 0, None);
+                if producers.len() > PRODUCERS_MAX {
+                    producers::forget_silent(vec![producers]);
+                }
             }
             Step::Damage(damage) if damage.next > from => producers.doubt(),
             Step::Batch(_) | Step::Damage(_) => {}

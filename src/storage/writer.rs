@@ -20,6 +20,7 @@ use super::log::Log;
 use super::manifest::ManifestPartition;
 use super::outcomes::Outcomes;
 use super::partition::{Beside, Found, Partition, SyncWork, dir_of};
+use super::producers::{self, PRODUCERS_MAX, Producers};
 use super::queue::{Giver, Taker};
 use super::reader::ReadCommand;
 use super::recovery;
@@ -85,6 +86,8 @@ pub(super) struct Writer {
     pub(super) is_syncing_all: bool,
     /// Directories that could not be opened.
     pub(super) unopened: BTreeMap<PartitionId, PathBuf>,
+    /// How many producers are remembered, or were when some were forgotten last, and more since.
+    pub(super) producers: usize,
 }
 
 /// What a clean stop of one writer leaves for the manifest.
@@ -262,6 +265,23 @@ impl Writer {
         partition.note_compaction_due();
         report.loud = true;
         report.outcomes.push(Outcome::Upkept(partition.upkept()));
+        let more = partition.more_producers();
+        self.count_producers(more);
+    }
+
+    /// More producers are remembered. Where they are too many some are forgotten.
+    pub(super) fn count_producers(&mut self, more: usize) {
+        self.producers = self.producers.saturating_add(more);
+        if self.producers <= PRODUCERS_MAX {
+            return;
+        }
+        let known = self.partitions.values_mut().flat_map(|partition| partition.known_producers());
+        let known: Vec<&mut Producers> = known.collect();
+        if known.iter().map(|producers| producers.len()).sum::<usize>() > PRODUCERS_MAX {
+            producers::forget_silent(known);
+        }
+        let counts = self.partitions.values_mut().map(|partition| partition.count_producers());
+        self.producers = counts.sum();
     }
 
     /// What syncs everything that a partition has written. `None`: there is no such partition.

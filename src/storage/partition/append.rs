@@ -120,7 +120,8 @@ impl Partition {
 
     /// Remembers a producer's first batch that the disk refused, also before the producers are known.
     fn refuse(&mut self, first: &BatchHeader) {
-        self.producers.as_mut().unwrap_or(&mut self.refused).refuse(first);
+        let used = self.files.tick();
+        self.producers.as_mut().unwrap_or(&mut self.refused).refuse(first, used);
     }
 
     /// Adds to the write what is new and in order.
@@ -177,7 +178,7 @@ impl Partition {
         for candidate in candidates {
             let stamped = Stamped::new(candidate, next, leader_epoch, time)?;
             if let Some(producers) = &mut self.producers {
-                producers.note(&stamped.header, Some(&mut staged.undo));
+                producers.note(&stamped.header, self.files.tick(), Some(&mut staged.undo));
             }
             let met = Met { header: stamped.header, position };
             (next, position) = (stamped.header.next_offset(), met.end());
@@ -234,7 +235,8 @@ impl Partition {
                 Some(_) => return Err(AppendError::SequenceGap),
             }
             if candidates.len() > 1 {
-                ahead.get_or_insert_with(|| producers.clone()).note(&candidate.header, None);
+                let all = || candidates.iter().map(|candidate| &candidate.header);
+                ahead.get_or_insert_with(|| producers.of(all())).note(&candidate.header, 0, None);
             }
         }
         Ok(None)

@@ -96,10 +96,28 @@ impl Partition {
                 (self.whole, self.anchor) = (whole, whole);
                 // Whatever is there at a start is on the disk.
                 whole.into_iter().for_each(|offset| self.log.publish_snapshot(offset));
+                producers.were_read(|| self.files.tick());
                 producers.add_unknown(std::mem::take(&mut self.refused));
                 producers
             }
         };
         Ok(self.producers.insert(producers))
+    }
+
+    /// All that is known of producers.
+    pub(in crate::storage) fn known_producers(&mut self) -> impl Iterator<Item = &mut Producers> {
+        self.producers.as_mut().into_iter().chain([&mut self.refused])
+    }
+
+    /// How many producers are known.
+    pub(in crate::storage) fn count_producers(&mut self) -> usize {
+        self.producers_told = self.known_producers().map(|producers| producers.len()).sum();
+        self.producers_told
+    }
+
+    /// How many more of them than when they were counted last.
+    pub(in crate::storage) fn more_producers(&mut self) -> usize {
+        let told = self.producers_told;
+        self.count_producers().saturating_sub(told)
     }
 }

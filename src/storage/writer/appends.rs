@@ -147,23 +147,25 @@ impl Writer {
         };
         let space = &self.files.space;
         let mut results: Vec<AppendResult> = Vec::with_capacity(appends.len());
-        loop {
+        let more_producers = loop {
             let rest = appends.get(results.len()..).unwrap_or_default();
             results.extend(partition.append_all(rest));
             let refused = results.iter().position(|result| storage_error(result).is_some());
             let Some((first, error)) =
                 refused.and_then(|at| Some((at, storage_error(results.get(at)?)?.clone())))
             else {
-                return results;
+                break partition.more_producers();
             };
             space.look(None);
             let behind = appends.get(first..).unwrap_or_default();
             let is_ours = behind.iter().any(|append| append.origin == Origin::Broker);
             if !(is_ours && error.is_out_of_space() && space.release()) {
-                return results;
+                break partition.more_producers();
             }
             results.truncate(first);
-        }
+        };
+        self.count_producers(more_producers);
+        results
     }
 
     pub(super) fn retry_held(&self, groups: &mut Groups) {
