@@ -160,6 +160,15 @@ pub struct FileRange {
     pub len: usize,
 }
 
+impl FileRange {
+    /// Whether `other` begins where this one ends.
+    #[must_use]
+    pub fn is_before(&self, other: &FileRange) -> bool {
+        let end = self.position.checked_add(u64::try_from(self.len).unwrap_or(u64::MAX));
+        Arc::ptr_eq(&self.file, &other.file) && end == Some(other.position)
+    }
+}
+
 impl PartialEq for FileRange {
     fn eq(&self, other: &FileRange) -> bool {
         Arc::ptr_eq(&self.file, &other.file)

@@ -18,8 +18,9 @@ pub(super) struct Outbox {
     len: usize,
     /// Bytes of memory of the parts that were queued in memory, whole until they are sent.
     memory: usize,
-    /// Whether the first part was read from the disk since: that is bounded for each connection.
-    is_warm: bool,
+    /// What of a file the first part was read from since. It goes back if the socket takes no more: whoever reads slowly
+    /// need not hold memory for what a file has.
+    warm: Option<FileRange>,
     /// How many bytes of the first part somebody reads for us from the disk.
     cold: Option<usize>,
     /// Whether the kernel has refused to send a file by itself.
@@ -86,12 +87,32 @@ impl Outbox {
             let error = format!("{} bytes came of {asked}", bytes.len());
             return Err(CloseReason::File(error));
         }
-        let warm = bytes.len();
-        self.skip(warm);
-        self.len += warm;
-        self.is_warm = true;
+        let len = bytes.len();
+        let range = match self.parts.front() {
+            Some(Payload::File(range)) => Some(FileRange { len, ..range.clone() }),
+            _ => None,
+        };
+        self.skip(len);
+        self.warm = range;
+        self.len += len;
         self.parts.push_front(Payload::Bytes(bytes));
         Ok(())
+    }
+
+    /// Puts what is left of the bytes that were read from the disk back into the file.
+    fn cool(&mut self) {
+        let Some(mut range) = self.warm.take() else { return };
+        let sent = std::mem::take(&mut self.sent);
+        range.position += u64::try_from(sent).unwrap_or(0);
+        range.len -= sent;
+        self.parts.pop_front();
+        match self.parts.front_mut() {
+            Some(Payload::File(rest)) if range.is_before(rest) => {
+                rest.position = range.position;
+                rest.len += range.len;
+            }
+            _ => self.parts.push_front(Payload::File(range)),
+        }
     }
 
     /// Writes what it can, at most [`FLUSH_BYTES`]; `buffer` is where files are read into.
@@ -119,6 +140,7 @@ impl Outbox {
             let takes_more = self.put(socket, buffer, &batch)?;
             budget = budget.saturating_sub(before - self.len);
             if !takes_more {
+                self.cool();
                 return Ok(Flushed::Blocked);
             }
         }
@@ -226,7 +248,7 @@ impl Outbox {
             }
             bytes -= left;
             self.sent = 0;
-            if !std::mem::take(&mut self.is_warm) {
+            if self.warm.take().is_none() {
                 self.memory = self.memory.saturating_sub(memory_of(part));
             }
             self.parts.pop_front();
@@ -239,8 +261,8 @@ impl Outbox {
         if sum.checked_sub(self.sent) != Some(self.len) {
             return Err(format!("outbox counts {}, holds {sum} less {}", self.len, self.sent));
         }
-        let memory =
-            self.parts.iter().skip(usize::from(self.is_warm)).map(memory_of).sum::<usize>();
+        let counted = self.parts.iter().skip(usize::from(self.warm.is_some()));
+        let memory = counted.map(memory_of).sum::<usize>();
         if memory != self.memory {
             return Err(format!("outbox counts {} in memory, holds {memory}", self.memory));
         }
@@ -361,9 +383,12 @@ mod tests {
                         let warm = Alphabet::bytes(range.position, range.len.min(4));
                         outbox.warmed(Bytes::from_vec(warm)).unwrap();
                     }
-                    Flushed::Blocked | Flushed::Budget => {}
+                    Flushed::Blocked => assert!(outbox.warm.is_none(), "what a file has is held"),
+                    Flushed::Budget => {}
                 }
                 outbox.check().unwrap();
+                // The three runs of files stay three.
+                assert!(outbox.parts.len() <= 7);
             }
             assert_eq!(stream.taken, expected, "{most} bytes at a time");
             assert_eq!(outbox.total, u64::try_from(expected.len()).unwrap());
