@@ -12,6 +12,7 @@ use super::sequencer::Sequencer;
 use super::shutdown::Shutdown;
 use super::signals::Signals;
 use super::turn::failure_of;
+use super::warming::Warming;
 use super::{BoundListener, Exit, Fatal, Server};
 use crate::base::ids::{PartitionId, TopicId};
 use crate::base::memory::Pool;
@@ -95,6 +96,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
         broker,
         sequencer: Sequencer::default(),
         routes: Routes::default(),
+        warming: Warming::default(),
         listeners,
         metrics,
         peer_lines: RateLimit::new(PEER_LINES_PER_SECOND),

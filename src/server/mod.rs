@@ -7,6 +7,7 @@
 //! sequencer   the order of requests and replies of each connection
 //! effects     what the broker wants done, carried to sockets and storage
 //! routes      health, readiness and metrics over HTTP
+//! warming     what is read from the disk before it is sent
 //! shutdown    the orderly end
 //! ```
 
@@ -19,6 +20,7 @@ mod sequencer;
 mod shutdown;
 mod signals;
 mod turn;
+mod warming;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ use routes::Routes;
 use sequencer::{About, Sequencer};
 use shutdown::Shutdown;
 use signals::Signals;
+use warming::Warming;
 
 /// Why the broker ended, or could not start, in one line.
 #[derive(Debug)]
@@ -81,6 +84,7 @@ struct Server {
     broker: Broker,
     sequencer: Sequencer,
     routes: Routes,
+    warming: Warming,
     listeners: Vec<BoundListener>,
     metrics: Arc<Metrics>,
     /// Log lines that a peer can cause.

@@ -16,7 +16,7 @@ use crate::base::payload::Bytes;
 use crate::base::time::Now;
 use crate::broker::event::Event;
 use crate::net::{CloseReason, Gate, NetEvent, Options as NetOptions, Protocol};
-use crate::storage::job::{AppendError, Job, Outcome, StorageError};
+use crate::storage::job::{AppendError, Outcome, StorageError};
 use crate::wire::api::Request;
 
 /// A turn that begins later than this after its time was held up by something outside.
@@ -58,8 +58,15 @@ impl Server {
         self.net.flush(now.mono);
         self.net_events(now);
         self.carry_out(now)?;
+        self.warm();
         self.advance_shutdown(now);
         Ok(())
+    }
+
+    /// Has read from the disk what connections wait for.
+    fn warm(&mut self) {
+        let is_there = |conn| self.sequencer.peer(conn).is_some();
+        self.storage.submit_all(std::iter::from_fn(|| self.warming.next(is_there)));
     }
 
     /// Connections and unsynced files may each take what the other leaves.
@@ -120,7 +127,10 @@ impl Server {
                 self.warn_of_peer(format_args!("{error}"));
             }
             match outcome {
-                Outcome::Warmed { conn, result } => self.net.warmed(conn, result),
+                Outcome::Warmed { conn, result } => {
+                    self.warming.ended();
+                    self.net.warmed(conn, result);
+                }
                 Outcome::Removed { .. } => {
                     self.net.descriptors_returned();
                     self.broker.handle(Event::Outcome(outcome), now, &mut self.effects);
@@ -152,7 +162,7 @@ impl Server {
                     self.routes.ended(conn, &mut self.net);
                     self.send_what_is_ready(conn, now);
                 }
-                NetEvent::Cold { conn, range } => self.storage.submit(Job::Warm { conn, range }),
+                NetEvent::Cold { conn, range } => self.warming.want(conn, range),
                 NetEvent::OutboxDrained { conn } => self.continue_http(conn, now),
                 NetEvent::Closed { conn, reason } => self.closed(conn, &reason, now),
                 NetEvent::AcceptPaused { error } => {
