@@ -18,6 +18,8 @@ use crate::reply::Dialect;
 use crate::spec::Spec;
 use crate::subject::Subject;
 
+/// So many bytes of memory are used before a run, at least.
+const WARM_BYTES_MIN: u64 = 1 << 30;
 /// As many partitions are asked for their ends after a run.
 const AUDITED_MAX: i32 = 16;
 
@@ -305,15 +307,16 @@ fn own_cpu() -> f64 {
     f64::from(seconds) + f64::from(nanoseconds) / 1e9
 }
 
-/// Uses so many bytes of memory and gives them back, by way of a file that is removed: what is written next gets the same
-/// pages. Pages that a virtual machine has not had for a while cost several times a copy, whoever writes to them.
+/// Uses the memory for so many bytes, and gives it back, by way of a file that is removed: what is written next gets the
+/// same pages. Pages that a virtual machine has not had for a while cost several times a copy, whoever writes to them. Which
+/// of the free pages come next nobody knows, so it is more of them.
 pub(crate) fn warm(dir: &Path, bytes: u64) -> Result<(), String> {
     let path = dir.join("warm");
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut file = File::create(&path).map_err(failed)?;
     std::fs::remove_file(&path).map_err(failed)?;
     let piece = vec![0x5a; 1 << 20];
-    for _ in 0..bytes.div_ceil(1 << 20) {
+    for _ in 0..bytes.saturating_mul(3).max(WARM_BYTES_MIN).div_ceil(1 << 20) {
         file.write_all(&piece).map_err(failed)?;
     }
     Ok(())

@@ -21,26 +21,25 @@ pub(super) enum Medium {
 }
 
 /// A file that is written from its beginning to a size, and then anew.
-pub(super) struct Target {
+struct Growing {
     file: OwnedFd,
     medium: Medium,
     bytes_max: u64,
     position: u64,
 }
 
-impl Target {
+impl Growing {
     /// Creates `path`.
-    pub(super) fn create(path: &Path, medium: Medium, bytes_max: u64) -> io::Result<Target> {
+    fn create(path: &Path, medium: Medium, bytes_max: u64) -> io::Result<Growing> {
         let file = match medium {
             Medium::New => open(path)?,
             Medium::Reserved => reserved(path, bytes_max)?,
             Medium::Reuse => filled(path, bytes_max)?,
         };
-        Ok(Target { file, medium, bytes_max, position: 0 })
+        Ok(Growing { file, medium, bytes_max, position: 0 })
     }
 
-    /// Writes what the caller's checksum has just covered.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if self.position >= self.bytes_max {
             self.begin_anew()?;
         }
@@ -63,15 +62,43 @@ impl Target {
         }
         Ok(())
     }
+}
 
-    /// The same file, for another thread to sync.
-    pub(super) fn handle(&self) -> io::Result<OwnedFd> {
-        self.file.try_clone()
+/// Files that are written to in turn, as logs of as many partitions are.
+pub(super) struct Target {
+    files: Vec<Growing>,
+    next: usize,
+}
+
+impl Target {
+    /// Creates as many files, whose names begin with `path`; together they have so many bytes at most.
+    pub(super) fn create(
+        path: &Path,
+        count: usize,
+        medium: Medium,
+        bytes_max: u64,
+    ) -> io::Result<Target> {
+        let each = bytes_max.div_ceil(u64::try_from(count).unwrap_or(u64::MAX));
+        let file =
+            |number: usize| Growing::create(&path.with_extension(number.to_string()), medium, each);
+        Ok(Target { files: (0..count).map(file).collect::<io::Result<_>>()?, next: 0 })
+    }
+
+    /// Writes what the caller's checksum has just covered.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let number = self.next % self.files.len().max(1);
+        self.next = number + 1;
+        self.files.get_mut(number).map_or(Ok(()), |file| file.write(bytes))
+    }
+
+    /// The same files, for another thread to sync.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        self.files.iter().map(|growing| growing.file.try_clone()).collect()
     }
 
     /// Returns when the disk has what was written.
     pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fdatasync(&self.file)?)
+        self.files.iter().try_for_each(|growing| Ok(rustix::fs::fdatasync(&growing.file)?))
     }
 }
 

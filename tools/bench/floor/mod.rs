@@ -46,7 +46,9 @@ struct Settings {
     workers: usize,
     /// What is written to.
     medium: Medium,
-    /// The size in bytes at which a file is begun anew.
+    /// Files of each worker, which are written to in turn.
+    files: usize,
+    /// The size in bytes at which they are begun anew.
     file_bytes: u64,
     /// Bytes of the file in one reply.
     reply_bytes: usize,
@@ -79,6 +81,7 @@ fn options() -> Options {
         "size at which a file is begun anew (1073741824; 268435456 if it has blocks from the start)",
         "BYTES",
     );
+    options.optopt("", "files", "files of each worker, written to in turn (1)", "NUMBER");
     options.optopt("", "bytes", "bytes of the file in a reply of send-* (1048576)", "BYTES");
     options
 }
@@ -108,6 +111,7 @@ fn settings(matches: &Matches) -> Result<Settings, String> {
         dir: matches.opt_str("dir").unwrap_or_else(|| ".".to_owned()).into(),
         workers: size("workers", 1)?.max(1),
         medium,
+        files: size("files", 1)?.max(1),
         file_bytes: number("file-bytes", if has_blocks { 256 << 20 } else { 1 << 30 })?,
         reply_bytes: size("bytes", 1 << 20)?,
     })

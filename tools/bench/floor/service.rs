@@ -152,6 +152,6 @@ impl Service {
 impl Settings {
     fn writing(&self, index: usize) -> io::Result<Work> {
         let path = self.dir.join(format!("floor-{index}"));
-        Ok(Work::write(Target::create(&path, self.medium, self.file_bytes)?))
+        Ok(Work::write(Target::create(&path, self.files, self.medium, self.file_bytes)?))
     }
 }

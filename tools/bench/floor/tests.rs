@@ -38,7 +38,7 @@ impl Drop for Dir {
 /// Starts a floor that begins its file anew after 100,000 bytes.
 fn start(name: &'static str, dir: &Dir, medium: Medium) -> SocketAddr {
     let (dir, file_bytes) = (dir.0.clone(), 100_000);
-    let settings = Settings { dir, workers: 2, medium, file_bytes, reply_bytes: 70_000 };
+    let settings = Settings { dir, workers: 2, medium, files: 3, file_bytes, reply_bytes: 70_000 };
     let (sender, address) = mpsc::channel();
     thread::spawn(move || {
         let waker = Waker::new().unwrap();

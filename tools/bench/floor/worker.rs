@@ -38,8 +38,8 @@ impl Work {
         self.0.as_ref().map_or(Ok(()), Target::sync)
     }
 
-    fn handle(&self) -> io::Result<Option<OwnedFd>> {
-        self.0.as_ref().map(Target::handle).transpose()
+    fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        self.0.as_ref().map_or(Ok(Vec::new()), Target::handles)
     }
 }
 
@@ -51,17 +51,14 @@ pub(super) fn start(
 ) -> io::Result<Arc<Queue<Chunk>>> {
     let queue = Queue::new();
     let jobs = Arc::clone(&queue);
-    match work.handle()?.filter(|_| synced) {
-        None => {
-            let outcomes = Arc::clone(outcomes);
-            spawn("worker", move || write_all(work, &jobs, |done| outcomes.append(done)))?;
-        }
-        Some(file) => {
-            let written = Queue::new();
-            let (input, outcomes) = (Arc::clone(&written), Arc::clone(outcomes));
-            spawn("syncer", move || sync_all(&file, &input, &outcomes))?;
-            spawn("worker", move || write_all(work, &jobs, |done| written.append(done)))?;
-        }
+    if synced {
+        let (files, written) = (work.handles()?, Queue::new());
+        let (input, outcomes) = (Arc::clone(&written), Arc::clone(outcomes));
+        spawn("syncer", move || sync_all(&files, &input, &outcomes))?;
+        spawn("worker", move || write_all(work, &jobs, |done| written.append(done)))?;
+    } else {
+        let outcomes = Arc::clone(outcomes);
+        spawn("worker", move || write_all(work, &jobs, |done| outcomes.append(done)))?;
     }
     Ok(queue)
 }
@@ -83,11 +80,15 @@ fn write_all(
 }
 
 /// One sync covers everything written before it.
-fn sync_all(file: &OwnedFd, written: &Queue<Chunk>, outcomes: &Outcomes<Chunk>) -> io::Result<()> {
+fn sync_all(
+    files: &[OwnedFd],
+    written: &Queue<Chunk>,
+    outcomes: &Outcomes<Chunk>,
+) -> io::Result<()> {
     let mut group = Vec::new();
     loop {
         written.take(&mut group);
-        rustix::fs::fdatasync(file)?;
+        files.iter().try_for_each(rustix::fs::fdatasync)?;
         outcomes.append(&mut group);
     }
 }

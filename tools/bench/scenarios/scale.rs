@@ -1,5 +1,6 @@
 //! Throughput as connections, partitions and record sizes grow, with the same bytes under way in total.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Bench, Turn, figure, reading};
@@ -58,7 +59,8 @@ fn spread(connections: usize) -> Spec {
     }
 }
 
-/// Measures `acks=1`, synced, and `acks=1` at a floor, which shows what the generator can do; draws all of them.
+/// Measures `acks=1`, synced, and `acks=1` at a floor, which shows what the generator can do, and the file system with as many
+/// files as there are partitions; draws all of them.
 fn grow(
     bench: &mut Bench,
     what: &'static str,
@@ -68,13 +70,20 @@ fn grow(
     let broker = bench.site.broker(KEYS)?;
     let least = bench.amount(600_000_000, 128_000_000);
     // As large as what a turn writes to a log; it is begun anew about once a turn.
-    let floor = bench.site.floor("write-worker", &["--file-bytes", &least.to_string()])?;
+    let floor = |count: usize| {
+        // A connection needs no file of its own.
+        let files = if what == "partitions" { count } else { 1 };
+        let (bytes, files) = (least.to_string(), files.to_string());
+        bench.site.floor("write-worker", &["--file-bytes", &bytes, "--files", &files])
+    };
+    let floors = counts.iter().map(|count| floor(*count)).collect::<Result<Vec<_>, String>>()?;
+    let (brokers, floors) = (vec![&broker; counts.len()], floors.iter().collect::<Vec<_>>());
     let mut curves = Vec::new();
     let mut rows = Vec::new();
-    for (name, subject, acks) in
-        [("acks=1", &broker, 1), ("synced", &broker, -1), ("write-worker", &floor, 1)]
+    for (name, subjects, acks) in
+        [("acks=1", &brokers, 1), ("synced", &brokers, -1), ("write-worker", &floors, 1)]
     {
-        let points = curve(bench, what, subject, counts, &|count| Spec {
+        let points = curve(bench, what, subjects, counts, &|count| Spec {
             acks,
             bytes: bytes_of(acks, &spec(count), least),
             seconds: 10.0,
@@ -122,39 +131,39 @@ fn bytes_of(acks: i16, spec: &Spec, least: u64) -> u64 {
 fn curve(
     bench: &mut Bench,
     what: &str,
-    subject: &Subject,
+    subjects: &[&Subject],
     counts: &[usize],
     spec: &dyn Fn(usize) -> Spec,
 ) -> Result<Vec<(f64, Reading)>, String> {
     let scratch = bench.site.dir.clone();
     let specs: Vec<Spec> = counts.iter().map(|count| spec(*count)).collect();
-    let topics = specs.iter().map(|spec| Topic::create(subject, spec));
+    let topics = subjects.iter().zip(&specs).map(|(subject, spec)| Topic::create(subject, spec));
     let topics = topics.collect::<Result<Vec<Topic>, String>>()?;
-    let turn = |(spec, topic): (&Spec, &Topic)| -> Turn<'_> {
-        let (own, topic_name) = (spec.clone(), topic.name.clone());
-        let batch = topic.batch.clone();
-        let name = format!(
-            "{}, {} connections, {} partitions",
-            subject.name, own.connections, own.partitions
-        );
-        let (topic, scratch) = (Topic { name: topic_name, batch }, &scratch);
-        let turn = move || {
-            measure::warm(scratch, own.bytes)?;
-            append(subject, &topic, &own)
-        };
-        (name, Box::new(turn))
-    };
-    let turns = specs.iter().zip(&topics).map(turn).collect();
+    let turn = |((spec, topic), subject)| turn(spec, topic, subject, &scratch);
+    let turns = specs.iter().zip(&topics).zip(subjects.iter().copied()).map(turn).collect();
     let medians = match specs.first() {
         Some(first) => bench.alternate(what, first, turns)?,
         None => Vec::new(),
     };
-    topics.iter().try_for_each(|topic| topic.delete(subject))?;
+    topics.iter().zip(subjects).try_for_each(|(topic, subject)| topic.delete(subject))?;
     let place = |(index, count): (usize, &usize)| {
         let count = f64::from(u32::try_from(*count).unwrap_or(u32::MAX));
         (count, reading(&medians, index, "mb_per_s"))
     };
     Ok(counts.iter().enumerate().map(place).collect())
+}
+
+/// What one of them does when it is its turn.
+fn turn<'a>(spec: &Spec, topic: &Topic, subject: &'a Subject, scratch: &'a Path) -> Turn<'a> {
+    let (own, name) = (spec.clone(), topic.name.clone());
+    let topic = Topic { name, batch: topic.batch.clone() };
+    let name =
+        format!("{}, {} connections, {} partitions", subject.name, own.connections, own.partitions);
+    let turn = move || {
+        measure::warm(scratch, own.bytes)?;
+        append(subject, &topic, &own)
+    };
+    (name, Box::new(turn))
 }
 
 /// Produces to a topic that stays.
