@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_possible_wrap,
-    clippy::indexing_slicing,
     reason = "tests are their own masters"
 )]
 
