@@ -67,6 +67,11 @@ impl Inbox {
         }
     }
 
+    /// Whether the peer speaks in frames.
+    pub(super) fn is_framed(&self) -> bool {
+        self.protocol == Protocol::Frames
+    }
+
     /// The bytes received and not taken.
     pub(super) fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()

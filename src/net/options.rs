@@ -99,11 +99,11 @@ pub struct Stats {
     pub accept_pauses: u64,
     /// Frames handed to the server.
     pub frames: u64,
-    /// Bytes read from sockets.
+    /// Bytes read from sockets of [`Protocol::Frames`].
     pub bytes_in: u64,
-    /// Bytes written to sockets.
+    /// Bytes written to sockets of [`Protocol::Frames`].
     pub bytes_out: u64,
-    /// Those of them that the kernel sent from a file by itself.
+    /// Bytes that the kernel sent from a file by itself.
     pub bytes_uncopied: u64,
     /// How often a frame pool refused and a connection had to wait.
     pub memory_waits: u64,

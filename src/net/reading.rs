@@ -74,7 +74,9 @@ impl Reactor {
                 let bytes = u64::try_from(bytes).unwrap_or(0);
                 connection.active = now;
                 connection.bytes_in += bytes;
-                self.stats.bytes_in += bytes;
+                if connection.inbox.is_framed() {
+                    self.stats.bytes_in += bytes;
+                }
                 // A FIN makes no second edge once it was reported: it is still to be read.
                 connection.ready.readable = !short || connection.ready.ending;
             }

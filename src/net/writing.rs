@@ -95,7 +95,9 @@ impl Reactor {
             if written > 0 {
                 connection.active = now;
                 connection.moved = now;
-                self.stats.bytes_out += written;
+                if connection.inbox.is_framed() {
+                    self.stats.bytes_out += written;
+                }
             }
             match result {
                 Err(reason) => return self.close(conn, reason),

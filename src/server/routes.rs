@@ -197,8 +197,8 @@ impl Server {
     fn copy_counters(&self) {
         let stats = self.net.stats();
         let metrics = &self.metrics;
-        metrics.connections.open.set(i64::try_from(stats.open).unwrap_or(i64::MAX));
-        metrics.connections.accepted.raise_to(stats.accepted);
+        let clients = self.sequencer.connections().count();
+        metrics.connections.open.set(i64::try_from(clients).unwrap_or(i64::MAX));
         metrics.bytes_in.raise_to(stats.bytes_in);
         metrics.bytes_out.raise_to(stats.bytes_out);
         metrics.loop_turns.raise_to(stats.turns);

@@ -146,6 +146,7 @@ impl Server {
             match event {
                 NetEvent::Opened { conn, peer, local, protocol: Protocol::Frames } => {
                     log::debug!(target: "chronik::net", "connection {conn} from {peer}");
+                    self.metrics.connections.accepted.increment();
                     self.sequencer.opened(conn, peer, self.advertised(local));
                 }
                 NetEvent::Opened { conn, protocol: Protocol::Http, .. } => self.routes.opened(conn),

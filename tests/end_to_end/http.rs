@@ -113,6 +113,28 @@ fn one_connection_gets_every_page() {
 }
 
 #[test]
+fn who_asks_for_metrics_is_no_client() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let figures = || {
+        let names = [
+            "kafka_server_brokertopicmetrics_bytesin_total",
+            "kafka_server_brokertopicmetrics_bytesout_total",
+            "kafka_server_socketservermetrics_connection_count",
+            "kafka_server_socketservermetrics_connection_creation_total",
+        ];
+        names.map(|name| metric(broker.http, name))
+    };
+    assert_eq!(figures(), [0.0; 4]);
+    let mut client = Client::connect(broker.kafka);
+    client.topics();
+    let [bytes_in, bytes_out, open, accepted] = figures();
+    assert!(bytes_in > 0.0 && bytes_out > 0.0);
+    assert_eq!((open, accepted), (1.0, 1.0));
+    assert_eq!(figures(), [bytes_in, bytes_out, open, accepted]);
+}
+
+#[test]
 fn metrics_come_in_pieces_on_a_connection_that_is_kept() {
     let dir = Dir::new();
     let broker = Broker::start(&dir);
