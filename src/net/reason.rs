@@ -56,6 +56,19 @@ impl CloseReason {
         matches!(self, CloseReason::EndOfInput | CloseReason::Idle | CloseReason::Shutdown)
     }
 
+    /// Whether what the peer sent cannot be a frame.
+    #[must_use]
+    pub fn is_no_frame(&self) -> bool {
+        matches!(
+            self,
+            CloseReason::ZeroLength
+                | CloseReason::NegativeLength(_)
+                | CloseReason::TooLarge { .. }
+                | CloseReason::HttpRequest
+                | CloseReason::TlsHello
+        )
+    }
+
     /// What a failed call on a socket says about the peer.
     pub(super) fn of_socket(error: &io::Error) -> CloseReason {
         match error.kind() {

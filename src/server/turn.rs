@@ -186,6 +186,9 @@ impl Server {
             self.broker.handle(Event::Disconnected(conn), now, &mut self.effects);
         }
         self.routes.closed(conn);
+        if reason.is_no_frame() {
+            self.metrics.connections.protocol_errors.increment();
+        }
         // What the server decided was said when it did.
         let is_known = matches!(reason, CloseReason::Reset | CloseReason::Server(_));
         match peer {

@@ -43,6 +43,7 @@ fn what_is_no_request_costs_one_line_and_its_connection() {
         broker.process.line(words);
         assert_eq!(broker.process.lines_with(words).len(), 1, "{words}");
     }
+    assert_eq!(metric(broker.http, "chronik_connections_protocol_errors_total"), 6.0);
     assert_eq!(Client::connect(broker.kafka).topics(), [""; 0]);
 }
 
