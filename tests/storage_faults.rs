@@ -340,6 +340,23 @@ fn a_new_directory_is_made_with_its_parents() {
     bench.stop();
 }
 
+#[test]
+fn a_directory_of_another_cluster_is_refused_with_both_ids() {
+    let dir = TempDir::new();
+    let of_cluster = |id: &str| Options { cluster_id: Some(id.to_owned()), ..options(&dir.0) };
+    let bench = Bench::try_start(of_cluster("first")).unwrap();
+    assert_eq!(bench.started.cluster_id, "first");
+    bench.stop();
+    let before = content(&dir.0);
+    let error = Bench::try_start(of_cluster("second")).err().unwrap().to_string();
+    let place = dir.0.join("meta.properties").display().to_string();
+    assert_eq!(error, format!("{place}: it belongs to cluster first, this is cluster second"));
+    assert_eq!(content(&dir.0), before);
+    let bench = Bench::try_start(of_cluster("first")).unwrap();
+    assert!(bench.started.clean);
+    bench.stop();
+}
+
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -147,6 +147,7 @@ fn options(fs: &Arc<SimFs>, node_id: i32) -> Options {
         damage: DamagePolicy::Fence,
         conversions: Pool::new("conversions", 1 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+        cluster_id: None,
         new_cluster_id: "cluster".to_owned(),
         new_directory_id: TopicId::from_random([9; 16]),
         node_id,

@@ -296,7 +296,6 @@ fn storage_options(
 ) -> storage::Options {
     let [_, _, conversions] = pools;
     let directory_id = random.topic_id();
-    let cluster_id = config.broker.cluster_id.clone();
     let compaction = config.storage.compaction;
     storage::Options {
         data_dir: config.storage.directory.clone(),
@@ -325,7 +324,8 @@ fn storage_options(
             bytes_per_second: compaction.bytes_per_second,
             backoff_ms: compaction.backoff_ms,
         },
-        new_cluster_id: cluster_id.unwrap_or_else(|| random.topic_id().to_string()),
+        cluster_id: config.broker.cluster_id.clone(),
+        new_cluster_id: random.topic_id().to_string(),
         new_directory_id: directory_id,
         node_id: config.broker.node_id,
     }

@@ -65,7 +65,9 @@ pub struct Options {
     pub conversions: Arc<Pool>,
     /// What is kept free on the disk.
     pub space: SpaceOptions,
-    /// The cluster's id, if the directory is new.
+    /// The cluster's id, if it is to have a certain one; a directory of another cluster is refused.
+    pub cluster_id: Option<String>,
+    /// The cluster's id, if it may have any and the directory is new.
     pub new_cluster_id: String,
     /// The directory's id, if it is new.
     pub new_directory_id: TopicId,

@@ -268,6 +268,10 @@ fn read_meta(options: &Options) -> Result<Option<MetaProperties>, StartError> {
             format!("it belongs to node {}, this is node {}", meta.node_id, options.node_id);
         return Err(StartError::Foreign { path, reason });
     }
+    if let Some(asked) = options.cluster_id.as_ref().filter(|asked| **asked != meta.cluster_id) {
+        let reason = format!("it belongs to cluster {}, this is cluster {asked}", meta.cluster_id);
+        return Err(StartError::Foreign { path, reason });
+    }
     Ok(Some(meta))
 }
 
@@ -282,7 +286,7 @@ pub(super) fn of_format(path: &Path, error: &FormatError) -> StartError {
 
 fn write_meta(options: &Options) -> Result<MetaProperties, StorageError> {
     let meta = MetaProperties {
-        cluster_id: options.new_cluster_id.clone(),
+        cluster_id: options.cluster_id.as_ref().unwrap_or(&options.new_cluster_id).clone(),
         node_id: options.node_id,
         directory_id: Some(options.new_directory_id),
         format: FORMAT,

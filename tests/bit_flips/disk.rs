@@ -74,6 +74,7 @@ impl Node {
             compaction: chronik::storage::pool::CompactionLimits::default(),
             conversions: Pool::new("conversions", 1 << 20),
             space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+            cluster_id: None,
             new_cluster_id: "a-cluster".to_owned(),
             new_directory_id: TopicId::from_random([9; 16]),
             node_id: 1,

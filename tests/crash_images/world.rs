@@ -183,6 +183,7 @@ impl World {
             adopt: false,
             conversions: Pool::new("conversions", 1 << 20),
             space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+            cluster_id: None,
             new_cluster_id: "cluster".to_owned(),
             new_directory_id: TopicId::from_random([200; 16]),
             node_id: 0,

@@ -57,6 +57,19 @@ fn a_format_of_the_future_is_refused_without_a_byte_changed() {
 }
 
 #[test]
+fn a_directory_of_another_cluster_is_refused() {
+    let dir = Dir::new();
+    Broker::start_with(&dir, &["chronik.cluster.id=first"]).stop();
+    Broker::start(&dir).stop();
+    let data = dir.data();
+    let second = arguments(&data, &["chronik.cluster.id=second"]);
+    let (code, lines) = fails(&second.each_ref_str());
+    assert_eq!((code, lines.len()), (Some(1), 1), "{lines:#?}");
+    let path = data.to_str().unwrap();
+    assert!([path, "first", "second"].iter().all(|word| lines[0].contains(word)), "{lines:?}");
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_is_named_with_the_reason() {
     let dir = Dir::new();
     fs::write(dir.data(), "a file").unwrap();

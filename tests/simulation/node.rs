@@ -86,6 +86,7 @@ pub(crate) fn options(disk: &Arc<SimFs>, files: pool::FileLimits) -> pool::Optio
         compaction: pool::CompactionLimits::default(),
         conversions: Pool::new("conversions", 1 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
+        cluster_id: None,
         new_cluster_id: "cluster".into(),
         new_directory_id: TopicId([1; 16]),
         node_id: 1,

@@ -126,6 +126,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         conversions: Pool::new("conversions", 16 << 20),
         space: SpaceOptions { reserve_bytes: Some(0), ballast_bytes: 0 },
         compaction: CompactionLimits::default(),
+        cluster_id: None,
         new_cluster_id: "test-cluster".to_owned(),
         new_directory_id: topic(200),
         node_id: 0,

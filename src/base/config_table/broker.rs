@@ -99,7 +99,8 @@ rows! { CLASSIC_GROUPS, Acts;
 }
 
 rows! { CHRONIK, Acts;
-    /// The name of the cluster of one, as clients see it. Not set: made at the first start and kept.
+    /// The name of the cluster of one, as clients see it. Not set: made at the first start and kept. A data directory of
+    /// another name is refused.
     "chronik.cluster.id": Text = null, Check::NotEmpty;
     /// What becomes of a fetch that meets damaged records. `fence`: it is refused with CORRUPT_MESSAGE, records before and
     /// behind the damage are served. `skip`: it is served from the next good batch on; a damaged journal is read over, too.
