@@ -165,6 +165,23 @@ fn advertised_addresses_never_carry_a_wildcard() {
 }
 
 #[test]
+fn an_address_of_ipv6_with_a_port_asks_for_brackets() {
+    for (key, text, meant) in [
+        ("listeners", "::1:9092", "[::1]:9092"),
+        ("listeners", "PLAINTEXT://:::9092", "[::]:9092"),
+        ("advertised.listeners", "fe80::1:9", "[fe80::1]:9"),
+        ("chronik.http", "1:2:3:4:5:6:7:8:9644", "[1:2:3:4:5:6:7:8]:9644"),
+    ] {
+        let [error] = <[String; 1]>::try_from(from_flags(&[(key, text)]).unwrap_err()).unwrap();
+        assert!(error.starts_with(key) && error.contains(meant), "{error}");
+    }
+    for text in ["::1", "::", "fe80::1", "1:2:3:4:5:6:7:8"] {
+        let config = from_flags(&[("listeners", text)]).unwrap();
+        assert_eq!(config.net.listeners[0].address.host, text);
+    }
+}
+
+#[test]
 fn listeners_of_several_names_keep_their_advertised_addresses() {
     let config = from_file(
         "listeners=DOCKER://:29092,HOST://:9092\n\

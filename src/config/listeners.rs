@@ -59,6 +59,13 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
             _ => Err(format!("{text:?} has something other than a port after its ]")),
         };
     }
+    // `::1:9092` is an address, too, but hardly the one that is meant.
+    if let Some((host, port)) = text.rsplit_once(':')
+        && host.parse::<Ipv6Addr>().is_ok()
+        && port.parse::<u16>().is_ok()
+    {
+        return Err(format!("{text:?} lacks brackets: an address and a port are [{host}]:{port}"));
+    }
     if text.parse::<Ipv6Addr>().is_ok() {
         return Ok((text, None));
     }
