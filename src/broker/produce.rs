@@ -187,6 +187,7 @@ impl Produce {
                 ticket,
                 records,
                 codec: topic.codec,
+                batch_bytes_max: topic.log_config.batch_bytes_max,
                 decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
             }));
             let queue = self.queued.entry(slot.partition).or_default();

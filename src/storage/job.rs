@@ -254,6 +254,8 @@ pub struct Convert {
     pub records: Bytes,
     /// The compression of the result, by Kafka's codec number; `None`: as it came.
     pub codec: Option<u8>,
+    /// The largest batch, or message in an old format, that is taken as it comes (`max.message.bytes`).
+    pub batch_bytes_max: usize,
     /// Most bytes that the records may take when decompressed.
     pub decompressed_bytes_max: usize,
 }

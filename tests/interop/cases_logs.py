@@ -227,6 +227,11 @@ def produce_limits(side):
     unpacked = Log(side, "unpacked", compression_type="uncompressed")
     unpacked.produce("to be unpacked", gzipped(batch([b"a", b"b"])))
     unpacked.fetch("unpacked", unpacked.part(0))
+    packed = Log(side, "packed.small", compression_type="gzip", max_message_bytes="200")
+    packed.produce("at the limit, to be packed", batch([b"x" * (200 - 70)]))
+    packed.produce("small when packed", batch([b"x" * 1000]))
+    unpacked = Log(side, "unpacked.small", compression_type="uncompressed", max_message_bytes="200")
+    unpacked.produce("large when unpacked", gzipped(batch([b"x" * 1000])))
     zstd = attributes(batch([b"a"]), 4)
     for version in (3, 6, 7):
         log.produce("zstd", zstd, version)

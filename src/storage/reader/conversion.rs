@@ -4,6 +4,7 @@ use super::{Piece, Reader};
 use crate::base::ids::Offset;
 use crate::base::payload::Bytes;
 use crate::record::RecordError;
+use crate::record::batch::Prefix;
 use crate::record::compression::Codec;
 use crate::record::convert;
 use crate::record::message_set::Format;
@@ -49,13 +50,25 @@ impl Reader {
 }
 
 pub(super) fn convert_records(job: Convert) -> Outcome {
-    let Convert { ticket, records, codec, decompressed_bytes_max } = job;
-    let codec = match codec.map(|number| Codec::from_attributes(i16::from(number))).transpose() {
-        Ok(codec) => codec,
-        Err(error) => return Outcome::Converted { ticket, result: Err(refuse(error)) },
-    };
-    let result = convert::for_append(&records, codec, decompressed_bytes_max);
-    drop(records);
-    let result: Result<Bytes, AppendError> = result.map(Bytes::from_vec).map_err(refuse);
-    Outcome::Converted { ticket, result }
+    Outcome::Converted { ticket: job.ticket, result: for_append(&job) }
+}
+
+fn for_append(job: &Convert) -> Result<Bytes, AppendError> {
+    let codec = job.codec.map(Codec::from_number).transpose().map_err(refuse)?;
+    check_sizes(&job.records, job.batch_bytes_max)?;
+    let converted = convert::for_append(&job.records, codec, job.decompressed_bytes_max);
+    converted.map(Bytes::from_vec).map_err(refuse)
+}
+
+/// Batches, or messages in an old format, may be too large as they come, too: not only as they are kept.
+fn check_sizes(records: &[u8], bytes_max: usize) -> Result<(), AppendError> {
+    let mut rest = records;
+    while !rest.is_empty() {
+        let size = Prefix::read(rest).map_err(refuse)?.size;
+        if size > bytes_max {
+            return Err(AppendError::TooLarge);
+        }
+        rest = rest.get(size..).unwrap_or_default();
+    }
+    Ok(())
 }
