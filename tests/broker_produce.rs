@@ -131,21 +131,26 @@ fn what_is_wrong_with_a_request_has_its_name() {
     }
 }
 
-#[test]
-fn records_keep_their_order_behind_one_that_is_converted() {
-    let mut h = Harness::new();
+/// A topic whose records are compressed by the broker.
+fn create_gzip_topic(h: &mut Harness, name: &str) {
     let configs = vec![CreateTopicsRequestConfig {
         name: "compression.type".into(),
         value: Some("gzip".into()),
     }];
     let topic = CreateTopicsRequestTopic {
-        name: "z".into(),
+        name: name.into(),
         num_partitions: 1,
         replication_factor: 1,
         configs,
         ..CreateTopicsRequestTopic::default()
     };
     h.ask(CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() });
+}
+
+#[test]
+fn records_keep_their_order_behind_one_that_is_converted() {
+    let mut h = Harness::new();
+    create_gzip_topic(&mut h, "z");
     let first = h.send(produce("z", 0, 1, batch(2)));
     let mut gzip = batch(5).to_vec();
     gzip[22] = 1; // needs no conversion, and must wait all the same
@@ -256,6 +261,7 @@ fn one_whole_batch_is_taken_whatever_part_of_another_follows() {
 fn who_breaks_a_rule_of_the_log_learns_where_it_starts_and_which_record_did() {
     let mut h = Harness::new();
     h.create_topic("t", 1);
+    create_gzip_topic(&mut h, "z");
     for (error, expected) in [
         (AppendError::Invalid("a rule"), 0),
         (AppendError::Keyless(vec![1, 2]), 0),
@@ -272,7 +278,14 @@ fn who_breaks_a_rule_of_the_log_learns_where_it_starts_and_which_record_did() {
         let answer = &response.responses[0].partition_responses[0];
         assert_eq!(answer.log_start_offset, expected, "{error:?}");
         let places: Vec<i32> = answer.record_errors.iter().map(|e| e.batch_index).collect();
-        let blamed = if let AppendError::Keyless(places) = error { places } else { vec![] };
+        let blamed = if let AppendError::Keyless(places) = &error { &places[..] } else { &[] };
         assert_eq!(places, blamed);
+        // What cannot be converted is refused in the same words.
+        let id = h.send(produce("z", 0, 1, batch(1)));
+        let Some(Outcome::Converted { result, .. }) = h.outcomes.front_mut() else { panic!() };
+        *result = Err(error);
+        h.settle();
+        let Some(Response::Produce(again)) = h.reply(id) else { panic!("no answer") };
+        assert_eq!(again.responses[0].partition_responses[0], *answer);
     }
 }

@@ -1,10 +1,12 @@
 //! Records that are converted before they are appended: which are taken, and what the others are told.
 
-#![expect(clippy::unwrap_used, reason = "tests may")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
+
+use std::io::Write;
 
 use chronik::base::payload::Bytes;
 use chronik::record::batch::BatchHeader;
-use chronik::record::compression::Codec;
+use chronik::record::compression::{Codec, Compressor};
 use chronik::record::message_set::Format;
 use chronik::record::message_set_builder::{MessageSetBuilder, SetOptions};
 use chronik::record::records::{Headers, Record};
@@ -45,6 +47,20 @@ fn large_batch(codec: Codec) -> Vec<u8> {
     builder.finish().unwrap()
 }
 
+fn small_batch(codec: Codec) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(compressed(codec)).unwrap();
+    for value in ["a", "b", "c"] {
+        builder.append(NOW, None, Some(value.as_bytes()), &[]).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressor = Compressor::new(Codec::Gzip, Vec::new()).unwrap();
+    compressor.write_all(bytes).unwrap();
+    compressor.finish().unwrap()
+}
+
 /// A message set of format 1 with values of these lengths.
 fn old_set(codec: Codec, lengths: &[usize]) -> Vec<u8> {
     let options =
@@ -57,6 +73,71 @@ fn old_set(codec: Codec, lengths: &[usize]) -> Vec<u8> {
         builder.append(&record).unwrap();
     }
     builder.finish().unwrap()
+}
+
+/// The batch with these bytes somewhere, and the checksum of that.
+fn patched(batch: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut batch = batch.to_vec();
+    batch[at..at + bytes.len()].copy_from_slice(bytes);
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+/// A message of format 1 with this value, whatever that is.
+fn wrapper(codec: Codec, value: &[u8]) -> Vec<u8> {
+    let mut set = old_set(Codec::None, &[value.len()]);
+    let at = set.len() - value.len();
+    set[at..].copy_from_slice(value);
+    set[17] = codec.number();
+    let crc = crc32fast::hash(&set[16..]);
+    set[12..16].copy_from_slice(&crc.to_be_bytes());
+    set
+}
+
+#[test]
+fn what_is_wrong_under_a_right_checksum_is_wrong_for_good() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let plain = small_batch(Codec::None);
+    let invalid = [
+        ("a record too short", patched(&plain, 61, &[2])),
+        ("a record too long", patched(&plain, 61, &[40])),
+        ("a record beyond the end", patched(&plain, 61, &[0xfe, 0xff, 0x7f])),
+        ("a varint without an end", patched(&plain, 61, &[0xff; 6])),
+        ("a negative length", patched(&plain, 61, &[5])),
+        ("offsets that fall", patched(&plain, 64, &[4])),
+        ("no gzip", patched(&plain, 22, &[Codec::Gzip.number()])),
+        ("no lz4", patched(&plain, 22, &[Codec::Lz4.number()])),
+        (
+            "a message cut off",
+            [old_set(Codec::None, &[5]), old_set(Codec::None, &[5])[..20].to_vec()].concat(),
+        ),
+        ("a wrapper around a part", wrapper(Codec::Gzip, &gzip(&old_set(Codec::None, &[5])[..20]))),
+        ("a wrapper around nothing", wrapper(Codec::Gzip, &gzip(&[]))),
+        ("a wrapper around bytes", wrapper(Codec::Gzip, &gzip(&[9; 60]))),
+        ("a wrapper around no gzip", wrapper(Codec::Gzip, b"abcdefgh")),
+    ];
+    let zstd = Some(Codec::Zstd);
+    for (what, records) in invalid {
+        let result = convert(&bench, &records, zstd, 1 << 20);
+        assert!(matches!(result, Err(AppendError::Invalid(_))), "{what}: {result:?}");
+    }
+    let mut flipped = plain.clone();
+    flipped[70] ^= 1;
+    let mut inner = old_set(Codec::None, &[5]);
+    inner[30] ^= 1;
+    let corrupt = [
+        ("a wrong checksum", flipped),
+        ("a wrong checksum inside", wrapper(Codec::Gzip, &gzip(&inner))),
+        ("no format", patched(&plain, 16, &[9])),
+        ("a batch too short for its header", patched(&plain, 8, &[0, 0, 0, 9])),
+    ];
+    for (what, records) in corrupt {
+        let result = convert(&bench, &records, zstd, 1 << 20);
+        assert!(matches!(result, Err(AppendError::Corrupt(_))), "{what}: {result:?}");
+    }
+    bench.stop();
 }
 
 #[test]

@@ -297,6 +297,12 @@ fn a_compacted_log_takes_no_record_without_a_key() {
     builder.append(NOW, None, Some(b"v"), &[]).unwrap();
     let refused = bench.append(p, builder.finish().unwrap());
     assert_eq!(refused, Err(AppendError::Keyless(vec![1])));
+    let mut malformed = batch(0, 2);
+    malformed[61] = 2; // the first record's length is 1
+    let crc = crc32c::crc32c(&malformed[21..]);
+    malformed[17..21].copy_from_slice(&crc.to_be_bytes());
+    let refused = bench.append(p, malformed);
+    assert!(matches!(refused, Err(AppendError::Invalid(_))), "{refused:?}");
     bench.append(p, batch(0, 2)).unwrap();
     bench.stop();
 }

@@ -232,7 +232,7 @@ impl Broker {
             }
             Outcome::Converted { ticket, result } => {
                 let (state, mut ctx) = self.split(now, out);
-                state.produce.converted(&mut ctx, ticket, result);
+                state.produce.converted(&mut ctx, &state.table, ticket, result);
             }
             Outcome::Opened { partition, result, .. } => {
                 let (state, mut ctx) = self.split(now, out);

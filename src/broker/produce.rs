@@ -203,6 +203,7 @@ impl Produce {
     pub fn converted(
         &mut self,
         ctx: &mut Context<'_>,
+        topics: &TopicTable,
         ticket: Ticket,
         result: Result<Bytes, AppendError>,
     ) {
@@ -217,7 +218,8 @@ impl Produce {
             Err(error) => {
                 queue.retain(|queued| queued.ticket != ticket);
                 self.slots.try_remove(key_of(ticket));
-                self.refuse(ctx, slot, refusal_of(&error));
+                let log_start = topics.partition(slot.partition).map_or(-1, |log| log.log_start);
+                self.refuse_records(ctx, slot, log_start, &error);
             }
         }
         self.append_what_is_ready(ctx, slot.partition);
@@ -250,12 +252,7 @@ impl Produce {
         let appended = match result {
             Ok(appended) => appended,
             Err(error) => {
-                if let Some(answer) = self.answer_mut(slot).filter(|_| breaks_a_rule(error)) {
-                    // Kafka says it also to those whose records break a rule.
-                    answer.log_start_offset = log_start;
-                    answer.record_errors = record_errors(error);
-                }
-                self.refuse(ctx, slot, refusal_of(error));
+                self.refuse_records(ctx, slot, log_start, error);
                 return false;
             }
         };
@@ -321,6 +318,22 @@ impl Produce {
 
     fn answer_mut(&mut self, slot: Slot) -> Option<&mut ProduceResponsePartition> {
         answer_mut(&mut self.requests.get_mut(slot.request)?.response, slot)
+    }
+
+    /// Refuses records for what storage has found.
+    fn refuse_records(
+        &mut self,
+        ctx: &mut Context<'_>,
+        slot: Slot,
+        log_start: Offset,
+        error: &AppendError,
+    ) {
+        if let Some(answer) = self.answer_mut(slot).filter(|_| breaks_a_rule(error)) {
+            // Kafka says it also to those whose records break a rule.
+            answer.log_start_offset = log_start;
+            answer.record_errors = record_errors(error);
+        }
+        self.refuse(ctx, slot, refusal_of(error));
     }
 
     fn refuse(&mut self, ctx: &mut Context<'_>, slot: Slot, (error, reason): Refusal) {

@@ -17,7 +17,7 @@ pub enum AppendError {
     Offline(StorageError),
     /// They are damaged: wrong length, magic or checksum.
     Corrupt(&'static str),
-    /// They are whole but break a rule.
+    /// They are whole but break a rule, or are malformed under a right checksum.
     Invalid(&'static str),
     /// Records without a key, for a compacted topic: the places of the first of them in their batch.
     Keyless(Vec<i32>),

@@ -53,6 +53,16 @@ pub(super) fn refuse(error: RecordError) -> AppendError {
     }
 }
 
+/// What is wrong with records whose checksums are right: so they were made, and it is of no use to send them again.
+pub(super) fn refuse_content(error: RecordError) -> AppendError {
+    match error {
+        RecordError::Truncated | RecordError::BadLength | RecordError::BadMagic(_) => {
+            AppendError::Invalid(error.reason())
+        }
+        _ => refuse(error),
+    }
+}
+
 fn check_header(
     header: &BatchHeader,
     append: &Append,
@@ -108,10 +118,10 @@ fn check_keys(header: &BatchHeader, bytes: &[u8]) -> Result<(), AppendError> {
         return Ok(());
     }
     // A record is looked at without holding it: it may be a thousand times as large as what was sent.
-    let mut reader = RecordReader::open(bytes, DECOMPRESSED_BYTES_MAX).map_err(refuse)?;
+    let mut reader = RecordReader::open(bytes, DECOMPRESSED_BYTES_MAX).map_err(refuse_content)?;
     let mut keyless = Vec::new();
     for place in 0.. {
-        match reader.skim().map_err(refuse)? {
+        match reader.skim().map_err(refuse_content)? {
             Some(record) if !record.has_key && keyless.len() < KEYLESS_MAX => keyless.push(place),
             Some(_) => {}
             None => break,

@@ -198,6 +198,29 @@ def produce_damaged(side):
 
 
 @case
+def produce_damaged_inside(side):
+    """Records that are opened, because the topic wants another compression; the checksum is right."""
+    good = batch([b"a", b"b", b"c"])
+    packed = Log(side, "opened.packed", 7, fresh=True, compression_type="gzip")
+    unpacked = Log(side, "opened.unpacked", 9, fresh=True, compression_type="uncompressed")
+    for name, at, values in (
+        ("a record too short", 61, b"\x02"),
+        ("a record too long", 61, b"\x28"),
+        ("a record beyond the end", 61, b"\xfe\xff\x7f"),
+        ("a negative length", 61, b"\x05"),
+        ("a key of length -2", 65, b"\x03"),
+        ("a varint without an end", 61, b"\xff" * 6),
+        ("deltas not rising", 64, b"\x04"),
+    ):
+        records = edited(good[:at] + values + good[at + len(values) :], 12, "!i", 0)
+        packed.produce(name, records)
+        unpacked.produce(f"{name}, gzip", gzipped(records))
+    broken = gzipped(good)[:-6]
+    unpacked.produce("gzip cut off", edited(broken, 8, "!i", len(broken) - 12))
+    unpacked.produce("lz4 that is none", attributes(good, 3))
+
+
+@case
 def produce_limits(side):
     log = Log(side, "limits", max_message_bytes="200")
     log.produce("at the limit", batch([b"x" * (200 - 70)]))

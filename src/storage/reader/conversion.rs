@@ -11,7 +11,7 @@ use crate::record::message_set::Format;
 use crate::storage::fs::read_full;
 use crate::storage::job::{AppendError, Convert, Outcome, Read, ReadError, StorageError};
 use crate::storage::scan::{HEADERS, Scan};
-use crate::storage::validate::{DECOMPRESSED_BYTES_MAX, refuse};
+use crate::storage::validate::{DECOMPRESSED_BYTES_MAX, refuse, refuse_content};
 
 impl Reader {
     pub(super) fn refuse_zstd(&self, piece: &Piece<'_>) -> Result<(), ReadError> {
@@ -57,7 +57,7 @@ fn for_append(job: &Convert) -> Result<Bytes, AppendError> {
     let codec = job.codec.map(Codec::from_number).transpose().map_err(refuse)?;
     check_sizes(&job.records, job.batch_bytes_max)?;
     let converted = convert::for_append(&job.records, codec, job.decompressed_bytes_max);
-    converted.map(Bytes::from_vec).map_err(refuse)
+    converted.map(Bytes::from_vec).map_err(refuse_content)
 }
 
 /// Batches, or messages in an old format, may be too large as they come, too: not only as they are kept.
