@@ -52,6 +52,7 @@ pub(super) fn run(
 ) -> Result<(), TransferError> {
     let fs = &*around.fs;
     let stopped = Stopped::open(wanted, around)?;
+    staging::check_apart(&wanted.to, &wanted.data_dir)?;
     match fs.read_dir(&wanted.to) {
         Ok(entries) if entries.is_empty() => {}
         Ok(_) => return refuse(format!("{} is there already", wanted.to.display())),

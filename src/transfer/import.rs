@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::catalog::Topic;
 use super::kafka::Node;
 use super::target::{INDEX_INTERVAL_BYTES, Import, Target, known_configs};
-use super::{Around, Globs, TransferError, refuse};
+use super::{Around, Globs, TransferError, refuse, staging};
 use crate::base::ids::PartitionId;
 use crate::storage::adopt::{self, Copied, Destination, Original};
 
@@ -27,6 +27,9 @@ pub(super) fn run(
 ) -> Result<(), TransferError> {
     let fs = &*around.fs;
     let node = Node::open(fs, &wanted.from, wanted.unclean)?;
+    for from in &wanted.from {
+        staging::check_apart(&wanted.data_dir, from)?;
+    }
     let topics = node.select(&wanted.topics)?;
     if topics.is_empty() {
         return refuse("there is no topic to be copied");

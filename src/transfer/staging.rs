@@ -1,7 +1,7 @@
 //! A directory in the making: it has another name until it is whole, and a note in it says that nobody needs what is
 //! there.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{TransferError, refuse};
 use crate::storage::adopt;
@@ -10,6 +10,29 @@ use crate::storage::job::StorageError;
 
 /// The note.
 const NOTE: &str = "chronik-in-the-making";
+
+/// Refuses to write into a directory that is read. Their paths tell: links are not followed.
+pub(super) fn check_apart(to: &Path, from: &Path) -> Result<(), TransferError> {
+    match (plain(to), plain(from)) {
+        (Some(inner), Some(outer)) if inner.starts_with(&outer) => {
+            refuse(format!("{} lies in {}", to.display(), from.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The path from the root, without `.` and `..`.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).ok()?.components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    Some(plain)
+}
 
 /// The name under which a new directory is made.
 pub(super) fn beside(dir: &Path, suffix: &str) -> Result<PathBuf, TransferError> {

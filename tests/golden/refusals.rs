@@ -129,6 +129,25 @@ fn an_import_refuses_what_is_in_the_way() {
 }
 
 #[test]
+fn nothing_is_copied_into_the_directory_that_is_read() {
+    let dir = Dir::new();
+    let root = dir.data().parent().unwrap().to_owned();
+    let (ours, kafka) = (dir.data(), root.join("kafka"));
+    copy(&kept("1-clean/data"), &ours);
+    copy(&kept("kafka-4.4.0/data"), &kafka);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (ours, kafka) = (text(&ours), text(&kafka));
+    for to in [format!("{ours}/copy"), format!("{kafka}/../data/./deep/copy"), ours.clone()] {
+        assert_refused(&["export", &ours, "--to", &to], &root, &format!("{to} lies in {ours}"));
+    }
+    let to = format!("{kafka}/copy");
+    let words = format!("{to} lies in {kafka}");
+    assert_refused(&["import", "--from", &kafka, &to], &root, &words);
+    let (code, said) = run(&["export", &ours, "--to", &format!("{ours}-copy")]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
 fn an_import_refuses_a_killed_kafka_unless_it_is_told() {
     let dir = Dir::new();
     let root = dir.data().parent().unwrap().to_owned();
