@@ -28,6 +28,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::catalog::Topic;
 use crate::base::time::WallMs;
 use crate::storage::fs::Fs;
 use crate::storage::job::StorageError;
@@ -197,6 +198,22 @@ impl Globs {
 
     fn match_name(&self, name: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|glob| matches(glob.as_bytes(), name.as_bytes()))
+    }
+
+    /// Refuses a choice without any topic, or without one for each pattern.
+    fn check_chosen(&self, topics: &[Topic]) -> Result<(), TransferError> {
+        let is_idle = |glob: &&String| {
+            !topics.iter().any(|topic| matches(glob.as_bytes(), topic.name.as_bytes()))
+        };
+        let reason = |glob: &String| format!("no topic matches {glob:?}");
+        let reasons: Vec<String> = self.0.iter().filter(is_idle).map(reason).collect();
+        if !reasons.is_empty() {
+            return Err(TransferError::Refused(reasons));
+        }
+        if topics.is_empty() {
+            return refuse("there is no topic to be copied");
+        }
+        Ok(())
     }
 }
 

@@ -116,9 +116,7 @@ impl Export<'_> {
         let chosen = |topic: &&Topic| !is_internal(&topic.name) && globs.match_name(&topic.name);
         let mut topics: Vec<Topic> =
             self.stopped.catalog.topics().filter(chosen).cloned().collect();
-        if topics.is_empty() {
-            return refuse("there is no topic to be copied");
-        }
+        globs.check_chosen(&topics)?;
         let mut partitions = Vec::new();
         for topic in &topics {
             for index in &topic.partitions {

@@ -31,9 +31,7 @@ pub(super) fn run(
         staging::check_apart(&wanted.data_dir, from)?;
     }
     let topics = node.select(&wanted.topics)?;
-    if topics.is_empty() {
-        return refuse("there is no topic to be copied");
-    }
+    wanted.topics.check_chosen(&topics)?;
     let target = Target::open(&wanted.data_dir, around)?;
     let done = copy(wanted, around, &node, &target, topics, out);
     match done {

@@ -148,6 +148,24 @@ fn nothing_is_copied_into_the_directory_that_is_read() {
 }
 
 #[test]
+fn a_pattern_that_no_topic_matches_is_named() {
+    let dir = Dir::new();
+    let root = dir.data().parent().unwrap().to_owned();
+    let (ours, kafka) = (dir.data(), kept("kafka-4.4.0/data"));
+    copy(&kept("1-clean/data"), &ours);
+    let (ours, kafka) = (ours.to_str().unwrap(), kafka.to_str().unwrap());
+    let to = root.join("to");
+    let to = to.to_str().unwrap();
+    for globs in ["codec", "codecs,codec", "*,codec", "codec,__*"] {
+        let words = "no topic matches \"codec\"";
+        assert_refused(&["import", "--topics", globs, "--from", kafka, to], &root, words);
+        assert_refused(&["export", "--topics", globs, "--to", to, ours], &root, words);
+    }
+    let (code, said) = run(&["import", "--topics", "codecs,*", "--from", kafka, to]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
 fn an_import_refuses_a_killed_kafka_unless_it_is_told() {
     let dir = Dir::new();
     let root = dir.data().parent().unwrap().to_owned();
