@@ -74,6 +74,8 @@ pub enum Check {
     Fraction(f64, f64),
     /// One of these words; for a list, each of its elements.
     OneOf(&'static [&'static str]),
+    /// A codec of this build, `uncompressed` or `producer`.
+    Compression,
     /// A text that is not empty.
     NotEmpty,
 }
@@ -162,8 +164,6 @@ macro_rules! rows {
 }
 use rows;
 
-const COMPRESSION_TYPES: Check =
-    Check::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
 const CLEANUP_POLICIES: Check = Check::OneOf(&["compact", "delete"]);
 const TIMESTAMP_TYPES: Check = Check::OneOf(&["CreateTime", "LogAppendTime"]);
 const ONE_TO_NINE_OR_DEFAULT: Check = Check::Either(-1, 1, 9);

@@ -37,7 +37,7 @@ rows! { TOPICS, Acts;
     /// Whether a client that asks for an unknown topic makes it.
     "auto.create.topics.enable": Boolean = "true";
     /// Default of `compression.type`.
-    "compression.type": Text = "producer", COMPRESSION_TYPES;
+    "compression.type": Text = "producer", Check::Compression;
     /// Whether topics may be deleted.
     "delete.topic.enable": Boolean = "true";
     /// Default of `cleanup.policy`.

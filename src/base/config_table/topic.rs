@@ -7,7 +7,7 @@ rows! { ACTING, Acts;
     /// A topic with `compact` takes only records with keys.
     "cleanup.policy": List = "delete", CLEANUP_POLICIES; from "log.cleanup.policy" * 1;
     /// The compression in which records are kept. `producer`: as they came.
-    "compression.type": Text = "producer", COMPRESSION_TYPES; from "compression.type" * 1;
+    "compression.type": Text = "producer", Check::Compression; from "compression.type" * 1;
     /// Bytes of records between two entries of the offset index.
     "index.interval.bytes": Int = "4096", Check::AtLeast(0); from "log.index.interval.bytes" * 1;
     /// The largest batch of records that is taken, in bytes, as it came from the producer.

@@ -95,9 +95,21 @@ fn check_word(check: Check, word: &str) -> Result<(), String> {
         Check::OneOf(words) if !words.contains(&word) => {
             Err(format!("{} is none of {}", quoted(word), words.join(", ")))
         }
+        Check::Compression => check_compression(word, cfg!(feature = "compression")),
         Check::NotEmpty if word.is_empty() => Err("it is empty".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// What Kafka takes for `compression.type`.
+const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
+
+fn check_compression(word: &str, has_codecs: bool) -> Result<(), String> {
+    check_word(Check::OneOf(COMPRESSION_TYPES), word)?;
+    if has_codecs || matches!(word, "uncompressed" | "producer") {
+        return Ok(());
+    }
+    Err(format!("{}: this is a build without compression", quoted(word)))
 }
 
 /// A value for an error message: quoted, and cut if it is long, as it may come from a client.
@@ -105,5 +117,28 @@ fn quoted(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_codec_is_taken_where_the_build_has_it() {
+        for word in ["zstd", "lz4", "snappy", "gzip"] {
+            assert_eq!(check_compression(word, true), Ok(()));
+            let refused = check_compression(word, false).unwrap_err();
+            assert!(refused.contains(word) && refused.contains("build without compression"));
+            let taken = check_word(Check::Compression, word).is_ok();
+            assert_eq!(taken, cfg!(feature = "compression"));
+        }
+        for word in ["uncompressed", "producer"] {
+            assert_eq!(check_compression(word, false), Ok(()));
+        }
+        for has_codecs in [false, true] {
+            let refused = check_compression("none", has_codecs).unwrap_err();
+            assert!(refused.contains("is none of uncompressed, zstd"), "{refused}");
+        }
     }
 }
