@@ -471,6 +471,44 @@ fn times_are_found_in_records_of_compressed_batches() {
 }
 
 #[test]
+fn the_largest_time_is_that_of_the_records_that_are_left() {
+    // Each line is a batch.
+    let logs: [&[&[i64]]; 4] = [
+        &[&[0, 100, 50], &[10, 20, 30], &[30, 25, 7]],
+        &[&[9], &[8, 8, 2], &[7, 1, 7], &[6, 5], &[4, 4, 3]],
+        &[&[-1, -1], &[-1, -1, -1]],
+        &[&[5, -1], &[-1, -1], &[1, 2]],
+    ];
+    for (codec, segment_bytes) in
+        [(Codec::None, 150), (Codec::Gzip, 250), (Codec::None, 1 << 20), (Codec::Lz4, 1 << 20)]
+    {
+        let dir = TempDir::new();
+        let bench = Bench::start(&dir.0);
+        for (index, log) in (0..).zip(logs) {
+            let p = PartitionId { index, ..partition(1) };
+            bench.open(p, LogConfig { segment_bytes, index_interval_bytes: 60, ..config() });
+            for times in log {
+                let mut builder = BatchBuilder::new(compressed(codec)).unwrap();
+                for time in *times {
+                    builder.append(*time, None, Some(b"value"), &[]).unwrap();
+                }
+                bench.append(p, builder.finish().unwrap()).unwrap();
+            }
+            let times: Vec<i64> = log.concat();
+            for start in 0..=times.len() {
+                bench.trim(p, i64::try_from(start).unwrap()).unwrap();
+                let left: Vec<(i64, i64)> = (0..).zip(times.iter().copied()).skip(start).collect();
+                let largest = left.into_iter().rev().max_by_key(|(_, time)| *time);
+                let found = bench.find_time(p, TimeTarget::Largest, i64::MAX).unwrap();
+                let found = found.map(|found| (found.offset, found.timestamp));
+                assert_eq!(found, largest, "{times:?} from {start}, {codec:?}, {segment_bytes}");
+            }
+        }
+        bench.stop();
+    }
+}
+
+#[test]
 fn old_clients_get_old_formats_within_their_limit() {
     let dir = TempDir::new();
     let bench = Bench::start(&dir.0);

@@ -451,6 +451,24 @@ def list_offsets(side):
 
 
 @case
+def largest_times(side):
+    log = Log(side, "timeless")
+    log.offsets("empty", LARGEST_TIME)
+    for step in ("one batch", "two batches"):
+        side.write("timeless", keyed([(None, b"a"), (None, b"b")], -1))
+        log.offsets(f"{step} without a time", LARGEST_TIME)
+    side.write("timeless", keyed([(None, b"a"), (None, b"b")], 1_500_000_000_000))
+    log.offsets("and one with a time", LARGEST_TIME)
+    log = Log(side, "largest")
+    pairs = [(None, bytes([65 + n])) for n in range(3)]
+    side.write("largest", keyed(pairs, 1_500_000_000_000, [0, 100, 50]), keyed(pairs, 1_500_000_000_000, [10, 20, 30]))
+    for offset in (1, 2, 3, 5, 6):
+        parts = [dict(PartitionIndex=0, Offset=offset)]
+        side.ask("DeleteRecords", TimeoutMs=5000, Topics=[dict(Name="largest", Partitions=parts)])
+        log.offsets(f"deleted below {offset}", LARGEST_TIME)
+
+
+@case
 def leader_epochs(side):
     log = Log(side, "epochs")
     for step in ("empty", "filled"):

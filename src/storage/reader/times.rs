@@ -8,7 +8,7 @@ use crate::record::RecordError;
 use crate::record::records::RecordReader;
 use crate::storage::job::{FindTimes, Outcome, ReadError, TimeQuery, TimeTarget, TimedOffset};
 use crate::storage::log::View;
-use crate::storage::segment::{Segment, Step};
+use crate::storage::segment::{Largest, Segment, Step};
 use crate::storage::validate::DECOMPRESSED_BYTES_MAX;
 
 impl Reader {
@@ -70,36 +70,60 @@ impl Reader {
         Ok(None)
     }
 
+    /// The first record with the largest timestamp of all that are left. Where none has one, Kafka means the first record.
     fn first_largest(&self, view: &View, end: Offset) -> Result<Option<TimedOffset>, ReadError> {
         let end = end.min(view.end);
-        let mut best: Option<(i64, &Arc<Segment>, Offset)> = None;
-        for (segment, next) in view.from(view.log_start) {
-            let largest = if next <= end {
-                segment.largest(&self.files)?
-            } else if segment.base() < end {
-                segment.largest_below(&self.files, end)?
+        let Some((mut segment, mut best)) = self.first_left(view, end)? else { return Ok(None) };
+        for (other, next) in view.from(view.log_start).take_while(|(other, _)| other.base() < end) {
+            let is_left_whole = other.base() >= view.log_start && next <= end;
+            let largest = if is_left_whole {
+                other.largest(&self.files)?
             } else {
-                None
+                other.largest_between(&self.files, view.log_start, end)?
             };
-            if let Some(largest) = largest.filter(|l| l.offset >= view.log_start) {
-                if best.is_none_or(|(timestamp, ..)| largest.timestamp > timestamp) {
-                    best = Some((largest.timestamp, segment, largest.offset));
-                }
+            if let Some(largest) = largest.filter(|found| found.timestamp > best.timestamp) {
+                (segment, best) = (other, largest);
             }
         }
-        let Some((timestamp, segment, offset)) = best else { return Ok(None) };
-        let mut walk = segment.walk_near(&self.files, offset)?;
+        let mut walk = segment.walk_near(&self.files, best.offset)?;
         let met = loop {
             match walk.next()? {
-                Some(Step::Batch(met)) if met.header.last_offset() >= offset => break met,
+                Some(Step::Batch(met)) if met.header.last_offset() >= best.offset => break met,
                 Some(_) => {}
                 None => return Ok(None),
             }
         };
-        let batch = walk.whole(&met)?;
-        let least = view.log_start;
-        let found = search(batch, |offset, stamp| offset >= least && stamp >= timestamp)?;
+        let found = largest_in(walk.whole(&met)?, view.log_start)?;
         Ok(found.map(|found| timed(found, met.header.partition_leader_epoch)))
+    }
+
+    /// The first batch of which a record is left, and the largest timestamp in what is left of it.
+    fn first_left<'v>(
+        &self,
+        view: &'v View,
+        end: Offset,
+    ) -> Result<Option<(&'v Arc<Segment>, Largest)>, ReadError> {
+        for (segment, _) in view.from(view.log_start) {
+            let mut walk = segment.walk_near(&self.files, view.log_start)?;
+            while let Some(step) = walk.next()? {
+                let Step::Batch(met) = step else { continue };
+                let (header, offset) = (met.header, met.header.last_offset());
+                if header.base_offset >= end {
+                    return Ok(None);
+                }
+                let timestamp = if offset < view.log_start || header.record_count == 0 {
+                    None
+                } else if header.base_offset >= view.log_start {
+                    Some(header.max_timestamp)
+                } else {
+                    largest_in(walk.whole(&met)?, view.log_start)?.map(|(_, timestamp)| timestamp)
+                };
+                if let Some(timestamp) = timestamp {
+                    return Ok(Some((segment, Largest { timestamp, offset })));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -107,15 +131,18 @@ fn timed((offset, timestamp): (Offset, i64), leader_epoch: i32) -> TimedOffset {
     TimedOffset { timestamp, offset, leader_epoch }
 }
 
+fn damaged(error: RecordError) -> ReadError {
+    match error {
+        RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
+        _ => ReadError::Corrupt,
+    }
+}
+
 /// Offset and timestamp of the first record that matches.
 fn search(
     batch: &[u8],
     matches: impl Fn(Offset, i64) -> bool,
 ) -> Result<Option<(Offset, i64)>, ReadError> {
-    let damaged = |error: RecordError| match error {
-        RecordError::UnsupportedCodec(_) => ReadError::UnsupportedCompression,
-        _ => ReadError::Corrupt,
-    };
     let mut reader = RecordReader::open(batch, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
     while let Some(record) = reader.next().map_err(damaged)? {
         if matches(record.offset, record.timestamp) {
@@ -123,4 +150,17 @@ fn search(
         }
     }
     Ok(None)
+}
+
+/// Offset and timestamp of the first record with the largest timestamp of those from an offset on.
+fn largest_in(batch: &[u8], from: Offset) -> Result<Option<(Offset, i64)>, ReadError> {
+    let mut reader = RecordReader::open(batch, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
+    let mut found: Option<(Offset, i64)> = None;
+    while let Some(record) = reader.skim().map_err(damaged)? {
+        let is_larger = found.is_none_or(|(_, largest)| record.timestamp > largest);
+        if record.offset >= from && is_larger {
+            found = Some((record.offset, record.timestamp));
+        }
+    }
+    Ok(found)
 }

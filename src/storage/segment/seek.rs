@@ -35,28 +35,26 @@ fn find_in(mut walk: Walk<'_>, offset: Offset) -> Result<Place, ReadError> {
 }
 
 impl Segment {
-    /// The largest timestamp of the batches that begin below `end`.
-    pub(in crate::storage) fn largest_below(
+    /// The largest timestamp of the batches that begin at `from` or behind it, and below `end`.
+    pub(in crate::storage) fn largest_between(
         &self,
         files: &Files,
+        from: Offset,
         end: Offset,
     ) -> Result<Option<Largest>, ReadError> {
-        let relative = end.saturating_sub(self.base);
-        let (entry, mut walk) =
-            self.walk_by_index(files, |entry| i64::from(entry.offset) < relative)?;
-        let mut found: Option<Largest> = None;
-        if let Some(entry) = entry {
-            // Both indexes have their entries for the same batches.
-            let known = self.search_times(files, |time| time.offset <= entry.offset)?;
-            found = known.map(|known| self.largest_of(&known));
-        }
+        // The indexes know of the largest from the segment's start only.
+        let (mut found, mut walk) = if from > self.base {
+            (None, self.walk_near(files, from)?)
+        } else {
+            self.walk_from_largest(files, end)?
+        };
         while let Some(step) = walk.next()? {
             let Step::Batch(met) = step else { continue };
             if met.header.base_offset >= end {
                 break;
             }
             let timestamp = met.header.max_timestamp;
-            if met.header.record_count == 0 {
+            if met.header.record_count == 0 || met.header.base_offset < from {
                 continue;
             }
             if found.is_none_or(|largest| timestamp > largest.timestamp) {
@@ -64,6 +62,21 @@ impl Segment {
             }
         }
         Ok(found.filter(|largest| largest.timestamp > NO_TIMESTAMP))
+    }
+
+    /// The largest timestamp up to an index entry below `end`, and a walk from there.
+    fn walk_from_largest<'a>(
+        &'a self,
+        files: &'a Files,
+        end: Offset,
+    ) -> Result<(Option<Largest>, Walk<'a>), ReadError> {
+        let relative = end.saturating_sub(self.base);
+        let (entry, walk) =
+            self.walk_by_index(files, |entry| i64::from(entry.offset) < relative)?;
+        let Some(entry) = entry else { return Ok((None, walk)) };
+        // Both indexes have their entries for the same batches.
+        let known = self.search_times(files, |time| time.offset <= entry.offset)?;
+        Ok((known.map(|known| self.largest_of(&known)), walk))
     }
 
     /// A walk from the batch of the last index entry that matches, or from the start; and that entry.
