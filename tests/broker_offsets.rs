@@ -3,6 +3,7 @@
 
 mod support;
 
+use chronik::storage::job::{Outcome, TimedOffset};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::*;
@@ -43,6 +44,41 @@ fn a_special_timestamp_that_the_version_does_not_know_is_unsupported() {
             ListOffsetsRequest { special_timestamp_min: known_from, ..list(&[(0, timestamp)]) };
         let code = listed(h.ask(request))[0].error_code;
         assert_eq!(code, expected.code(), "{timestamp} where {known_from} is the last");
+    }
+}
+
+#[test]
+fn version_0_asks_for_starts_of_segments() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let now = h.now.wall;
+    let mut ask = |timestamp, max_num_offsets, found: &[i64]| {
+        let mut request = ListOffsetsRequest {
+            special_timestamp_min: -2,
+            wants_starts: true,
+            ..list(&[(0, timestamp)])
+        };
+        request.topics[0].partitions[0].max_num_offsets = max_num_offsets;
+        let id = h.send(request);
+        if let Some(Outcome::Times { results, .. }) = h.outcomes.front_mut() {
+            let start =
+                |offset: &i64| TimedOffset { timestamp: -1, offset: *offset, leader_epoch: -1 };
+            *results = vec![Ok(found.iter().map(start).collect())];
+        }
+        h.settle();
+        let answer = listed(h.reply(id).expect("an answer")).remove(0);
+        assert_eq!((answer.timestamp, answer.offset, answer.leader_epoch), (-1, -1, -1));
+        (answer.error_code, answer.old_style_offsets)
+    };
+    for timestamp in [-1, 0, now, i64::MAX] {
+        assert_eq!(ask(timestamp, 3, &[9, 5, 1]), (0, vec![9, 5, 1]), "{timestamp}");
+        assert_eq!(ask(timestamp, 3, &[]), (0, vec![]), "{timestamp}");
+    }
+    assert_eq!(ask(-2, 3, &[]), (0, vec![0]));
+    assert_eq!(ask(-2, 0, &[]), (0, vec![]));
+    for timestamp in [-1, -2, now] {
+        let refused = ask(timestamp, -1, &[]).0;
+        assert_eq!(refused, ErrorCode::InvalidRequest.code(), "{timestamp}");
     }
 }
 

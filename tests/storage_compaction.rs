@@ -227,7 +227,7 @@ impl World {
         let queries = vec![TimeQuery { partition: partition(P), target, end: i64::MAX }];
         self.submit(Job::FindTimes(FindTimes { ticket, queries }));
         self.take(|outcome| match outcome {
-            Outcome::Times { results, .. } => Some(results[0].clone().unwrap()),
+            Outcome::Times { results, .. } => Some(results[0].as_ref().unwrap().first().copied()),
             _ => None,
         })
     }

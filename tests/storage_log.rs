@@ -509,6 +509,42 @@ fn the_largest_time_is_that_of_the_records_that_are_left() {
 }
 
 #[test]
+fn starts_of_segments_come_newest_first_from_a_time_on() {
+    let dir = TempDir::new();
+    let p = partition(1);
+    let small = LogConfig { segment_bytes: 100, ..config() };
+    let (ever, later) = (None, Some(NOW + 1000));
+    let starts = |bench: &Bench, count, before, end| -> Vec<i64> {
+        let found = bench.find_times(p, TimeTarget::Starts(count, before), end).unwrap();
+        assert!(found.iter().all(|start| (start.timestamp, start.leader_epoch) == (-1, -1)));
+        found.iter().map(|start| start.offset).collect()
+    };
+    let bench = Bench::start(&dir.0);
+    bench.open(p, small.clone());
+    assert_eq!(starts(&bench, 10, ever, 0), [0], "an empty log starts and ends there");
+    for (records, at) in [(2, NOW), (1, NOW + 1000), (2, NOW + 2000), (1, NOW + 500)] {
+        bench.append_at(p, batch(0, records), at);
+    }
+    for (count, before, expected) in [
+        (10, ever, &[6, 5, 3, 2, 0][..]),
+        (2, ever, &[6, 5]),
+        (0, ever, &[]),
+        // As in Kafka: the newest that is old enough, and all before it.
+        (10, later, &[5, 3, 2, 0]),
+        (10, Some(NOW), &[0]),
+        (10, Some(NOW - 1), &[]),
+    ] {
+        assert_eq!(starts(&bench, count, before, 6), expected, "{count} {before:?}");
+    }
+    assert_eq!(starts(&bench, 10, ever, 4), [4, 3, 2, 0], "nothing beyond what is visible");
+    bench.trim(p, 4).unwrap();
+    assert_eq!(starts(&bench, 10, ever, 6), [6, 5, 4]);
+    bench.trim(p, 6).unwrap();
+    assert_eq!(starts(&bench, 10, ever, 6), [6]);
+    bench.stop();
+}
+
+#[test]
 fn old_clients_get_old_formats_within_their_limit() {
     let dir = TempDir::new();
     let bench = Bench::start(&dir.0);

@@ -147,21 +147,12 @@ fn a_replica_is_named_in_one_place() {
 }
 
 #[test]
-fn list_offsets_v0_answers_a_list() {
-    let answer = |offset| {
-        let partition = ListOffsetsResponsePartition {
-            offset,
-            timestamp: 5,
-            leader_epoch: 2,
-            ..Default::default()
-        };
-        let topics =
-            vec![ListOffsetsResponseTopic { partitions: vec![partition], ..Default::default() }];
-        let response = ListOffsetsResponse { topics, ..Default::default() };
-        sent_body!(ListOffsets, response, 0).topics[0].partitions[0].old_style_offsets.clone()
-    };
-    assert_eq!(answer(42), [42]);
-    assert_eq!(answer(-1), []);
+fn list_offsets_v0_wants_a_list_of_starts() {
+    for (version, wants_starts) in [(0, true), (1, false), (11, false)] {
+        let request = ListOffsetsRequest::default();
+        let body = normalized(request, version, body!(Request::ListOffsets));
+        assert_eq!(body.wants_starts, wants_starts, "v{version}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::event::RequestId;
 use super::fetch::check_leader_epoch;
 use super::partition::Partition;
 use super::topic_table::TopicTable;
-use crate::base::ids::{ConnId, PartitionId, Ticket};
+use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::storage::job::{FindTimes, Job, ReadError, TimeQuery, TimeTarget, TimedOffset};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
@@ -41,6 +41,8 @@ pub struct Offsets {
 struct Search {
     id: RequestId,
     response: ListOffsetsResponse,
+    /// Whether the results are starts of segments.
+    wants_starts: bool,
     /// Where each query's result belongs: topic and partition in the answer.
     places: Vec<(usize, usize)>,
 }
@@ -75,9 +77,7 @@ impl Offsets {
                     ..ListOffsetsResponsePartition::default()
                 };
                 let found = match counts.get_mut(&part.partition_index).map(std::mem::take) {
-                    Some(1) => {
-                        look(topics, request, &wanted.name, part, ctx.journal.leader_epoch())
-                    }
+                    Some(1) => look(ctx, topics, request, &wanted.name, part),
                     Some(0) | None => continue, // has its error already
                     Some(_) => Err(ErrorCode::InvalidRequest),
                 };
@@ -101,7 +101,8 @@ impl Offsets {
         }
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        self.searches.insert(ticket, Search { id, response, places });
+        let wants_starts = request.wants_starts;
+        self.searches.insert(ticket, Search { id, response, wants_starts, places });
         ctx.job(Job::FindTimes(FindTimes { ticket, queries }));
     }
 
@@ -110,23 +111,26 @@ impl Offsets {
         &mut self,
         ctx: &mut Context<'_>,
         ticket: Ticket,
-        results: Vec<Result<Option<TimedOffset>, ReadError>>,
+        results: Vec<Result<Vec<TimedOffset>, ReadError>>,
     ) {
-        let Some(Search { id, mut response, places }) = self.searches.remove(&ticket) else {
-            return;
-        };
+        let Some(search) = self.searches.remove(&ticket) else { return };
+        let Search { id, mut response, wants_starts, places } = search;
         for ((topic, partition), result) in places.into_iter().zip(results) {
             let topic = response.topics.get_mut(topic);
             let Some(answer) = topic.and_then(|t| t.partitions.get_mut(partition)) else {
                 continue;
             };
             match result {
-                Ok(Some(found)) => {
-                    answer.timestamp = found.timestamp;
-                    answer.offset = found.offset;
-                    answer.leader_epoch = found.leader_epoch;
+                Ok(starts) if wants_starts => {
+                    answer.old_style_offsets = starts.iter().map(|start| start.offset).collect();
                 }
-                Ok(None) => {}
+                Ok(found) => {
+                    if let Some(found) = found.first() {
+                        answer.timestamp = found.timestamp;
+                        answer.offset = found.offset;
+                        answer.leader_epoch = found.leader_epoch;
+                    }
+                }
                 Err(ReadError::UnknownPartition) => {
                     answer.error_code = ErrorCode::UnknownTopicOrPartition.code();
                 }
@@ -160,12 +164,13 @@ fn usable<'t>(
 }
 
 fn look(
+    ctx: &Context<'_>,
     topics: &TopicTable,
     request: &ListOffsetsRequest,
     name: &str,
     part: &ListOffsetsRequestPartition,
-    leader_epoch: i32,
 ) -> Result<Found, ErrorCode> {
+    let leader_epoch = ctx.journal.leader_epoch();
     let epochs = (part.current_leader_epoch, leader_epoch);
     let (id, partition) = usable(topics, name, part.partition_index, epochs)?;
     let query =
@@ -174,10 +179,13 @@ fn look(
         partition_index: part.partition_index,
         ..ListOffsetsResponsePartition::default()
     };
+    if part.timestamp < request.special_timestamp_min {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    if request.wants_starts {
+        return starts(ctx, part, answer, partition.log_start, query);
+    }
     match part.timestamp {
-        special if special < request.special_timestamp_min => {
-            return Err(ErrorCode::UnsupportedVersion);
-        }
         LATEST => {
             answer.offset = partition.high_watermark;
             answer.leader_epoch = leader_epoch;
@@ -194,6 +202,24 @@ fn look(
         _ => return Err(ErrorCode::UnsupportedVersion),
     }
     Ok(Found::Answer(answer))
+}
+
+/// What v0 asks for: starts of segments, newest first.
+fn starts(
+    ctx: &Context<'_>,
+    part: &ListOffsetsRequestPartition,
+    answer: ListOffsetsResponsePartition,
+    log_start: Offset,
+    query: impl Fn(TimeTarget) -> Found,
+) -> Result<Found, ErrorCode> {
+    let count = usize::try_from(part.max_num_offsets).map_err(|_| ErrorCode::InvalidRequest)?;
+    if part.timestamp == EARLIEST {
+        let old_style_offsets = [log_start].into_iter().take(count).collect();
+        return Ok(Found::Answer(ListOffsetsResponsePartition { old_style_offsets, ..answer }));
+    }
+    // The end is a start of now.
+    let is_past = (0..ctx.now.wall).contains(&part.timestamp);
+    Ok(query(TimeTarget::Starts(count, is_past.then_some(part.timestamp))))
 }
 
 /// A client asks where an epoch ended, to see whether its own log was cut (KIP-320).

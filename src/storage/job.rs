@@ -232,16 +232,19 @@ pub enum TimeTarget {
     AtOrAfter(WallMs),
     /// The first record that has the largest timestamp.
     Largest,
+    /// Where segments start, newest first: how many, and from the newest on that was last written at this time or before.
+    /// `None`: from the end of the log on, which counts as a start.
+    Starts(usize, Option<WallMs>),
 }
 
-/// A record that a time search found.
+/// What a time search found: a record, or where a segment starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOffset {
-    /// The record's timestamp.
+    /// The record's timestamp; -1 for a start.
     pub timestamp: WallMs,
-    /// The record's offset.
+    /// The offset.
     pub offset: Offset,
-    /// The leader epoch of its batch.
+    /// The leader epoch of the record's batch; -1 for a start.
     pub leader_epoch: i32,
 }
 
@@ -321,12 +324,12 @@ pub enum Outcome {
     },
     /// Somebody reads on and on, and this is where the next bytes are.
     Ahead(Ahead),
-    /// Offsets were found; `None`: there is no such record.
+    /// Offsets were found: one record, where there is such a one, or starts.
     Times {
         /// The job.
         ticket: Ticket,
         /// One result for each query of the job, in order.
-        results: Vec<Result<Option<TimedOffset>, ReadError>>,
+        results: Vec<Result<Vec<TimedOffset>, ReadError>>,
     },
     /// Records were converted to batches in format 2.
     Converted {

@@ -54,12 +54,6 @@ fn delete_topics_request(body: &mut DeleteTopicsRequest) {
 /// Moves what this version of an answer places differently from the newest shape.
 pub fn raise_response(response: &mut Response, version: i16) {
     match response {
-        Response::ListOffsets(body) if version < 1 => {
-            for partition in body.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-                let offsets = std::mem::take(&mut partition.old_style_offsets);
-                partition.offset = offsets.first().copied().unwrap_or(-1);
-            }
-        }
         Response::OffsetFetch(body) if version < 8 => offset_fetch_response(body),
         Response::FindCoordinator(body) if version < 4 => {
             body.coordinators = vec![FindCoordinatorResponseCoordinator {

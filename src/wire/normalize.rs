@@ -31,6 +31,7 @@ pub fn normalize_request(request: &mut Request, version: i16) {
                 9..11 => -5,
                 11.. => -6,
             };
+            body.wants_starts = version < 1;
         }
         Request::OffsetCommit(body) => {
             body.topics.retain(|topic| !topic.partitions.is_empty());
@@ -183,11 +184,6 @@ fn list_offsets_response(body: &mut ListOffsetsResponse, version: i16) {
         }
         if version < 4 {
             partition.leader_epoch = -1;
-        }
-        if version < 1 {
-            let offset = std::mem::replace(&mut partition.offset, -1);
-            partition.timestamp = -1;
-            partition.old_style_offsets = if offset < 0 { Vec::new() } else { vec![offset] };
         }
     }
 }

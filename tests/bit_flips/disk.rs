@@ -166,7 +166,7 @@ impl Node {
             Outcome::Times { mut results, .. } => Some(results.remove(0)),
             _ => None,
         });
-        found.unwrap().map(|found| found.map(|found| found.offset))
+        found.unwrap().map(|found| found.first().map(|found| found.offset))
     }
 
     fn stop(self) {

@@ -551,7 +551,7 @@ impl World {
             let answer = self.ask(|ticket| Job::FindTimes(FindTimes { ticket, queries }))?;
             let Outcome::Times { results, .. } = answer else { unreachable!() };
             let given: Vec<_> =
-                results.into_iter().map(|r| r.map(|t| t.map(|t| t.offset))).collect();
+                results.into_iter().map(|r| r.map(|t| t.first().map(|t| t.offset))).collect();
             if given != [Ok(first), Ok(largest)] {
                 let reason = format!("by time {given:?} instead of {first:?} and {largest:?}");
                 return Err(End::Wrong(reason));

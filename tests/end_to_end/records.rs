@@ -2,6 +2,11 @@
 
 use std::fs::File;
 
+use chronik::wire::api::Response;
+use chronik::wire::messages::{
+    ListOffsetsRequest, ListOffsetsRequestPartition, ListOffsetsRequestTopic,
+};
+
 use super::client::{Client, batch};
 use super::process::{Broker, Dir};
 
@@ -78,4 +83,29 @@ fn several_mebibytes_over_several_segments_come_back_as_they_were() {
     assert!(fetch_all(&mut client, "t", end) == expected, "after a crash");
     assert_eq!(client.produce("t", -1, batch(b"on")), end);
     broker.stop();
+}
+
+#[test]
+fn the_oldest_clients_find_starts_of_segments_by_the_time_they_were_written() {
+    let dir = Dir::new();
+    let broker = Broker::start(&dir);
+    let mut client = Client::connect(broker.kafka);
+    client.create_topic("t", 1);
+    client.produce("t", -1, batch(b"a record"));
+    let mut starts = |timestamp, max_num_offsets| {
+        let partition =
+            ListOffsetsRequestPartition { timestamp, max_num_offsets, ..Default::default() };
+        let topic = ListOffsetsRequestTopic { name: "t".into(), partitions: vec![partition] };
+        let request = ListOffsetsRequest { topics: vec![topic], ..Default::default() };
+        let Response::ListOffsets(response) = client.ask(request, 0) else { panic!() };
+        let part = &response.topics[0].partitions[0];
+        assert_eq!(part.error_code, 0, "{response:?}");
+        part.old_style_offsets.clone()
+    };
+    for timestamp in [-1, i64::MAX] {
+        assert_eq!(starts(timestamp, 1), [1]);
+        assert_eq!(starts(timestamp, 10), [1, 0]);
+    }
+    assert_eq!(starts(-2, 10), [0]);
+    assert_eq!(starts(1_600_000_000_000, 10), [], "nothing was written so early");
 }

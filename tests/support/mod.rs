@@ -297,7 +297,7 @@ impl Harness {
                 self.outcomes.push_back(Outcome::Removed { ticket, partition, result });
             }
             Job::FindTimes(find) => {
-                let results = find.queries.iter().map(|_| Ok(None)).collect();
+                let results = find.queries.iter().map(|_| Ok(Vec::new())).collect();
                 self.outcomes.push_back(Outcome::Times { ticket: find.ticket, results });
             }
             Job::Convert(convert) => {

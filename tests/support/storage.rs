@@ -322,6 +322,15 @@ impl Bench {
         target: TimeTarget,
         end: i64,
     ) -> Result<Option<TimedOffset>, ReadError> {
+        self.find_times(partition, target, end).map(|found| found.first().copied())
+    }
+
+    pub(crate) fn find_times(
+        &self,
+        partition: PartitionId,
+        target: TimeTarget,
+        end: i64,
+    ) -> Result<Vec<TimedOffset>, ReadError> {
         let ticket = self.ticket();
         let queries = vec![TimeQuery { partition, target, end }];
         self.storage.submit(Job::FindTimes(FindTimes { ticket, queries }));

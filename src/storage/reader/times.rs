@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Reader;
 use crate::base::ids::Offset;
-use crate::record::RecordError;
+use crate::base::time::WallMs;
+use crate::record::batch::NO_LEADER_EPOCH;
 use crate::record::records::RecordReader;
+use crate::record::{NO_TIMESTAMP, RecordError};
 use crate::storage::job::{FindTimes, Outcome, ReadError, TimeQuery, TimeTarget, TimedOffset};
 use crate::storage::log::View;
 use crate::storage::segment::{Largest, Segment, Step};
@@ -17,14 +19,21 @@ impl Reader {
         Outcome::Times { ticket: find.ticket, results }
     }
 
-    fn find_time(&self, query: &TimeQuery) -> Result<Option<TimedOffset>, ReadError> {
+    fn find_time(&self, query: &TimeQuery) -> Result<Vec<TimedOffset>, ReadError> {
         let log = self.registry.get(query.partition).ok_or(ReadError::UnknownPartition)?;
         let search = || {
-            log.read(|view| match query.target {
-                TimeTarget::AtOrAfter(timestamp) => {
-                    self.first_at_or_after(view, timestamp, query.end)
-                }
-                TimeTarget::Largest => self.first_largest(view, query.end),
+            log.read(|view| {
+                let found = match query.target {
+                    TimeTarget::AtOrAfter(timestamp) => {
+                        self.first_at_or_after(view, timestamp, query.end)?
+                    }
+                    TimeTarget::Largest => self.first_largest(view, query.end)?,
+                    TimeTarget::Starts(count, before) => {
+                        let starts = self.starts(view, before, query.end);
+                        return Ok(starts.into_iter().rev().take(count).collect());
+                    }
+                };
+                Ok(found.into_iter().collect())
             })
         };
         let log_start = log.log_start();
@@ -97,6 +106,24 @@ impl Reader {
         Ok(found.map(|found| timed(found, met.header.partition_leader_epoch)))
     }
 
+    /// Where the segments start up to the newest that was last written at `before` or earlier, oldest first; without a time
+    /// also where the log ends.
+    fn starts(&self, view: &View, before: Option<WallMs>, end: Offset) -> Vec<TimedOffset> {
+        let (mut starts, mut wanted) = (Vec::new(), 0);
+        for (segment, _) in view.from(view.log_start).take_while(|(one, _)| one.base() <= end) {
+            starts.push(start(segment.base().max(view.log_start)));
+            let is_old = |before| segment.written(&self.files).is_none_or(|at| at <= before);
+            if before.is_none_or(is_old) {
+                wanted = starts.len();
+            }
+        }
+        starts.truncate(wanted);
+        if before.is_none() && starts.last() != Some(&start(end)) {
+            starts.push(start(end));
+        }
+        starts
+    }
+
     /// The first batch of which a record is left, and the largest timestamp in what is left of it.
     fn first_left<'v>(
         &self,
@@ -125,6 +152,11 @@ impl Reader {
         }
         Ok(None)
     }
+}
+
+/// Where a segment starts.
+fn start(offset: Offset) -> TimedOffset {
+    TimedOffset { timestamp: NO_TIMESTAMP, offset, leader_epoch: NO_LEADER_EPOCH }
 }
 
 fn timed((offset, timestamp): (Offset, i64), leader_epoch: i32) -> TimedOffset {
