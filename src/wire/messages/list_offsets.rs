@@ -1,8 +1,8 @@
 //! ListOffsets (key 2): the offset that belongs to a timestamp, or a log's start or end.
 //!
-//! v0 answers a list of segment starts, newest first, behind the log's end if that is old enough, too; from v1 on there is one offset and its timestamp. v2 adds the
-//! isolation level, v4 leader epochs, v6 is flexible, v7 allows timestamp -3 (KIP-734), v8 -4 (KIP-405), v9 -5
-//! (KIP-1005), v10 adds the timeout (KIP-1075), v11 allows -6 (KIP-1023).
+//! v0 answers a list of segment starts, newest first, behind the log's end if that is old enough, too; from v1 on there
+//! is one offset and its timestamp. v2 adds the isolation level, v4 leader epochs, v6 is flexible, v7 allows timestamp
+//! -3 (KIP-734), v8 -4 (KIP-405), v9 -5 (KIP-1005), v10 adds the timeout (KIP-1075), v11 allows -6 (KIP-1023).
 
 use crate::message;
 
