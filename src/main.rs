@@ -67,13 +67,13 @@ fn serve(config: &Config) -> ExitCode {
         log::warn!("{warning}");
     }
     let ended = server::run(config);
-    if let Err(exit) = &ended {
-        log::error!("{exit}");
+    if let Err(fatal) = &ended {
+        log::error!("{fatal}");
         if !log::log_enabled!(log::Level::Error) {
             // Whatever may be logged, why there is no broker is said.
-            complain(&exit.to_string());
+            complain(&fatal.to_string());
         }
     }
     log::logger().flush();
-    ended.map_or_else(|exit| ExitCode::from(exit.code), |()| ExitCode::SUCCESS)
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

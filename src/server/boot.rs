@@ -13,7 +13,7 @@ use super::shutdown::Shutdown;
 use super::signals::Signals;
 use super::turn::failure_of;
 use super::warming::Warming;
-use super::{BoundListener, Exit, Fatal, Server};
+use super::{BoundListener, Fatal, Server};
 use crate::base::ids::{PartitionId, TopicId};
 use crate::base::memory::Pool;
 use crate::base::metrics::{Metrics, Setup};
@@ -45,7 +45,7 @@ const TOGETHER_FROM: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything up to the first turn of the loop.
-pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
+pub(super) fn boot(config: &Config) -> Result<Server, Fatal> {
     let clock = Clock::start();
     let signals = Signals::catch().map_err(|error| Fatal(format!("signals: {error}")))?;
     let mut random = Random::new(seed()?);
@@ -78,7 +78,7 @@ pub(super) fn boot(config: &Config) -> Result<Server, Exit> {
             if let Err(error) = storage.shutdown(broker.stop_time(clock.now())) {
                 log::warn!("clean stop: {error}");
             }
-            return Err(fatal.into());
+            return Err(fatal);
         }
     };
     announce(&listeners, http, config);

@@ -33,7 +33,7 @@ use crate::broker::event::Effect;
 use crate::config::{Advertised, Config};
 use crate::net::{Reactor, Watch};
 use crate::storage::job::{Job, Outcome};
-use crate::storage::pool::{StartError, Storage};
+use crate::storage::pool::Storage;
 use clock::{Clock, ClockWatch};
 use descriptors::Descriptors;
 use routes::Routes;
@@ -44,35 +44,15 @@ use warming::Warming;
 
 /// Why the broker ended, or could not start, in one line.
 #[derive(Debug)]
-struct Fatal(String);
+pub struct Fatal(String);
 
-/// Why the broker ended, or could not start. One line for the log, and an exit code for whoever starts it again.
-#[derive(Debug)]
-pub struct Exit {
-    reason: String,
-    /// 78 (`EX_CONFIG`): starting again is of no use before somebody changes something; else 1.
-    pub code: u8,
-}
-
-impl From<Fatal> for Exit {
-    fn from(Fatal(reason): Fatal) -> Exit {
-        Exit { reason, code: 1 }
-    }
-}
-
-impl From<StartError> for Exit {
-    fn from(error: StartError) -> Exit {
-        Exit { reason: error.to_string(), code: if error.needs_operator() { 78 } else { 1 } }
-    }
-}
-
-impl fmt::Display for Exit {
+impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
+        f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Exit {}
+impl std::error::Error for Fatal {}
 
 /// Everything that the loop owns.
 struct Server {
@@ -110,7 +90,7 @@ struct BoundListener {
 ///
 /// # Errors
 /// Why it cannot start, or cannot go on.
-pub fn run(config: &Config) -> Result<(), Exit> {
+pub fn run(config: &Config) -> Result<(), Fatal> {
     let mut server = boot::boot(config)?;
     while !server.shutdown.is_finished() {
         server.turn()?;

@@ -91,22 +91,6 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-impl StartError {
-    /// Whether another start cannot succeed before somebody changes something: the wrong directory, one that may not be
-    /// written to, or a file system that takes nothing.
-    #[must_use]
-    pub fn needs_operator(&self) -> bool {
-        match self {
-            StartError::FromTheFuture { .. } | StartError::Foreign { .. } => true,
-            StartError::Storage(error) => {
-                let refusals = [Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::NOTDIR];
-                refusals.iter().any(|errno| error.errno == Some(errno.raw_os_error()))
-            }
-            StartError::Locked(_) | StartError::Thread(_) => false,
-        }
-    }
-}
-
 impl From<StorageError> for StartError {
     fn from(error: StorageError) -> StartError {
         StartError::Storage(error)
