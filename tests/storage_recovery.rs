@@ -17,6 +17,7 @@ use chronik::base::ids::{PartitionId, Ticket};
 use chronik::base::payload::Bytes;
 use chronik::base::time::Mono;
 use chronik::record::builder::BatchBuilder;
+use chronik::storage::fs::Fs as _;
 use chronik::storage::job::{
     Append, AppendError, Job, LogConfig, Open, Opened, Origin, Outcome, ReadError, TimeTarget,
 };
@@ -436,6 +437,40 @@ fn marks_on(disk: &SimFs) -> Vec<(u32, Vec<PartitionId>)> {
     let files = disk.files().into_iter().map(|(path, _)| path).filter(is_marks);
     let read = |path: PathBuf| MarksFile::decode(&disk.read(&path).unwrap()).unwrap();
     files.map(read).map(|file| (file.writer, file.marks.into_keys().collect())).collect()
+}
+
+#[test]
+fn what_the_kernel_still_shows_of_a_snapshot_that_the_disk_refused_is_not_believed() {
+    let p = partition(1);
+    let brief = || LogConfig { segment_ms: 1000, ..config() };
+    let disk = SimFs::new();
+    let bench = start_on(&disk, 1).unwrap();
+    bench.open(p, brief());
+    let send = |bench: &Bench, sequence| {
+        bench.append(p, batch_with(0, 1, idempotent(42, 0, sequence))).map(|_| ())
+    };
+    send(&bench, 0).unwrap();
+    let at = At::Path(".snapshot".to_owned(), Operation::SyncData);
+    disk.fail(Fault { at, kind: Kind::SyncFails, times: 1 });
+    // The segment is closed, with a snapshot.
+    bench.upkeep(p, NOW + 10_000);
+    bench.storage.submit(Job::Sync { partition: p, awaited: true });
+    bench.wait(|outcome| matches!(outcome, Outcome::Synced { result: Err(_), .. }).then_some(()));
+    let disk = disk.killed();
+    drop(bench);
+    let bench = start_on(&disk, 1).unwrap();
+    bench.open(p, brief());
+    assert_eq!(send(&bench, 0), Ok(()), "a retry, for which the snapshot is read");
+    assert_eq!(bench.trim(p, 1), Ok(1));
+    assert_eq!(bench.upkeep(p, NOW + 10_000).bytes, 0);
+    bench.stop();
+    // A power cut after all that, whatever the last process left of it in memory.
+    disk.remove_file(&Path::new(DATA).join(".kafka_cleanshutdown")).unwrap();
+    let disk = disk.image(Image::Everything);
+    let bench = start_on(&disk, 1).unwrap();
+    bench.open(p, brief());
+    assert_eq!(send(&bench, 2), Err(AppendError::SequenceGap), "the producer is known");
+    assert_eq!(send(&bench, 1), Ok(()));
 }
 
 #[test]

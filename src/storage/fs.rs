@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::job::StorageError;
 use crate::base::payload::RangeFile;
+use crate::base::planted::{Bug, is_planted};
 use crate::base::time::WallMs;
 pub use real::RealFs;
 
@@ -209,20 +210,45 @@ pub fn read_file(
     path: &Path,
     bytes_max: usize,
 ) -> Result<Option<Vec<u8>>, StorageError> {
-    let file = match fs.open(path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let file = open_if_there(fs, path)?;
+    file.map(|file| read_whole(&*file, path, bytes_max)).transpose()
+}
+
+/// As [`read_file`], of a file that an earlier process wrote. What the disk has refused to take from that, the kernel may
+/// still show.
+///
+/// # Errors
+/// As [`read_file`].
+pub(super) fn read_file_from_disk(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    let Some(file) = open_if_there(fs, path)? else { return Ok(None) };
+    if !is_planted(Bug::CachedPagesTrusted) {
+        file.drop_cache();
+    }
+    read_whole(&*file, path, bytes_max).map(Some)
+}
+
+fn open_if_there(fs: &dyn Fs, path: &Path) -> Result<Option<Arc<dyn File>>, StorageError> {
+    match fs.open(path, OpenMode::Read) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_whole(file: &dyn File, path: &Path, bytes_max: usize) -> Result<Vec<u8>, StorageError> {
     let io = |error: io::Error| StorageError::io("read", path, &error);
     let size = usize::try_from(file.size().map_err(io)?).unwrap_or(usize::MAX);
     if size > bytes_max {
         return Err(StorageError::content("read", path, format!("{size} bytes are too many")));
     }
     let mut bytes = vec![0; size];
-    let read = read_full(&*file, &mut bytes, 0).map_err(io)?;
+    let read = read_full(file, &mut bytes, 0).map_err(io)?;
     bytes.truncate(read);
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Replaces a file so that a crash leaves the old one or the new one. The directory is not synced.

@@ -16,7 +16,7 @@ use super::checkpoint::LEADER_EPOCHS;
 use super::earlier_batches::EarlierBatches;
 use super::files::Files;
 use super::format::FormatError;
-use super::fs::{Fs, OpenMode, is_absent, read_file, replace_file};
+use super::fs::{Fs, OpenMode, is_absent, read_file, read_file_from_disk, replace_file};
 use super::job::{LogConfig, ReadError, StorageError};
 use super::log::View;
 use super::manifest::ManifestPartition;
@@ -306,7 +306,7 @@ fn read_small<T>(
     decode: fn(&[u8]) -> Result<T, FormatError>,
 ) -> Result<Option<T>, StorageError> {
     let damaged = |error: &dyn std::fmt::Display| log::warn!("{}: {error}", path.display());
-    let bytes = match read_file(fs, path, SNAPSHOT_BYTES_MAX) {
+    let bytes = match read_file_from_disk(fs, path, SNAPSHOT_BYTES_MAX) {
         // It is larger than any of ours.
         Err(error) if error.errno.is_none() => {
             damaged(&error);

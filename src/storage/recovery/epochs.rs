@@ -8,7 +8,7 @@ use crate::base::ids::Offset;
 use crate::record::batch::BatchHeader;
 use crate::storage::checkpoint::{EpochCheckpoint, LEADER_EPOCHS};
 use crate::storage::files::Files;
-use crate::storage::fs::{Fs, read_file, replace_file};
+use crate::storage::fs::{Fs, read_file_from_disk, replace_file};
 use crate::storage::job::StorageError;
 use crate::storage::scan::{HEADERS, Scan, ScanError};
 use crate::storage::segment::Segment;
@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: usize = 1 << 20;
 /// What the file says. `None`: there is none, or it says nothing.
 pub(super) fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<Epochs>, StorageError> {
     let path = dir.join(LEADER_EPOCHS);
-    let bytes = match read_file(fs, &path, FILE_BYTES_MAX) {
+    let bytes = match read_file_from_disk(fs, &path, FILE_BYTES_MAX) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
         Err(error) if error.errno.is_none() => {
