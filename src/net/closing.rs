@@ -140,9 +140,10 @@ impl Reactor {
         let before = connection.outbox.total;
         connection.ready.writable = true;
         self.flush_one(conn, now);
-        match self.connections.get(conn) {
+        match self.connections.get_mut(conn) {
             Some(connection) if connection.outbox.total != before => {}
             Some(connection) if connection.outbox.is_cold() => {
+                connection.is_last_try = true;
                 self.deadlines.set(DueKey::Stuck(conn), now + self.options.stuck_timeout);
             }
             Some(_) => self.close(conn, CloseReason::StuckOutbox),

@@ -124,6 +124,8 @@ pub(super) struct Connection {
     pub(super) half: Mark,
     /// When the outbox last moved, or began to wait.
     pub(super) moved: Mono,
+    /// Whether what is read from the disk now is for a last try to write.
+    pub(super) is_last_try: bool,
     /// Whether `InputEnded` was told.
     pub(super) told_ended: bool,
     /// Whether `InputDrained` was told.
@@ -149,6 +151,7 @@ impl Connection {
             frames: 0,
             half: Mark::default(),
             moved: Mono(0),
+            is_last_try: false,
             told_ended: false,
             told_drained: false,
         }

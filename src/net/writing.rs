@@ -95,12 +95,16 @@ impl Reactor {
             if written > 0 {
                 connection.active = now;
                 connection.moved = now;
+                connection.is_last_try = false;
                 if connection.inbox.is_framed() {
                     self.stats.bytes_out += written;
                 }
             }
             match result {
                 Err(reason) => return self.close(conn, reason),
+                Ok(Flushed::Blocked) if std::mem::take(&mut connection.is_last_try) => {
+                    return self.close(conn, CloseReason::StuckOutbox);
+                }
                 Ok(Flushed::Blocked) => connection.ready.writable = false,
                 Ok(Flushed::Cold(range)) => {
                     self.stats.cold_reads += 1;

@@ -227,3 +227,25 @@ fn replies_leave_behind_a_closed_gate() {
     rig.settle();
     assert_eq!(super::harness::read_frame(&mut client), b"throttled");
 }
+
+#[test]
+fn who_reads_nothing_of_a_cold_file_is_closed() {
+    let mut rig = Rig::new(options());
+    let _client = rig.client();
+    let conn = rig.opened[0];
+    // Never in memory for long.
+    let file = FakeFile::new(pattern(20_000_000, 7), 0);
+    rig.net.send(conn, vec![Payload::File(file.range(0, 20_000_000))]);
+    for _ in 0..4 {
+        for _ in 0..400 {
+            rig.turn_within(Duration::from_millis(1));
+            while let Some((conn, range)) = rig.cold.pop() {
+                let mut bytes = vec![0; range.len];
+                range.file.read_at(&mut bytes, range.position).unwrap();
+                rig.net.warmed(conn, Ok(Bytes::from_vec(bytes)));
+            }
+        }
+        rig.pass(Duration::from_secs(31));
+    }
+    assert_eq!(rig.reason(conn), Some(&CloseReason::StuckOutbox));
+}
