@@ -18,13 +18,12 @@ impl Writer {
             return;
         }
         let Some(partition) = self.partitions.get_mut(&upkeep.partition) else { return };
+        if let Some(round) = partition.take_vain_round() {
+            return self.give_up(round);
+        }
         if let Some(mut round) = partition.resume_round(upkeep) {
-            if partition.is_round_in_vain() {
-                self.give_up(round);
-            } else {
-                round.resume(upkeep.now);
-                self.readers.put(ReadCommand::Compact(round));
-            }
+            round.resume(upkeep.now);
+            self.readers.put(ReadCommand::Compact(round));
             return;
         }
         let wanted = match partition.wants_compaction(upkeep) {
