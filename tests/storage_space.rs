@@ -472,6 +472,25 @@ fn segments_that_could_not_go_for_want_of_marks_go_once_those_are_written() {
 }
 
 #[test]
+fn a_stop_that_leaves_segments_behind_is_not_a_clean_one() {
+    let (fs, p) = (SimFs::new(), partition(1));
+    let mut it = Machine::start(&fs, space(0, 0));
+    it.open(p);
+    (0..9).for_each(|number| drop(it.append(p, batch(number, 3)).unwrap()));
+    let ticket = it.ticket();
+    it.submit(Job::Trim { ticket, partition: p, offset: 27 });
+    it.fail("chronik-marks-1", Operation::Write, Kind::Eio, u32::MAX);
+    let upkeep = Upkeep { partition: p, now: NOW, expire: true, stepped: 0, free: false };
+    it.submit(Job::Upkeep(upkeep));
+    assert!(it.storage.shutdown(NOW).is_err());
+    fs.heal();
+    let mut it = Machine::start(&fs, space(0, 0));
+    assert_eq!(it.open(p), 27);
+    it.submit(Job::Upkeep(upkeep));
+    assert_eq!(it.logs(), ["00000000000000000027.log"]);
+}
+
+#[test]
 fn a_directory_that_could_not_be_moved_away_is_moved_when_its_name_is_wanted() {
     let (old, new) = (partition(1), partition(4));
     for (path, operation) in [("/topic-0", Operation::Rename), ("/data", Operation::SyncDir)] {

@@ -82,7 +82,7 @@ pub struct Options {
 pub struct Storage {
     hub: Hub,
     writers: Vec<JoinHandle<Closed>>,
-    syncers: Vec<JoinHandle<()>>,
+    syncers: Vec<JoinHandle<bool>>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -219,7 +219,7 @@ impl Storage {
             closed.add(writer.join().unwrap_or_default());
         }
         for syncer in std::mem::take(&mut self.syncers) {
-            closed.clean &= syncer.join().is_ok();
+            closed.clean &= syncer.join().unwrap_or(false);
         }
         for _ in &self.readers {
             self.hub.to_readers.put(ReadCommand::Stop);

@@ -225,6 +225,7 @@ impl Stepped {
         }
         for ((mut syncer, rest), queue) in self.workers.syncers.into_iter().zip(self.syncs) {
             syncer.turn(queue.into_iter().chain(rest.all_now()), Mono::default);
+            closed.clean &= syncer.is_clean();
         }
         for command in self.reads.into_iter().chain(self.workers.reads.all_now()) {
             self.workers.reader.turn(command);

@@ -149,8 +149,8 @@ impl Syncer {
         self.crew = Some((Arc::clone(crew), own.clone()));
     }
 
-    /// Works until it is told to stop, or nobody is left to tell it anything.
-    pub(super) fn run(mut self, commands: &Taker<SyncCommand>) {
+    /// Works until it is told to stop, or nobody is left to tell it anything. Says whether the stop may be a clean one.
+    pub(super) fn run(mut self, commands: &Taker<SyncCommand>) -> bool {
         let begun = now();
         let mono = || Mono::default() + now().saturating_duration_since(begun);
         let mut taken = VecDeque::new();
@@ -160,10 +160,15 @@ impl Syncer {
                 taken.push_back(SyncCommand::Stop);
             }
             if self.turn(taken.drain(..).chain(commands.all_now()), mono) {
-                return;
+                return self.is_clean();
             }
             taken.shrink_to(UNASKED_MAX);
         }
+    }
+
+    /// Whether nothing is left that no clean start would look for.
+    pub(super) fn is_clean(&self) -> bool {
+        self.leaving.is_empty()
     }
 
     /// Does all that waits, and writes the marks when it is time. What comes meanwhile is done, too, and first, if
@@ -321,7 +326,9 @@ impl Syncer {
                         .report(vec![Outcome::Trimmed { ticket, partition, result }], false);
                 }
                 (Afterwards::Remove(leaving), Ok(())) => self.remove(&log, leaving),
-                (Afterwards::Remove(leaving), Err(_)) if log.failure().is_none() => {
+                (Afterwards::Remove(leaving), Err(_))
+                    if log.failure().is_none() && !log.is_removed() =>
+                {
                     self.leaving.push((log, leaving));
                 }
                 // The next start finds out what is in the way.
