@@ -24,6 +24,7 @@ use chronik::storage::job::{
     Append, Appended, FindTimes, Job, LogConfig, Open, Opened, Origin, Outcome, Read, ReadError,
     ReadPart, TimeQuery, TimeTarget, TimedOffset, Upkeep, Upkept,
 };
+use chronik::storage::marks::slot_position;
 use chronik::storage::pool::{CompactionLimits, Options};
 use chronik::storage::stepped::Stepped;
 use chronik::testing::fs::{At, Fault, Image, Kind, Operation, SimFs};
@@ -354,6 +355,28 @@ fn a_log_is_as_it_was_after_a_clean_stop_and_after_a_crash() {
         let known = how != Some(Image::Nothing);
         assert!(!known || world.storage.stats().compaction_rounds.get() == 0, "{how:?}");
         assert_eq!(world.put("more", Some("x")), end);
+    }
+}
+
+#[test]
+fn what_a_round_has_put_in_place_is_found_whatever_is_damaged_in_the_marks() {
+    let mut world = World::new(limits());
+    world.open(compacted());
+    for round in 0..3 {
+        for number in 0..30 {
+            world.put(&format!("key {}", number % 7), Some(&format!("{round} {number}")));
+        }
+        world.roll();
+        world.compact(NOW + round * 10_000);
+    }
+    let table = world.table();
+    for side in [0, 1] {
+        let fs = world.fs.image(Image::Nothing);
+        let marks = Path::new("/data/chronik-marks-1");
+        assert!(fs.flip_bit(marks, (slot_position(0, side) + 40) * 8));
+        let mut world = World::on(fs, limits());
+        world.open(compacted());
+        assert_eq!(world.table(), table, "side {side}");
     }
 }
 
@@ -751,7 +774,9 @@ fn a_round_that_rests_in_vain_keeps_no_other_log_from_having_one() {
             let sync = At::Path("topic-0".to_owned(), Operation::SyncData);
             world.fs.fail(Fault { at: sync, kind: Kind::SyncFails, times: 1 });
             world.put("k", None);
-            world.upkeep(due, true);
+            // An upkeep for another reason comes before the round's time.
+            let upkept = world.upkeep(due - 1000, true);
+            assert_eq!(upkept.due, None, "nobody asks again");
         } else {
             let config = Arc::new(LogConfig { compact: false, ..large });
             world.submit(Job::Configure { partition: partition(P), config });

@@ -97,10 +97,10 @@ impl Marks {
                 wanted.is_some_and(|wanted| *wanted == Mark { round: wanted.round, ..*mark })
             };
             match older_and_newer(sides) {
-                Some((older, newer)) if is_kept(&newer) && !is_ahead(&older, &newer) => {
+                Some((older, newer)) if is_kept(&newer) && !is_wrong_beside(&older, &newer) => {
                     let slot = Slot { place, mark: newer, dirty: false, twice: false };
-                    let twice = marks.slots.insert(newer.partition, slot);
-                    marks.free.extend(twice.map(|slot| slot.place));
+                    let other = marks.slots.insert(newer.partition, slot);
+                    marks.free.extend(other.map(|slot| slot.place));
                 }
                 _ => marks.free.push(place),
             }
@@ -308,7 +308,7 @@ fn misleads(older: &Mark, newer: &Mark) -> bool {
     older.log_start < newer.log_start || older.end > newer.end
 }
 
-/// Whether the first of two marks says that more is on the disk, or less in the log.
-fn is_ahead(mark: &Mark, other: &Mark) -> bool {
-    mark.end > other.end || mark.log_start > other.log_start
+/// Whether the older of two marks of a partition could not stand in for the newer one.
+fn is_wrong_beside(older: &Mark, newer: &Mark) -> bool {
+    older.log_start != newer.log_start || older.end > newer.end
 }
