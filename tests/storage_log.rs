@@ -371,6 +371,34 @@ fn of_too_many_producers_over_all_partitions_the_longest_silent_are_forgotten() 
 }
 
 #[test]
+fn producers_that_retention_reads_are_not_too_many_either() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let many: Vec<PartitionId> =
+        (0..20).map(|index| PartitionId { topic: topic(1), index }).collect();
+    let send = |bench: &Bench, p: PartitionId, id, sequence| {
+        bench.appended(bench.submit(p, batch_with(0, 1, idempotent(id, 0, sequence)), false))
+    };
+    for p in &many {
+        bench.open(*p, config());
+        for id in 0..1000 {
+            send(&bench, *p, id, 0).unwrap();
+        }
+    }
+    bench.stop();
+    let bench = Bench::start(&dir.0);
+    for p in &many {
+        bench.open(*p, config());
+        assert_eq!(bench.trim(*p, 1000), Ok(1000));
+        assert_eq!(bench.upkeep(*p, NOW).bytes, 0);
+    }
+    let [first, .., last] = many[..] else { panic!() };
+    assert_eq!(send(&bench, last, 999, 100), Err(AppendError::SequenceGap));
+    assert!(send(&bench, first, 0, 100).is_ok(), "those that were read first are forgotten");
+    bench.stop();
+}
+
+#[test]
 fn idempotent_producers_go_on_after_a_clean_restart() {
     let dir = TempDir::new();
     let p = partition(1);

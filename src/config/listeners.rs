@@ -64,7 +64,9 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
         && host.parse::<Ipv6Addr>().is_ok()
         && port.parse::<u16>().is_ok()
     {
-        return Err(format!("{text:?} lacks brackets: an address and a port are [{host}]:{port}"));
+        return Err(format!(
+            "{text:?} lacks brackets: with a port it is [{host}]:{port}, without one [{text}]"
+        ));
     }
     if text.parse::<Ipv6Addr>().is_ok() {
         return Ok((text, None));

@@ -53,7 +53,8 @@ pub(super) fn refuse(error: RecordError) -> AppendError {
     }
 }
 
-/// What is wrong with records whose checksums are right: so they were made, and it is of no use to send them again.
+/// What is wrong with records whose checksums are right, or that end too early: so they were made, and it is of no use to
+/// send them again.
 pub(super) fn refuse_content(error: RecordError) -> AppendError {
     match error {
         RecordError::Truncated | RecordError::BadLength | RecordError::BadMagic(_) => {
