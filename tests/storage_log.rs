@@ -18,8 +18,8 @@ use chronik::record::batch::{Batches, Prefix, verify_crc};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::compression::Codec;
 use chronik::storage::job::{
-    Append, AppendError, Job, LogConfig, Open, Origin, Outcome, Read, ReadError, ReadPart,
-    TimeTarget,
+    Append, AppendError, Appended, Job, LogConfig, Open, Origin, Outcome, Read, ReadError,
+    ReadPart, TimeTarget,
 };
 use chronik::storage::pool::Options;
 
@@ -344,26 +344,32 @@ fn an_append_without_sync_is_synced_on_demand() {
     bench.stop();
 }
 
+/// Twenty partitions.
+fn many() -> Vec<PartitionId> {
+    (0..20).map(|index| PartitionId { topic: topic(1), index }).collect()
+}
+
+/// Appends a record of an idempotent producer, for the sync of which nobody waits.
+fn send(bench: &Bench, p: PartitionId, id: i64, sequence: i32) -> Result<Appended, AppendError> {
+    bench.appended(bench.submit(p, batch_with(0, 1, idempotent(id, 0, sequence)), false))
+}
+
 #[test]
 fn of_too_many_producers_over_all_partitions_the_longest_silent_are_forgotten() {
     let dir = TempDir::new();
     let bench = Bench::start(&dir.0);
-    let partitions: Vec<PartitionId> =
-        (0..20).map(|index| PartitionId { topic: topic(1), index }).collect();
-    let send = |p: PartitionId, id, sequence| {
-        bench.appended(bench.submit(p, batch_with(0, 1, idempotent(id, 0, sequence)), false))
-    };
-    let gap = |p, id| send(p, id, 100);
-    let (first_of_all, last_of_all) = (partitions[0], partitions[19]);
-    for (p, first) in partitions.iter().zip((0..).step_by(1000)) {
+    let many = many();
+    let gap = |p, id| send(&bench, p, id, 100);
+    let (first_of_all, last_of_all) = (many[0], many[19]);
+    for (p, first) in many.iter().zip((0..).step_by(1000)) {
         bench.open(*p, config());
         for id in first..first + 1000 {
-            send(*p, id, 0).unwrap();
+            send(&bench, *p, id, 0).unwrap();
         }
         // The first of all never is silent for long.
         assert_eq!(gap(first_of_all, 0), Err(AppendError::SequenceGap));
         let next = i32::try_from(first / 1000 + 1).unwrap();
-        send(first_of_all, 0, next).unwrap();
+        send(&bench, first_of_all, 0, next).unwrap();
     }
     assert!(gap(first_of_all, 1).is_ok(), "the oldest is forgotten");
     assert_eq!(gap(last_of_all, 19_999), Err(AppendError::SequenceGap), "the newest is not");
@@ -374,11 +380,7 @@ fn of_too_many_producers_over_all_partitions_the_longest_silent_are_forgotten() 
 fn producers_that_retention_reads_are_not_too_many_either() {
     let dir = TempDir::new();
     let bench = Bench::start(&dir.0);
-    let many: Vec<PartitionId> =
-        (0..20).map(|index| PartitionId { topic: topic(1), index }).collect();
-    let send = |bench: &Bench, p: PartitionId, id, sequence| {
-        bench.appended(bench.submit(p, batch_with(0, 1, idempotent(id, 0, sequence)), false))
-    };
+    let many = many();
     for p in &many {
         bench.open(*p, config());
         for id in 0..1000 {
@@ -392,7 +394,7 @@ fn producers_that_retention_reads_are_not_too_many_either() {
         assert_eq!(bench.trim(*p, 1000), Ok(1000));
         assert_eq!(bench.upkeep(*p, NOW).bytes, 0);
     }
-    let [first, .., last] = many[..] else { panic!() };
+    let (first, last) = (many[0], many[19]);
     assert_eq!(send(&bench, last, 999, 100), Err(AppendError::SequenceGap));
     assert!(send(&bench, first, 0, 100).is_ok(), "those that were read first are forgotten");
     bench.stop();

@@ -305,15 +305,20 @@ fn a_slow_topic_rolls_without_an_append() {
     bench.stop();
 }
 
-#[test]
-fn deleted_records_are_gone_after_a_crash() {
-    let dir = TempDir::new();
+/// Storage with twenty records in four batches.
+fn with_records(dir: &TempDir, p: PartitionId) -> Bench {
     let bench = Bench::start(&dir.0);
-    let p = partition(1);
     bench.open(p, config());
     for first in (0..20).step_by(5) {
         bench.append(p, batch(first, 5)).unwrap();
     }
+    bench
+}
+
+#[test]
+fn deleted_records_are_gone_after_a_crash() {
+    let (dir, p) = (TempDir::new(), partition(1));
+    let bench = with_records(&dir, p);
     assert_eq!(bench.trim(p, 7), Ok(7));
     let image = image_of(&dir);
     assert_eq!(bench.trim(p, 3), Ok(7), "the first offset never goes back");
@@ -335,13 +340,8 @@ fn deleted_records_are_gone_after_a_crash() {
 
 #[test]
 fn deleted_records_are_gone_whatever_is_damaged_in_the_marks() {
-    let dir = TempDir::new();
-    let bench = Bench::start(&dir.0);
-    let p = partition(1);
-    bench.open(p, config());
-    for first in (0..20).step_by(5) {
-        bench.append(p, batch(first, 5)).unwrap();
-    }
+    let (dir, p) = (TempDir::new(), partition(1));
+    let bench = with_records(&dir, p);
     assert_eq!(bench.trim(p, 3), Ok(3));
     assert_eq!(bench.trim(p, 7), Ok(7));
     for side in [0, 1] {
