@@ -15,7 +15,7 @@ use crate::record::batch::{BatchHeader, NO_SEQUENCE, add_to_sequence};
 
 /// Batches remembered of each producer.
 const BATCHES_MAX: usize = 5;
-/// Most producers that a writer remembers, each counted in every partition that it writes to; they take 3 MB at most. Beyond
+/// Most producers that a writer remembers, each counted in every partition that it writes to; they take 4.5 MB at most. Beyond
 /// that the quarter that has been silent longest is forgotten: one of them that comes back goes on with any sequence, as
 /// after Kafka's `producer.id.expiration.ms`.
 pub(super) const PRODUCERS_MAX: usize = 16_384;
