@@ -69,11 +69,10 @@ fn grow(
 ) -> Result<Vec<Row>, String> {
     let broker = bench.site.broker(KEYS)?;
     let least = bench.amount(600_000_000, 128_000_000);
-    // As large as what a turn writes to a log; it is begun anew about once a turn.
     let floor = |count: usize| {
-        // A connection needs no file of its own.
-        let files = if what == "partitions" { count } else { 1 };
-        let (bytes, files) = (least.to_string(), files.to_string());
+        // One file is begun anew about once a turn; many only grow, as logs do: to cut them costs more than to write to them.
+        let (files, bytes) = if what == "partitions" { (count, u64::MAX) } else { (1, least) };
+        let (bytes, files) = (bytes.to_string(), files.to_string());
         bench.site.floor("write-worker", &["--file-bytes", &bytes, "--files", &files])
     };
     let floors = counts.iter().map(|count| floor(*count)).collect::<Result<Vec<_>, String>>()?;
