@@ -11,13 +11,14 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chronik::base::ids::PartitionId;
 use chronik::base::payload::Payload;
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::storage::job::{
-    Append, AppendError, Job, LogConfig, Origin, ReadError, ReadPart, TimeTarget, Upkeep,
+    Append, AppendError, Job, LogConfig, Origin, Outcome, ReadError, ReadPart, TimeTarget, Upkeep,
 };
 
 use chronik::storage::marks::slot_position;
@@ -302,6 +303,35 @@ fn a_slow_topic_rolls_without_an_append() {
     // The age of the open segment goes on after a restart.
     let bench = Bench::start(&dir.0);
     assert_eq!(bench.open(p, slow()).due, Some(NOW + HOUR + 1));
+    bench.stop();
+}
+
+#[test]
+fn a_new_configuration_is_answered_with_when_it_wants_upkeep() {
+    let dir = TempDir::new();
+    let bench = Bench::start(&dir.0);
+    let p = partition(1);
+    let one = one_each().segment_bytes as i64;
+    bench.open(p, one_each());
+    for _ in 0..3 {
+        bench.append_at(p, stamped(NOW), NOW);
+    }
+    let rolls = NOW + one_each().segment_ms + 1;
+    for (config, due) in [
+        (LogConfig { retention_bytes: 3 * one, ..one_each() }, Some(rolls)),
+        (LogConfig { retention_bytes: one, ..one_each() }, Some(0)),
+        (one_each(), Some(rolls)),
+        (by_age(HOUR), Some(NOW + HOUR + 1)),
+    ] {
+        let config = Arc::new(config);
+        bench.storage.submit(Job::Configure { partition: p, config: Arc::clone(&config) });
+        let wanted = bench.wait(|outcome| match outcome {
+            Outcome::Configured { partition, due } if *partition == p => Some(*due),
+            _ => None,
+        });
+        assert_eq!(wanted, due, "{config:?}");
+    }
+    assert_eq!(bench.upkeep(p, NOW + HOUR + 1).log_start, 3, "the last configuration holds");
     bench.stop();
 }
 

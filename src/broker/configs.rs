@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::event::RequestId;
+use super::journal::Position;
 use super::topic_plan::check_name_alone;
 use super::topic_table::TopicTable;
 use crate::base::config_table::{Described, broker_rows, topic_rows};
@@ -11,9 +12,9 @@ use crate::wire::messages::{
     DescribeConfigsResponseConfig, DescribeConfigsResponseResult, DescribeConfigsResponseSynonym,
 };
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
+pub(super) const BROKER_LOGGER: i8 = 8;
 
 const TOO_MUCH: &str = "this is more than one answer may hold: ask for fewer at a time";
 /// What a configuration or a synonym takes beside its texts, in bytes.
@@ -52,7 +53,16 @@ pub fn describe(
         result
     });
     let results = results.collect();
-    ctx.reply(id, DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() });
+    let response = DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() };
+    ctx.reply_after(position_of(topics, request), id, response);
+}
+
+/// When all that is said of topics is durable, and that others are not there.
+fn position_of(topics: &TopicTable, request: &DescribeConfigsRequest) -> Position {
+    let named = request.resources.iter().filter(|resource| resource.resource_type == TOPIC);
+    let known = named.map(|resource| topics.get(&resource.resource_name));
+    let positions = known.map(|topic| topic.map_or(topics.removal(), |topic| topic.position));
+    positions.max().unwrap_or_default()
 }
 
 /// What a configuration takes in the answer, in bytes.

@@ -2,7 +2,7 @@
 
 use super::commit_gate::Commit;
 use super::event::{Client, RequestId};
-use super::{Broker, configs, coordinator, distinct, metadata, offsets, versions};
+use super::{Broker, alter_configs, configs, coordinator, distinct, metadata, offsets, versions};
 use crate::base::time::Now;
 use crate::broker::event::Effect;
 use crate::wire::api::Request;
@@ -36,7 +36,12 @@ impl Broker {
             Request::CreateTopics(body) => state.topics.create(ctx, table, id, &body),
             Request::DeleteTopics(body) => state.topics.delete(ctx, table, id, &body),
             Request::DeleteRecords(body) => state.delete_records.handle(ctx, table, id, &body),
+            Request::CreatePartitions(body) => {
+                state.create_partitions.handle(ctx, table, id, &body)
+            }
             Request::DescribeConfigs(body) => configs::describe(ctx, table, id, &body),
+            Request::AlterConfigs(body) => alter_configs::replace(ctx, table, id, &body),
+            Request::IncrementalAlterConfigs(body) => alter_configs::change(ctx, table, id, &body),
             Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),
             Request::JoinGroup(body) => state.groups.join(ctx, id, &client, &body),
             Request::SyncGroup(body) => state.groups.sync(ctx, id, &body),

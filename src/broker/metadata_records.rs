@@ -6,12 +6,12 @@
 //! 2 …   what it is about: a topic id, a partition, a setting, nothing
 //! ```
 //!
-//! A topic's removal has the key of its creation.
+//! A topic's removal has the key of its creation. A setting that is taken back is a record without a value.
 
 use super::journal::{JournalRecord, Log};
 use crate::base::ids::TopicId;
 use crate::wire::error::EncodeError;
-use crate::wire::messages::internal::metadata::MetadataRecord;
+use crate::wire::messages::internal::metadata::{ConfigRecord, MetadataRecord};
 
 const TOPIC: u16 = 2;
 const PARTITION: u16 = 3;
@@ -22,7 +22,11 @@ const CONFIG: u16 = 4;
 /// # Errors
 /// If it has no form on the wire: a mistake of the broker.
 pub fn to_journal(record: &MetadataRecord) -> Result<JournalRecord, EncodeError> {
-    Ok(JournalRecord { log: Log::Metadata, key: key_of(record), value: Some(record.encode()?) })
+    let value = match record {
+        MetadataRecord::Config(ConfigRecord { value: None, .. }) => None,
+        record => Some(record.encode()?),
+    };
+    Ok(JournalRecord { log: Log::Metadata, key: key_of(record), value })
 }
 
 fn key_of(record: &MetadataRecord) -> Vec<u8> {
@@ -67,10 +71,41 @@ pub fn config_tombstone(resource_type: i8, resource: &str, name: &str) -> Journa
     JournalRecord { log: Log::Metadata, key, value: None }
 }
 
+/// The setting that a record with this key and without a value takes back. `None`: it forgets something else.
+#[must_use]
+pub fn taken_back(key: &[u8]) -> Option<ConfigRecord> {
+    let (kind, named) = key.strip_prefix(&CONFIG.to_be_bytes())?.split_first()?;
+    let mut names = named.splitn(2, |byte| *byte == 0);
+    let mut text = || Some(std::str::from_utf8(names.next()?).ok()?.to_owned());
+    let (resource_name, name) = (text()?, text()?);
+    Some(ConfigRecord {
+        resource_type: i8::from_be_bytes([*kind]),
+        resource_name,
+        name,
+        value: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::messages::internal::metadata::{RemoveTopicRecord, TopicRecord};
+
+    #[test]
+    fn a_setting_that_is_taken_back_is_known_by_its_key() {
+        let record = ConfigRecord {
+            resource_type: 2,
+            resource_name: "t".into(),
+            name: "retention.ms".into(),
+            value: None,
+        };
+        let journalled = to_journal(&MetadataRecord::Config(record.clone())).unwrap();
+        assert_eq!((taken_back(&journalled.key), journalled.value), (Some(record), None));
+        assert_eq!(journalled.key, config_tombstone(2, "t", "retention.ms").key);
+        let others =
+            [partition_tombstone(TopicId([7; 16]), 0).key, vec![], vec![0, 4], vec![0, 4, 2, 116]];
+        assert!(others.iter().all(|key| taken_back(key).is_none()));
+    }
 
     #[test]
     fn a_topics_removal_replaces_its_creation() {

@@ -6,10 +6,12 @@
 //! One file per family of requests; what they share is here: the table of topics, the journal, and who is told when a
 //! partition makes progress. Siblings do not reach into each other.
 
+pub mod alter_configs;
 pub mod commit_gate;
 pub mod configs;
 pub mod context;
 pub mod coordinator;
+pub mod create_partitions;
 pub mod delete_records;
 pub mod disk;
 mod dispatch;
@@ -42,6 +44,7 @@ use std::time::Duration;
 
 use commit_gate::CommitGate;
 use context::Context;
+use create_partitions::CreatePartitions;
 use delete_records::DeleteRecords;
 use disk::DiskWatch;
 use event::{Effect, Event};
@@ -61,7 +64,7 @@ use topics::Topics;
 use upkeep::Upkeep;
 
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket, TopicId};
-use crate::base::time::{Mono, Now};
+use crate::base::time::{Mono, Now, WallMs};
 use crate::storage::job::{AppendError, Appended, Outcome, StorageError};
 
 /// All of the broker's state.
@@ -78,6 +81,7 @@ pub struct Broker {
 struct State {
     table: TopicTable,
     topics: Topics,
+    create_partitions: CreatePartitions,
     metadata: Metadata,
     produce: Produce,
     fetch: Fetch,
@@ -204,6 +208,7 @@ impl Broker {
     fn disconnected(&mut self, conn: ConnId) {
         let state = &mut self.state;
         state.topics.disconnected(conn);
+        state.create_partitions.disconnected(conn);
         state.metadata.disconnected(conn);
         state.produce.disconnected(conn);
         state.fetch.disconnected(conn);
@@ -242,6 +247,7 @@ impl Broker {
                 }
                 let ready = state.topics.opened(&mut ctx, &mut state.table, partition, result);
                 if let Some(topic) = ready {
+                    state.create_partitions.topic_ready(&mut ctx, &state.table, topic);
                     state.metadata.topic_ready(&mut ctx, &state.table, topic);
                 }
             }
@@ -267,6 +273,7 @@ impl Broker {
                     self.log_start_rose(partition, now, out);
                 }
             }
+            Outcome::Configured { partition, due } => self.configured(partition, due, now),
             Outcome::Upkept(upkept) => {
                 let (state, mut ctx) = self.split(now, out);
                 state.fetch.upkept(upkept.partition);
@@ -279,6 +286,13 @@ impl Broker {
                 state.disk.told(&mut ctx, &disk);
             }
             Outcome::Warmed { .. } => {} // the server's own business
+        }
+    }
+
+    fn configured(&mut self, id: PartitionId, due: Option<WallMs>, now: Now) {
+        if let Some(partition) = self.state.table.partition_mut(id) {
+            partition.due = due;
+            self.state.upkeep.want(now, id, due);
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Broker;
 use super::event::Effect;
 use super::journal::{Log, Position};
-use super::metadata_records::to_journal;
+use super::metadata_records::{taken_back, to_journal};
 use super::topic_configs::{log_config, of_journal};
 use super::topic_table::OFFSETS_TOPIC;
 use super::topics;
@@ -42,7 +42,13 @@ impl Broker {
             (Log::Offsets, value) => {
                 self.state.groups.recover(key, value).map_err(|error| error.to_string())
             }
-            (Log::Metadata, None) => Ok(()), // what it forgets belonged to a topic that is removed
+            (Log::Metadata, None) => {
+                // What else is forgotten belonged to a topic that is removed.
+                if let Some(record) = taken_back(key) {
+                    self.recover_metadata(&MetadataRecord::Config(record));
+                }
+                Ok(())
+            }
             (Log::Metadata, Some(value)) => {
                 let record = MetadataRecord::decode(value).map_err(|error| error.to_string())?;
                 self.recover_metadata(&record);

@@ -1,5 +1,7 @@
 //! What a topic is to be: the rules for names, partitions and configurations, and the records that make it.
 
+use std::ops::Range;
+
 use super::options::Options;
 use super::topic_configs::{self, TopicConfigs};
 use super::topic_table::{METADATA_TOPIC, TopicTable};
@@ -175,8 +177,20 @@ pub(super) fn records_of(
     plan: &Plan,
     node_id: i32,
 ) -> Vec<MetadataRecord> {
-    let topic = MetadataRecord::Topic(TopicRecord { name: name.to_owned(), topic_id });
-    let partition = |partition_id| {
+    let mut records = vec![MetadataRecord::Topic(TopicRecord { name: name.to_owned(), topic_id })];
+    records.extend(partition_records(topic_id, 0..plan.partitions, node_id));
+    let configs = plan.configs.iter();
+    records.extend(configs.map(|(key, value)| config_record(name, key, Some(value.clone()))));
+    records
+}
+
+/// The records that add partitions to a topic.
+pub(super) fn partition_records(
+    topic_id: TopicId,
+    indexes: Range<i32>,
+    node_id: i32,
+) -> impl Iterator<Item = MetadataRecord> {
+    indexes.map(move |partition_id| {
         MetadataRecord::Partition(PartitionRecord {
             partition_id,
             topic_id,
@@ -187,17 +201,15 @@ pub(super) fn records_of(
             partition_epoch: 0,
             ..PartitionRecord::default()
         })
-    };
-    let config = |(key, value): (&String, &String)| {
-        MetadataRecord::Config(ConfigRecord {
-            resource_type: TOPIC_RESOURCE,
-            resource_name: name.to_owned(),
-            name: key.clone(),
-            value: Some(value.clone()),
-        })
-    };
-    let mut records = vec![topic];
-    records.extend((0..plan.partitions).map(partition));
-    records.extend(plan.configs.iter().map(config));
-    records
+    })
+}
+
+/// The record that sets a topic's key, or takes it back.
+pub(super) fn config_record(topic: &str, key: &str, value: Option<String>) -> MetadataRecord {
+    MetadataRecord::Config(ConfigRecord {
+        resource_type: TOPIC_RESOURCE,
+        resource_name: topic.to_owned(),
+        name: key.to_owned(),
+        value,
+    })
 }

@@ -11,7 +11,7 @@ use super::event::RequestId;
 use super::journal::{JournalRecord, Position};
 use super::metadata_records::{config_tombstone, partition_tombstone, to_journal};
 use super::options::Options;
-use super::partition::PartitionState;
+use super::partition::{Partition, PartitionState};
 use super::topic_configs::{self, TopicConfigs};
 use super::topic_plan::{Plan, Refusal, TOPIC_RESOURCE, describe, plan, records_of};
 use super::topic_table::{Topic, TopicTable, is_internal};
@@ -262,7 +262,12 @@ impl Topics {
             return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
         }
         if !topic.is_ready() {
-            return Err((ErrorCode::UnknownTopicOrPartition, "the topic is being created".into()));
+            let is_new = |p: &Partition| matches!(p.state, PartitionState::Opening);
+            return Err(if topic.partitions.iter().all(is_new) {
+                (ErrorCode::UnknownTopicOrPartition, "the topic is being created".into())
+            } else {
+                (ErrorCode::RequestTimedOut, "partitions of the topic are being created".into())
+            });
         }
         let (topic_id, name) = (topic.id, Arc::clone(&topic.name));
         let partitions: BTreeSet<PartitionId> = topic.partition_ids().collect();
@@ -377,7 +382,7 @@ fn each_once<'r>(
 }
 
 /// Records a change, and replays it at once.
-fn commit(
+pub(super) fn commit(
     ctx: &mut Context<'_>,
     table: &mut TopicTable,
     records: &[MetadataRecord],
@@ -454,7 +459,8 @@ pub fn replay(
     }
 }
 
-fn open_job(ticket: Ticket, partition: PartitionId, topic: &Topic) -> Job {
+/// What has a partition's directory made, or opens it.
+pub(super) fn open_job(ticket: Ticket, partition: PartitionId, topic: &Topic) -> Job {
     Job::Open(Open {
         ticket,
         partition,

@@ -70,7 +70,8 @@ pub enum Job {
         /// Whether somebody waits for it: other syncs may take their time.
         awaited: bool,
     },
-    /// Replaces a partition's configuration from the next append on. Not answered.
+    /// Replaces a partition's configuration from the next append on. Answered by [`Outcome::Configured`] if the partition
+    /// is open.
     Configure {
         /// The partition.
         partition: PartitionId,
@@ -301,6 +302,13 @@ pub enum Outcome {
         partition: PartitionId,
         /// The log's first offset.
         result: Result<Offset, StorageError>,
+    },
+    /// A partition has its new configuration.
+    Configured {
+        /// The partition.
+        partition: PartitionId,
+        /// As in [`Upkept`].
+        due: Option<WallMs>,
     },
     /// A partition was looked after.
     Upkept(Upkept),

@@ -199,7 +199,7 @@ impl Writer {
                 report.loud = true;
                 report.outcomes.push(Outcome::Opened { ticket, partition, result });
             }
-            Job::Configure { partition, config } => self.configure(partition, config),
+            Job::Configure { partition, config } => self.configure(partition, config, report),
             Job::Trim { ticket, partition, offset } => {
                 if let Err(error) = self.trim(ticket, partition, offset) {
                     let result = Err(error);
@@ -224,7 +224,7 @@ impl Writer {
         }
     }
 
-    fn configure(&mut self, id: PartitionId, config: Arc<LogConfig>) {
+    fn configure(&mut self, id: PartitionId, config: Arc<LogConfig>, report: &mut Report) {
         self.wake(id);
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         if partition.ends_compaction(&config) {
@@ -235,6 +235,8 @@ impl Writer {
                 .unwrap_or_else(|error| log::warn!("{error}"));
         }
         partition.configure(config);
+        report.loud = true;
+        report.outcomes.push(Outcome::Configured { partition: id, due: partition.wanted_at() });
         if let Some(round) = partition.take_vain_round() {
             self.give_up(round);
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::TransferError;
 use crate::base::ids::{Offset, ProducerId, TopicId};
 use crate::base::payload::Bytes;
+use crate::broker::metadata_records::taken_back;
 use crate::record::batch::BatchHeader;
 use crate::record::records::RecordReader;
 use crate::storage::adopt;
@@ -100,8 +101,16 @@ impl Catalog {
         let reader = RecordReader::open(batch, BATCH_BYTES_MAX);
         let mut records = reader.map_err(|error| error.to_string())?;
         while let Some(record) = records.next().map_err(|error| error.to_string())? {
-            let Some(value) = record.value.filter(|_| record.offset >= from) else { continue };
-            self.note(value).map_err(|reason| format!("offset {}: {reason}", record.offset))?;
+            if record.offset < from {
+                continue;
+            }
+            match (record.value, record.key.and_then(taken_back)) {
+                (Some(value), _) => self
+                    .note(value)
+                    .map_err(|reason| format!("offset {}: {reason}", record.offset))?,
+                (None, Some(config)) => self.replay(MetadataRecord::Config(config)),
+                (None, None) => {}
+            }
         }
         Ok(())
     }
@@ -179,4 +188,44 @@ fn newest_snapshot(fs: &dyn Fs, dir: &Path) -> Result<Option<(Offset, PathBuf)>,
     let entries = fs.read_dir(dir)?;
     let snapshots = entries.iter().filter_map(|e| Some((offset_of(&e.name)?, dir.join(&e.name))));
     Ok(snapshots.max())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::metadata_records::to_journal;
+    use crate::record::builder::{BatchBuilder, BatchOptions};
+    use crate::storage::fs::{OpenMode, write_full};
+    use crate::testing::fs::SimFs;
+    use crate::wire::messages::internal::metadata::{ConfigRecord, TopicRecord};
+
+    #[test]
+    fn a_setting_that_was_taken_back_is_not_taken_over() {
+        let topic = TopicRecord { name: "t".into(), topic_id: TopicId([7; 16]) };
+        let config = |name: &str, value: Option<&str>| {
+            MetadataRecord::Config(ConfigRecord {
+                resource_type: TOPIC_RESOURCE,
+                resource_name: "t".into(),
+                name: name.into(),
+                value: value.map(str::to_owned),
+            })
+        };
+        let mut batch = BatchBuilder::new(BatchOptions::default()).unwrap();
+        for record in [
+            MetadataRecord::Topic(topic),
+            config("retention.ms", Some("1")),
+            config("segment.bytes", Some("2")),
+            config("retention.ms", None),
+        ] {
+            let record = to_journal(&record).unwrap();
+            batch.append(0, Some(&record.key), record.value.as_deref(), &[]).unwrap();
+        }
+        let (fs, dir) = (SimFs::new(), Path::new("/log"));
+        fs.create_dir(dir).unwrap();
+        let file = fs.open(&dir.join("00000000000000000000.log"), OpenMode::Create).unwrap();
+        write_full(&*file, &batch.finish().unwrap(), 0).unwrap();
+        let catalog = Catalog::read(&*fs, dir, false).unwrap();
+        let expected = BTreeMap::from([("segment.bytes".to_owned(), "2".to_owned())]);
+        assert_eq!(catalog.named("t").unwrap().configs, expected);
+    }
 }

@@ -64,6 +64,15 @@ impl Response {
             Response::DescribeConfigs(body) => {
                 body.results.iter().for_each(|result| seen(result.error_code));
             }
+            Response::AlterConfigs(body) => {
+                body.responses.iter().for_each(|resource| seen(resource.error_code));
+            }
+            Response::CreatePartitions(body) => {
+                body.results.iter().for_each(|topic| seen(topic.error_code));
+            }
+            Response::IncrementalAlterConfigs(body) => {
+                body.responses.iter().for_each(|resource| seen(resource.error_code));
+            }
             Response::DescribeCluster(body) => seen(body.error_code),
         }
     }

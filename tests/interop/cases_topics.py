@@ -313,3 +313,136 @@ def find_coordinator(side):
             side.call("FindCoordinator", version, f"kind {kind}, none", CoordinatorKeys=[], KeyType=kind)
             side.call("FindCoordinator", version, f"kind {kind}, empty", CoordinatorKeys=["", "a"], KeyType=kind)
             side.call("FindCoordinator", version, f"kind {kind}, twice", CoordinatorKeys=["a", "a"], KeyType=kind)
+
+
+@case
+def create_partitions(side):
+    side.topic("grow", 2)
+    side.topic("grow.too", 1)
+
+    def grow(step, *topics, version=None, **more):
+        topics = [dict(Name=name, Count=count, Assignments=places) for name, count, places in topics]
+        version = side.newest("CreatePartitions") if version is None else version
+        side.call("CreatePartitions", version, step, Topics=topics, TimeoutMs=10000, **more)
+
+    def places(*brokers):
+        return [dict(BrokerIds=list(one)) for one in brokers]
+
+    for step, topic in (
+        ("as many", ("grow", 2, None)),
+        ("fewer", ("grow", 1, None)),
+        ("none", ("grow", 0, None)),
+        ("negative", ("grow", -1, None)),
+        ("unknown", ("no.such.topic", 2, None)),
+        ("bad name", ("a b", 2, None)),
+        ("no name", ("", 2, None)),
+        ("no places", ("grow", 3, [])),
+        ("too few places", ("grow", 4, places([1]))),
+        ("too many places", ("grow", 3, places([1], [1]))),
+        ("no broker", ("grow", 3, places([]))),
+        ("unknown broker", ("grow", 3, places([9]))),
+        ("twice a broker", ("grow", 3, places([1, 1]))),
+        ("would do", ("grow", 3, places([1]))),
+    ):
+        grow(step, topic, ValidateOnly=True)
+    grow("nothing")
+    grow("twice", ("grow", 3, None), ("grow", 3, None))
+    grow("one of two", ("grow", 3, None), ("no.such.topic", 3, None))
+    for version in side.versions("CreatePartitions"):
+        grow("one more", ("grow", 4 + version, None), ("grow.too", 2 + version, places([1])), version=version)
+    side.until("more partitions", lambda: side.leads("grow", 7) and side.leads("grow.too", 5))
+    side.call("Metadata", 9, "grown", Topics=[dict(Name="grow")])
+
+
+@case
+def alter_configs(side):
+    """All settings of a topic at once: what is not named is taken back."""
+    side.topic("alter", 1)
+
+    def alter(step, *configs, kind=2, name="alter", version=None, **more):
+        configs = [dict(Name=key, Value=value) for key, value in configs]
+        version = side.newest("AlterConfigs") if version is None else version
+        one = dict(ResourceType=kind, ResourceName=name, Configs=configs)
+        side.call("AlterConfigs", version, step, Resources=[one], **more)
+        described(side, "alter", step)
+
+    for version in side.versions("AlterConfigs"):
+        alter("set", ("retention.ms", "5000"), ("cleanup.policy", "compact"), version=version)
+        alter("others", ("retention.ms", str(6000 + version)), ("segment.bytes", "2097152"), version=version)
+        alter("none", version=version)
+    alter("validate", ("retention.ms", "7000"), ValidateOnly=True)
+    alter("wrong", ("retention.ms", "soon"))
+    alter("one wrong", ("retention.ms", "8000"), ("segment.bytes", "x"))
+    alter("null", ("retention.ms", None))
+    alter("unknown key", ("no.such.key", "1"))
+    alter("former key", ("message.downconversion.enable", "true"))
+    alter("lags", ("min.compaction.lag.ms", "2"), ("max.compaction.lag.ms", "1"))
+    alter("unknown topic", ("retention.ms", "1"), name="no.such.topic")
+    alter("bad name", ("retention.ms", "1"), name="a b")
+    alter("no name", ("retention.ms", "1"), name="")
+    for kind, name in ((0, "x"), (1, "x"), (3, "x"), (99, "x"), (-1, "x"), (4, "9"), (4, "x"), (8, "9"), (8, "x")):
+        alter(f"resource {kind} {name!r}", ("retention.ms", "1"), kind=kind, name=name)
+    alter("a key of the start", ("log.dirs", "/elsewhere"), kind=4, name="1")
+    one = dict(ResourceType=2, ResourceName="alter", Configs=[dict(Name="retention.ms", Value="1")])
+    side.call("AlterConfigs", 2, "twice", Resources=[one, one])
+    side.call("AlterConfigs", 2, "no resource", Resources=[])
+    described(side, "alter", "twice")
+
+
+@case
+def incremental_alter_configs(side):
+    """Single settings of a topic (KIP-339)."""
+    side.topic("alter.some", 1)
+    SET, TAKE_BACK, ADD, REMOVE = 0, 1, 2, 3
+
+    def alter(step, *changes, kind=2, name="alter.some", version=None, **more):
+        changes = [dict(Name=key, ConfigOperation=operation, Value=value) for operation, key, value in changes]
+        version = side.newest("IncrementalAlterConfigs") if version is None else version
+        one = dict(ResourceType=kind, ResourceName=name, Configs=changes)
+        side.call("IncrementalAlterConfigs", version, step, Resources=[one], **more)
+        described(side, "alter.some", step)
+
+    for version in side.versions("IncrementalAlterConfigs"):
+        alter("set", (SET, "retention.ms", str(5000 + version)), (SET, "segment.bytes", "2097152"), version=version)
+        alter("add", (ADD, "cleanup.policy", "compact"), version=version)
+        alter("add again", (ADD, "cleanup.policy", "compact,delete"), version=version)
+        alter("remove", (REMOVE, "cleanup.policy", "delete"), version=version)
+        alter("take back", (TAKE_BACK, "cleanup.policy", None), (TAKE_BACK, "segment.bytes", "1"), version=version)
+        alter("take back what is not set", (TAKE_BACK, "segment.bytes", None), version=version)
+    alter("validate", (SET, "retention.ms", "7000"), ValidateOnly=True)
+    alter("the same", (SET, "retention.ms", "5001"))
+    alter("nothing")
+    alter("wrong", (SET, "retention.ms", "soon"))
+    alter("one wrong", (SET, "retention.ms", "8000"), (SET, "segment.bytes", "x"))
+    alter("null", (SET, "retention.ms", None))
+    alter("unknown key", (SET, "no.such.key", "1"))
+    alter("take back an unknown key", (TAKE_BACK, "no.such.key", None))
+    alter("add to no list", (ADD, "retention.ms", "1"))
+    alter("remove from no list", (REMOVE, "retention.ms", "1"))
+    alter("add to an unknown key", (ADD, "no.such.key", "1"))
+    alter("add null", (ADD, "cleanup.policy", None))
+    alter("add what cannot be", (ADD, "cleanup.policy", "shred"))
+    alter("remove what is not there", (REMOVE, "cleanup.policy", "compact"))
+    alter("remove all", (REMOVE, "cleanup.policy", "delete"))
+    alter("operation 4", (4, "retention.ms", "1"))
+    alter("operation -1", (-1, "retention.ms", "1"))
+    alter("twice a key", (SET, "retention.ms", "1"), (SET, "retention.ms", "2"))
+    alter("lags", (SET, "min.compaction.lag.ms", "2"), (SET, "max.compaction.lag.ms", "1"))
+    alter("unknown topic", (SET, "retention.ms", "1"), name="no.such.topic")
+    alter("bad name", (SET, "retention.ms", "1"), name="a b")
+    alter("no name", (SET, "retention.ms", "1"), name="")
+    for kind, name in ((0, "x"), (1, "x"), (3, "x"), (99, "x"), (-1, "x"), (4, "9"), (4, "x"), (8, "9"), (8, "x")):
+        alter(f"resource {kind} {name!r}", (SET, "retention.ms", "1"), kind=kind, name=name)
+    alter("a key of the start", (SET, "log.dirs", "/elsewhere"), kind=4, name="1")
+    one = dict(ResourceType=2, ResourceName="alter.some", Configs=[dict(Name="retention.ms", ConfigOperation=SET, Value="1")])
+    side.call("IncrementalAlterConfigs", 1, "twice", Resources=[one, one])
+    side.call("IncrementalAlterConfigs", 1, "no resource", Resources=[])
+    described(side, "alter.some", "twice")
+
+
+def described(side, name, step):
+    """What the topic has set itself."""
+    topic = dict(ResourceType=2, ResourceName=name, ConfigurationKeys=None)
+    answer = side.ask("DescribeConfigs", 4, Resources=[topic])
+    own = {one["Name"]: one["Value"] for one in answer["Results"][0]["Configs"] if one["ConfigSource"] == 1}
+    side.note(f"settings after {step}", own)

@@ -158,6 +158,19 @@ def java_tools_describe(broker):
     assert re.search(r"java-readers\s+java-group\s+0\s+61\s+61\s+0", groups), groups
 
 
+def java_tools_change_topics(broker):
+    topics = ("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.bootstrap, "--topic", "altered")
+    java(*topics, "--create", "--partitions", "2", "--config", "retention.ms=5000")
+    java(*topics, "--alter", "--partitions", "4")
+    configs = ("org.apache.kafka.tools.ConfigCommand", "--bootstrap-server", broker.bootstrap, "--topic", "altered")
+    java(*configs, "--alter", "--add-config", "segment.bytes=2097152,cleanup.policy=[compact,delete]")
+    java(*configs, "--alter", "--delete-config", "retention.ms")
+    described = java(*topics, "--describe")
+    assert "PartitionCount: 4" in described, described
+    settings = re.search(r"Configs: (\S*)", described).group(1)
+    assert settings == "cleanup.policy=compact,delete,segment.bytes=2097152", described
+
+
 def python_clients(broker):
     for environment, driver, version in PYTHON_CLIENTS:
         python = os.path.join(ROOT, ".venv", environment, "bin", "python")
@@ -175,6 +188,7 @@ CLIENTS = [
     java_console_reads_as_a_group,
     java_reads_what_kcat_wrote_and_back,
     java_tools_describe,
+    java_tools_change_topics,
     python_clients,
 ]
 

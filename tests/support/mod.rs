@@ -311,9 +311,15 @@ impl Harness {
                 self.outcomes.push_back(Outcome::Trimmed { ticket, partition, result });
             }
             Job::Upkeep(upkeep) => self.upkeep(&upkeep),
+            Job::Configure { partition, .. } => self.configured(partition),
             // What the disk is like is for the test to say.
-            Job::Configure { .. } | Job::Warm { .. } | Job::LookForSpace => {}
+            Job::Warm { .. } | Job::LookForSpace => {}
         }
+    }
+
+    fn configured(&mut self, partition: PartitionId) {
+        let due = self.logs[&partition].due;
+        self.outcomes.push_back(Outcome::Configured { partition, due });
     }
 
     fn append(&mut self, id: PartitionId, records: &Bytes) -> Result<Appended, AppendError> {

@@ -19,7 +19,8 @@ done
 
 requests="Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup
 SyncGroup DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId:5 OffsetForLeaderEpoch
-DescribeConfigs DescribeCluster ConsumerProtocolSubscription ConsumerProtocolAssignment"
+DescribeConfigs AlterConfigs CreatePartitions IncrementalAlterConfigs DescribeCluster ConsumerProtocolSubscription
+ConsumerProtocolAssignment"
 coordinator=org.apache.kafka.coordinator.group.generated
 metadata=org.apache.kafka.common.metadata
 values="$coordinator.OffsetCommitValue $coordinator.GroupMetadataValue"

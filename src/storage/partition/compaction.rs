@@ -86,7 +86,7 @@ impl Partition {
     }
 
     /// When upkeep is wanted, for whatever reason.
-    pub(super) fn wanted_at(&self) -> Option<WallMs> {
+    pub(in crate::storage) fn wanted_at(&self) -> Option<WallMs> {
         let wanted = self.due.at.into_iter().chain(self.compaction.due).min();
         wanted.filter(|_| self.log.failure().is_none())
     }

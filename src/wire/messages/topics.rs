@@ -1,9 +1,10 @@
-//! CreateTopics (key 19) and DeleteTopics (key 20).
+//! CreateTopics (key 19), DeleteTopics (key 20) and CreatePartitions (key 37).
 //!
 //! CreateTopics: v1 can validate only, v2 adds the throttle time, v4 takes -1 for the broker's defaults (KIP-464), v5
 //! is flexible and returns the settings (KIP-525), v6 may answer THROTTLING_QUOTA_EXCEEDED (KIP-599), v7 returns the
 //! id. DeleteTopics: v1 adds the throttle time, v3 may answer TOPIC_DELETION_DISABLED, v4 is flexible, v5 adds the
-//! message, v6 takes ids. The names of DeleteTopics v0 to v5 are moved into `topics`.
+//! message, v6 takes ids. The names of DeleteTopics v0 to v5 are moved into `topics`. CreatePartitions (KIP-195): v2 is
+//! flexible, v3 may answer THROTTLING_QUOTA_EXCEEDED.
 
 use crate::base::ids::TopicId;
 use crate::message;
@@ -127,5 +128,49 @@ message! {
         [0..] error_code: i16;
         /// What went wrong, for people; may be null.
         [5.., ignorable] [null 5..] error_message: Option<String>;
+    }
+
+    /// Gives topics more partitions.
+    pub struct CreatePartitionsRequest {
+        /// By topic.
+        [0..] topics: Vec<CreatePartitionsRequestTopic>;
+        /// How long to wait for them, in milliseconds.
+        [0..] timeout_ms: i32;
+        /// Whether only to say what would happen.
+        [0..] validate_only: bool;
+    }
+
+    /// One topic that is to have more.
+    pub struct CreatePartitionsRequestTopic {
+        /// The topic's name.
+        [0..] name: String;
+        /// How many partitions it is to have in all.
+        [0..] count: i32;
+        /// Places of the new ones, chosen by the client; `None`: the broker chooses.
+        [0..] [null 0..] assignments: Option<Vec<CreatePartitionsRequestAssignment>> = Some(vec![]);
+    }
+
+    /// A new partition's place, chosen by the client.
+    pub struct CreatePartitionsRequestAssignment {
+        /// The brokers that are to hold the partition.
+        [0..] broker_ids: Vec<i32>;
+    }
+
+    /// Which topics have more partitions now.
+    pub struct CreatePartitionsResponse {
+        /// How long the client is held back for its quota, in milliseconds.
+        [0..] throttle_time_ms: i32;
+        /// By topic.
+        [0..] results: Vec<CreatePartitionsResponseTopic>;
+    }
+
+    /// One topic's result.
+    pub struct CreatePartitionsResponseTopic {
+        /// The topic's name.
+        [0..] name: String;
+        /// The error, or 0.
+        [0..] error_code: i16;
+        /// What went wrong, for people.
+        [0..] [null 0..] error_message: Option<String>;
     }
 }
