@@ -11,7 +11,7 @@ use chronik::wire::messages::{
 use crate::clients::reader::{
     Fetched, ask_for_commits, check_commits, fetch, name_of, read_fetched,
 };
-use crate::clients::{check_list, list};
+use crate::clients::{check_list, check_setting, describe, list};
 use crate::world::{Done, OWN, World, peer};
 
 /// The longest wait whose end is seen in a run.
@@ -44,6 +44,17 @@ impl World {
         let run = self.starts;
         let Some(Response::Metadata(listed)) = self.inquire(list())? else { return Ok(()) };
         check_list(&mut self.model, &listed)?;
+        for (topic, id) in self.model.topics.alive().collect::<Vec<_>>() {
+            if !self.model.topics.is_present(id) {
+                continue;
+            }
+            match self.inquire(describe(topic))? {
+                Some(Response::DescribeConfigs(response)) => {
+                    check_setting(&mut self.model, topic, id, &response)?;
+                }
+                _ => return Ok(()),
+            }
+        }
         for id in self.model.partitions() {
             if !self.model.topics.is_present(id.topic) {
                 continue;

@@ -1,21 +1,34 @@
-//! An administrator: makes topics, deletes them, makes them again, and has records deleted.
+//! An administrator: makes topics, changes them, deletes them, makes them again, and has records deleted.
 
-use chronik::base::ids::{Offset, PartitionId};
+use chronik::base::ids::{Offset, PartitionId, TopicId};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::{
-    CreateTopicsRequest, CreateTopicsRequestConfig, CreateTopicsRequestTopic, DeleteRecordsRequest,
+    CreatePartitionsRequest, CreatePartitionsRequestTopic, CreateTopicsRequest,
+    CreateTopicsRequestConfig, CreateTopicsRequestTopic, DeleteRecordsRequest,
     DeleteRecordsRequestPartition, DeleteRecordsRequestTopic, DeleteTopicsRequest,
-    DeleteTopicsRequestTopic, MetadataRequest, MetadataResponse,
+    DeleteTopicsRequestTopic, DescribeConfigsRequest, DescribeConfigsRequestResource,
+    DescribeConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsRequestConfig,
+    IncrementalAlterConfigsRequestResource, MetadataRequest, MetadataResponse,
 };
 
 use super::{Client, Desk, Reply};
-use crate::model::{Model, TOPICS};
+use crate::model::{Model, SETTING, TOPICS};
 
-#[derive(Clone, Copy, Debug)]
+/// No topic grows beyond so many partitions.
+const PARTITIONS_MAX: i32 = 4;
+/// The number of topics among resources, and of what a topic has set itself among sources.
+const TOPIC: i8 = 2;
+const OWN: i8 = 1;
+
+#[derive(Clone, Debug)]
 enum Asked {
     Create(usize),
     Delete(usize),
+    /// So many partitions in all.
+    Grow(usize, TopicId, i32),
+    /// The new value of the setting; `None`: it is taken back.
+    Change(usize, TopicId, Option<String>),
     /// The first offset that is to stay; `None`: the high watermark.
     Trim(PartitionId, Option<Offset>),
     List,
@@ -37,13 +50,43 @@ pub(crate) fn check_list(model: &mut Model, response: &MetadataResponse) -> Resu
     for (topic, spec) in TOPICS.iter().enumerate() {
         let found = response.topics.iter().find(|found| found.name.as_deref() == Some(spec.name));
         let ready = found.is_some_and(|found| found.partitions.iter().all(|p| p.error_code == 0));
+        let count = found.map_or(0, |found| found.partitions.len() as i32);
         let found = found.map(|found| found.topic_id);
         model.topics.listed(topic, found, ready)?;
         if let Some(id) = found.filter(|_| ready) {
+            let has = model.changes_of(topic, id).has(count);
+            has.map_err(|error| format!("{}: {error}", spec.name))?;
             model.topic_exists(topic, id);
         }
     }
     Ok(())
+}
+
+/// Asks for the setting of a topic.
+pub(crate) fn describe(topic: usize) -> DescribeConfigsRequest {
+    let resource = DescribeConfigsRequestResource {
+        resource_type: TOPIC,
+        resource_name: TOPICS[topic].name.to_owned(),
+        configuration_keys: Some(vec![SETTING.to_owned()]),
+    };
+    DescribeConfigsRequest { resources: vec![resource], ..DescribeConfigsRequest::default() }
+}
+
+/// Checks what a topic that is there is said to have set.
+pub(crate) fn check_setting(
+    model: &mut Model,
+    topic: usize,
+    id: TopicId,
+    response: &DescribeConfigsResponse,
+) -> Result<(), String> {
+    let result = &response.results[0];
+    if result.error_code != 0 {
+        return Err(format!("{}: {result:?}", TOPICS[topic].name));
+    }
+    let own = result.configs.iter().find(|config| config.config_source == OWN);
+    let value = own.and_then(|config| config.value.clone());
+    let is_set = model.changes_of(topic, id).is_set(value);
+    is_set.map_err(|error| format!("{}: {error}", TOPICS[topic].name))
 }
 
 fn create(topic: usize) -> CreateTopicsRequest {
@@ -88,6 +131,40 @@ impl Admin {
         self.asked = Some((desk.send(request), Asked::Trim(id, asked)));
     }
 
+    fn send_growth(&mut self, desk: &mut Desk<'_>, topic: usize, id: TopicId) {
+        let changes = desk.model.changes_of(topic, id);
+        let count = changes.known() + 1;
+        if count > PARTITIONS_MAX {
+            return;
+        }
+        changes.grow_sent(count);
+        let name = TOPICS[topic].name.to_owned();
+        let topics = vec![CreatePartitionsRequestTopic { name, count, assignments: None }];
+        let request = CreatePartitionsRequest { topics, ..CreatePartitionsRequest::default() };
+        self.asked = Some((desk.send(request), Asked::Grow(topic, id, count)));
+    }
+
+    /// Gives a topic larger segments, its first again, or those of the broker: every batch fits into all of them.
+    fn send_change(&mut self, desk: &mut Desk<'_>, topic: usize, id: TopicId) {
+        let usual = TOPICS[topic].configs.iter().find(|(name, _)| *name == SETTING);
+        let usual: usize = usual.map_or(0, |(_, value)| value.parse().unwrap());
+        let choice = desk.below(8);
+        let value = (choice < 7).then(|| (usual * (choice + 6) / 6).to_string());
+        desk.model.changes_of(topic, id).set_sent(value.clone());
+        let change = IncrementalAlterConfigsRequestConfig {
+            name: SETTING.to_owned(),
+            config_operation: i8::from(value.is_none()),
+            value: value.clone(),
+        };
+        let resources = vec![IncrementalAlterConfigsRequestResource {
+            resource_type: TOPIC,
+            resource_name: TOPICS[topic].name.to_owned(),
+            configs: vec![change],
+        }];
+        let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+        self.asked = Some((desk.send(request), Asked::Change(topic, id, value)));
+    }
+
     fn send_list(&mut self, desk: &mut Desk<'_>) {
         self.asked = Some((desk.send(list()), Asked::List));
     }
@@ -109,8 +186,12 @@ impl Client for Admin {
                 self.asked = Some((desk.send(request), Asked::Delete(topic)));
             } else if desk.below(3) == 0 {
                 self.send_list(desk);
+            } else if desk.below(8) == 0 {
+                self.send_growth(desk, topic, id);
+            } else if desk.below(6) == 0 {
+                self.send_change(desk, topic, id);
             } else if desk.below(2) == 0 && !TOPICS[topic].compact {
-                let count = usize::try_from(TOPICS[topic].partitions).unwrap();
+                let count = usize::try_from(desk.model.changes_of(topic, id).known()).unwrap();
                 let index = desk.below(count) as i32;
                 self.send_trim(desk, topic, PartitionId { topic: id, index });
             }
@@ -121,7 +202,7 @@ impl Client for Admin {
     }
 
     fn promised(&mut self, desk: &mut Desk<'_>, _: u64, reply: &Reply) -> Result<(), String> {
-        let Some((_, what)) = self.asked else { return Err("nobody asked".into()) };
+        let Some((_, what)) = self.asked.clone() else { return Err("nobody asked".into()) };
         let Reply::Response(response) = reply else { return Err("silence".into()) };
         match (what, response) {
             (Asked::Create(topic), Response::CreateTopics(response)) => {
@@ -142,10 +223,32 @@ impl Client for Admin {
                         desk.model.topics.deleted(topic);
                         Ok(())
                     }
-                    Some(ErrorCode::KafkaStorageError | ErrorCode::UnknownTopicOrPartition) => {
+                    Some(
+                        ErrorCode::KafkaStorageError
+                        | ErrorCode::UnknownTopicOrPartition
+                        | ErrorCode::RequestTimedOut,
+                    ) => Ok(()),
+                    error => Err(format!("a deletion was refused with {error:?}")),
+                }
+            }
+            (Asked::Grow(topic, id, count), Response::CreatePartitions(response)) => {
+                let changes = desk.model.changes_of(topic, id);
+                match ErrorCode::from_code(response.results[0].error_code) {
+                    Some(ErrorCode::None) => {
+                        changes.has(count)?;
+                        desk.model.topic_exists(topic, id);
                         Ok(())
                     }
-                    error => Err(format!("a deletion was refused with {error:?}")),
+                    Some(ErrorCode::KafkaStorageError | ErrorCode::RequestTimedOut) => Ok(()),
+                    Some(ErrorCode::InvalidPartitions) if changes.may_have(count) => Ok(()),
+                    error => Err(format!("growth to {count} was refused with {error:?}")),
+                }
+            }
+            (Asked::Change(topic, id, value), Response::IncrementalAlterConfigs(response)) => {
+                match ErrorCode::from_code(response.responses[0].error_code) {
+                    Some(ErrorCode::None) => desk.model.changes_of(topic, id).is_set(value),
+                    Some(ErrorCode::KafkaStorageError) => Ok(()),
+                    error => Err(format!("a change was refused with {error:?}")),
                 }
             }
             (Asked::Trim(id, asked), Response::DeleteRecords(response)) => {

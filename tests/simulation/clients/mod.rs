@@ -12,7 +12,7 @@ use chronik::wire::api::{Request, Response};
 
 use crate::model::Model;
 
-pub(crate) use admin::{Admin, check_list, list};
+pub(crate) use admin::{Admin, check_list, check_setting, describe, list};
 pub(crate) use member::{GROUP, Member};
 pub(crate) use producer::Producer;
 pub(crate) use reader::Reader;

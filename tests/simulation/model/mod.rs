@@ -2,11 +2,13 @@
 //! what was answered.
 
 pub(crate) mod batch;
+mod changes;
 mod commits;
 mod groups;
 mod log;
 mod topics;
 
+pub(crate) use changes::{Changes, SETTING};
 pub(crate) use commits::{Commits, Key};
 pub(crate) use groups::{Group, SESSION_MS};
 pub(crate) use log::{Floor, Log, Sent};
@@ -21,6 +23,7 @@ use chronik::base::time::Mono;
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) topics: Topics,
+    pub(crate) changes: BTreeMap<TopicId, Changes>,
     pub(crate) logs: BTreeMap<PartitionId, Log>,
     pub(crate) commits: Commits,
     pub(crate) group: Group,
@@ -37,10 +40,16 @@ impl Model {
         self.last_batch
     }
 
-    /// A topic exists under this id.
+    /// What may have changed about a topic.
+    pub(crate) fn changes_of(&mut self, topic: usize, id: TopicId) -> &mut Changes {
+        let spec = &TOPICS[topic];
+        self.changes.entry(id).or_insert_with(|| Changes::new(spec.partitions, spec.configs))
+    }
+
+    /// A topic exists under this id, with as many partitions as are known.
     pub(crate) fn topic_exists(&mut self, topic: usize, id: TopicId) {
         let spec = &TOPICS[topic];
-        for index in 0..spec.partitions {
+        for index in 0..self.changes_of(topic, id).known() {
             let log = self.logs.entry(PartitionId { topic: id, index }).or_default();
             log.compact = spec.compact;
             log.retained |= spec.retained;
