@@ -70,8 +70,7 @@ pub enum Job {
         /// Whether somebody waits for it: other syncs may take their time.
         awaited: bool,
     },
-    /// Replaces a partition's configuration from the next append on. Answered by [`Outcome::Configured`] if the partition
-    /// is open.
+    /// Replaces a partition's configuration from the next append on. Answered by [`Outcome::Configured`].
     Configure {
         /// The partition.
         partition: PartitionId,
@@ -303,7 +302,7 @@ pub enum Outcome {
         /// The log's first offset.
         result: Result<Offset, StorageError>,
     },
-    /// A partition has its new configuration.
+    /// A partition has its new configuration, or is not open.
     Configured {
         /// The partition.
         partition: PartitionId,

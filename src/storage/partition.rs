@@ -117,8 +117,11 @@ impl Partition {
     }
 
     pub(super) fn configure(&mut self, config: Arc<LogConfig>) {
+        let begins_compaction = config.compact && !self.config.compact;
         self.config = config;
-        self.note_due();
+        // There may be as many as there are partitions at once: no file is opened for that.
+        self.note_due_at_open();
+        self.compaction_configured(begins_compaction);
     }
 
     /// Whether `config` ends its compaction.

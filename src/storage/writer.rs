@@ -226,20 +226,38 @@ impl Writer {
 
     fn configure(&mut self, id: PartitionId, config: Arc<LogConfig>, report: &mut Report) {
         self.wake(id);
-        let Some(partition) = self.partitions.get_mut(&id) else { return };
-        if partition.ends_compaction(&config) {
-            // Another broker may have left gaps before the log was imported: no start must take them for damage.
-            let begun = self.compaction.cleaned.begin(&partition.log.topic, id.index);
-            begun
-                .and_then(|new| if new { self.files.fs.sync_dir(&self.data_dir) } else { Ok(()) })
-                .unwrap_or_else(|error| log::warn!("{error}"));
+        let mut due = None;
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            if partition.ends_compaction(&config) {
+                let log = Arc::clone(&partition.log);
+                self.note_gaps(&log);
+            }
         }
-        partition.configure(config);
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.configure(config);
+            due = partition.wanted_at();
+            if let Some(round) = partition.take_vain_round() {
+                self.give_up(round);
+            }
+        }
         report.loud = true;
-        report.outcomes.push(Outcome::Configured { partition: id, due: partition.wanted_at() });
-        if let Some(round) = partition.take_vain_round() {
-            self.give_up(round);
+        report.outcomes.push(Outcome::Configured { partition: id, due });
+    }
+
+    /// A log is compacted no more. Another broker may have left gaps before it was imported: no start must take them for
+    /// damage.
+    fn note_gaps(&self, log: &Log) {
+        if log.end_and_bytes().1 == 0 {
+            return;
         }
+        let (cleaned, fs) = (&self.compaction.cleaned, &self.files.fs);
+        let noted = self.with_whatever_it_takes(|| {
+            if cleaned.begin(&log.topic, log.partition.index)? {
+                fs.sync_dir(&self.data_dir)?;
+            }
+            Ok(())
+        });
+        noted.unwrap_or_else(|error| log::warn!("{error}"));
     }
 
     /// The syncer says when it is done.

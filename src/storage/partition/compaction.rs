@@ -85,6 +85,14 @@ impl Partition {
         }
     }
 
+    /// The log is kept in another way from now on. What was in vain before need not be so any more.
+    pub(super) fn compaction_configured(&mut self, is_new: bool) {
+        if is_new {
+            self.compaction.retry = Retry::Now;
+        }
+        self.set_cleaned(self.compaction.cleaned_to);
+    }
+
     /// When upkeep is wanted, for whatever reason.
     pub(in crate::storage) fn wanted_at(&self) -> Option<WallMs> {
         let wanted = self.due.at.into_iter().chain(self.compaction.due).min();
