@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::context::Context;
 use super::event::RequestId;
+use super::journal::Position;
 use super::topic_table::{Topic, TopicTable, is_internal};
 use crate::base::ids::{ConnId, Offset, PartitionId, Ticket};
 use crate::storage::job::{Job, StorageError};
@@ -59,12 +60,13 @@ impl DeleteRecords {
             for (partition, part) in wanted.partitions.iter().enumerate() {
                 let mut error_code = ErrorCode::None;
                 match target(known, part) {
-                    Ok((partition_id, offset)) => {
+                    Ok((position, id_of, offset)) => {
                         self.last_ticket += 1;
                         let ticket = Ticket(self.last_ticket);
                         self.tickets.insert(ticket, Place { id, topic, partition });
                         pending.awaited += 1;
-                        ctx.job(Job::Trim { ticket, partition: partition_id, offset });
+                        let trim = Job::Trim { ticket, partition: id_of, offset };
+                        ctx.job_after(position, trim);
                     }
                     Err(error) => error_code = error,
                 }
@@ -115,11 +117,11 @@ impl DeleteRecords {
     }
 }
 
-/// The partition, and the first offset that is to stay.
+/// The partition and the first offset that is to stay, and when it is durable that the topic may lose records.
 fn target(
     topic: Option<&Topic>,
     part: &DeleteRecordsRequestPartition,
-) -> Result<(PartitionId, Offset), ErrorCode> {
+) -> Result<(Position, PartitionId, Offset), ErrorCode> {
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let index = part.partition_index;
     let partition = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -139,5 +141,5 @@ fn target(
     if !(0..=partition.high_watermark).contains(&offset) {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    Ok((PartitionId { topic: topic.id, index }, offset))
+    Ok((topic.position, PartitionId { topic: topic.id, index }, offset))
 }
