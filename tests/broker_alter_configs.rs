@@ -281,3 +281,73 @@ fn a_full_disk_refuses_changes() {
     assert_eq!(errors(h.ask(replacement("t", &[("retention.ms", Some("1"))]))), [storage]);
     assert_eq!(own(&h, "t"), []);
 }
+
+#[test]
+fn a_change_waits_for_storage_and_another_for_the_change() {
+    let mut h = Harness::new();
+    h.create_topic("t", 2);
+    let first = h.send(set("retention.ms", "1000"));
+    let second = h.send_from(1, set("retention.ms", "2000"));
+    while configured(&h) < 2 {
+        assert!(h.step());
+    }
+    assert!(!h.is_answered(first), "storage does not have it yet");
+    h.settle();
+    assert_eq!(errors(h.reply(first).unwrap()), [0]);
+    assert_eq!(errors(h.reply(second).unwrap()), [ErrorCode::RequestTimedOut.code()]);
+    assert_eq!(own(&h, "t"), pairs(&[("retention.ms", "1000")]));
+    assert_eq!(errors(h.ask(set("retention.ms", "2000"))), [0]);
+}
+
+#[test]
+fn values_and_reasons_fit_into_every_answer() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let key = "follower.replication.throttled.replicas";
+    let list = (0..400_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    for operation in [SET, ADD, REMOVE] {
+        let response = h.ask(changes("t", &[(operation, key, Some(&list))]));
+        assert_eq!(errors(response), [ErrorCode::InvalidConfig.code()], "{operation}");
+    }
+    let fits = "0:1,".repeat(1_000);
+    assert_eq!(errors(h.ask(changes("t", &[(SET, key, Some(&fits))]))), [0]);
+    let long = "k".repeat(32_767);
+    for (kind, name, key) in
+        [(TOPIC, "t", long.as_str()), (BROKER, long.as_str(), "k"), (TOPIC, long.as_str(), "k")]
+    {
+        let resources = vec![resource(kind, name, &[(SET, key, Some("1"))])];
+        let request = IncrementalAlterConfigsRequest { resources, ..Default::default() };
+        let Response::IncrementalAlterConfigs(response) = h.ask(request) else { panic!() };
+        let said = response.responses[0].error_message.as_ref().unwrap();
+        assert!(said.len() < 1_000, "{} bytes", said.len());
+    }
+}
+
+#[test]
+fn keys_of_former_releases_are_accepted_and_forgotten() {
+    let mut h = Harness::new();
+    let former = ("message.downconversion.enable", "true");
+    h.create_topic_with("t", &[former]);
+    assert_eq!(errors(h.ask(set(former.0, former.1))), [0]);
+    assert_eq!(errors(h.ask(replacement("t", &[(former.0, Some(former.1))]))), [0]);
+    assert_eq!(own(&h, "t"), []);
+}
+
+#[test]
+fn records_go_only_once_it_is_durable_that_the_topic_may_lose_them() {
+    let mut h = Harness::new();
+    h.create_topic_with("t", &[("cleanup.policy", "compact")]);
+    h.ask(produce("t", 0, -1, batch(5)));
+    let trims = |h: &Harness| h.jobs.iter().filter(|job| *job == "Trim").count();
+    h.hold_syncs = true;
+    h.send(set("cleanup.policy", "delete"));
+    let partitions = vec![DeleteRecordsRequestPartition { partition_index: 0, offset: -1 }];
+    let topics = vec![DeleteRecordsRequestTopic { name: "t".into(), partitions }];
+    let id = h.send_from(1, DeleteRecordsRequest { topics, ..DeleteRecordsRequest::default() });
+    h.settle();
+    assert_eq!(trims(&h), 0, "a power cut may still bring the old policy back");
+    h.release_syncs();
+    assert_eq!(trims(&h), 1);
+    let Response::DeleteRecords(response) = h.reply(id).unwrap() else { panic!() };
+    assert_eq!(response.topics[0].partitions[0].low_watermark, 5);
+}

@@ -134,6 +134,9 @@ fn a_topic_that_grows_can_be_used_and_not_be_deleted_yet() {
     let early = h.send_from(1, produce("t", 0, 1, batch(1)));
     h.settle();
     assert_eq!(produced(&h.reply(early).unwrap()).error_code, 0);
+    let wanted = MetadataRequestTopic { name: Some("t".into()), ..Default::default() };
+    let listing =
+        h.send_from(4, MetadataRequest { topics: Some(vec![wanted]), ..Default::default() });
     let wanted = DeleteTopicsRequestTopic { name: Some("t".into()), ..Default::default() };
     let delete = DeleteTopicsRequest { topics: vec![wanted], ..DeleteTopicsRequest::default() };
     let deletion = h.send_from(2, delete.clone());
@@ -144,6 +147,9 @@ fn a_topic_that_grows_can_be_used_and_not_be_deleted_yet() {
     assert_eq!(deleted.responses[0].error_code, soon, "it is there, and not ready");
     assert_eq!(error(h.reply(again).unwrap()), soon);
     assert_eq!(error(h.reply(growing).unwrap()), 0);
+    let Response::Metadata(listed) = h.reply(listing).unwrap() else { panic!() };
+    let errors: Vec<i16> = listed.topics[0].partitions.iter().map(|p| p.error_code).collect();
+    assert_eq!(errors, [0, ErrorCode::LeaderNotAvailable.code()], "nobody waits for directories");
     let Response::DeleteTopics(deleted) = h.ask(delete) else { panic!() };
     assert_eq!(deleted.responses[0].error_code, 0);
 }
@@ -152,18 +158,20 @@ fn a_topic_that_grows_can_be_used_and_not_be_deleted_yet() {
 fn a_directory_that_cannot_be_made_is_an_error_and_the_others_serve() {
     let mut h = Harness::new();
     h.create_topic("t", 1);
-    h.hold_syncs = true;
-    let id = h.send(grow(vec![topic("t", 2)]));
-    h.settle();
-    h.hold_syncs = false;
-    let partition = h.id_of("t", 1);
-    let error = StorageError::content("create", std::path::Path::new("t-1"), "refused");
-    let ticket = chronik::base::ids::Ticket(1);
-    h.handle(Event::Outcome(Outcome::Opened { ticket, partition, result: Err(error) }));
-    h.release_syncs();
-    let refused = ErrorCode::KafkaStorageError.code();
-    assert_eq!(self::error(h.reply(id).unwrap()), refused);
+    h.opens_fail = true;
+    assert_eq!(error(h.ask(grow(vec![topic("t", 2)]))), ErrorCode::KafkaStorageError.code());
     assert_eq!(produced(&h.ask(produce("t", 0, -1, batch(1)))).error_code, 0);
+}
+
+#[test]
+fn a_partition_that_failed_before_is_no_failure_of_the_new_ones() {
+    let mut h = Harness::new();
+    h.create_topic("t", 1);
+    let refused = StorageError::content("sync", std::path::Path::new("t-0"), "refused");
+    let partition = h.id_of("t", 0);
+    h.handle(Event::Outcome(Outcome::Synced { partition, end: 0, result: Err(refused) }));
+    assert_eq!(error(h.ask(grow(vec![topic("t", 2)]))), 0);
+    assert_eq!(produced(&h.ask(produce("t", 1, -1, batch(1)))).error_code, 0);
 }
 
 #[test]

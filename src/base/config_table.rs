@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use settings::{Described, Settings, Source, Synonym};
-pub use value::{parse_bool, parse_double, parse_int, parse_list, validate};
+pub use value::{parse_bool, parse_double, parse_int, parse_list, quoted, validate};
 
 /// The type of a key's value, as Kafka's `ConfigDef` names them. The figures are those of DescribeConfigs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

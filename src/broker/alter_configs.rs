@@ -1,28 +1,32 @@
 //! AlterConfigs (key 33) and IncrementalAlterConfigs (key 44): a topic's settings change.
 //!
-//! Records synced, then storage is told, then the answer. AlterConfigs names all settings that a topic is to have, and
+//! Records synced, then storage has it, then the answer. AlterConfigs names all settings that a topic is to have, and
 //! takes back the others; IncrementalAlterConfigs changes some (KIP-339). What the broker itself is set to comes from its
 //! start, and the broker's own topics stay as they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::configs::{BROKER, BROKER_LOGGER, TOPIC};
+use super::configs::{BROKER, BROKER_LOGGER, TOPIC, has_no_settings, is_this_broker};
 use super::context::Context;
+use super::distinct::named_twice;
 use super::event::RequestId;
+use super::journal::Position;
 use super::topic_configs::{self, TopicConfigs};
 use super::topic_plan::{Refusal, check_name_alone, config_record};
 use super::topic_table::{Topic, TopicTable, is_internal};
 use super::topics::commit;
-use crate::base::config_table::{Kind, Settings, parse_list, topic_row};
+use crate::base::config_table::{self, Kind, is_former_topic_key, parse_list, quoted, topic_row};
+use crate::base::ids::{ConnId, TopicId};
 use crate::storage::job::Job;
+use crate::wire::api::Response;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::internal::metadata::MetadataRecord;
 use crate::wire::messages::{
-    AlterConfigsRequest, AlterConfigsRequestConfig, AlterConfigsResponse,
-    AlterConfigsResponseResource, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsRequestConfig, IncrementalAlterConfigsResponse,
-    IncrementalAlterConfigsResponseResource,
+    AlterConfigsRequest, AlterConfigsRequestConfig, AlterConfigsRequestResource,
+    AlterConfigsResponse, AlterConfigsResponseResource, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsRequestConfig, IncrementalAlterConfigsRequestResource,
+    IncrementalAlterConfigsResponse, IncrementalAlterConfigsResponseResource,
 };
 
 /// The operations of IncrementalAlterConfigs.
@@ -31,131 +35,214 @@ const TAKE_BACK: i8 = 1;
 const ADD: i8 = 2;
 const REMOVE: i8 = 3;
 
-/// A resource as a request names it: what it is, and its name.
-type Named<'r> = (i8, &'r str);
-
-/// A client names all settings that there are to be.
-pub fn replace(
-    ctx: &mut Context<'_>,
-    table: &mut TopicTable,
-    id: RequestId,
-    request: &AlterConfigsRequest,
-) {
-    let resources = request.resources.iter();
-    let twice = named_twice(resources.map(|r| (r.resource_type, r.resource_name.as_str())));
-    let mut responses = Vec::new();
-    for resource in &request.resources {
-        let named = (resource.resource_type, resource.resource_name.as_str());
-        let wanted = |_: &Topic, _: &Settings| replaced(&resource.configs);
-        let altered = once(&twice, named)
-            .and_then(|()| alter(ctx, table, named, request.validate_only, wanted));
-        let (error_code, error_message) = in_words(altered);
-        let (resource_type, resource_name) = (named.0, named.1.to_owned());
-        responses.push(AlterConfigsResponseResource {
-            error_code,
-            error_message,
-            resource_type,
-            resource_name,
-        });
-    }
-    let response = AlterConfigsResponse { responses, ..AlterConfigsResponse::default() };
-    ctx.reply_after(ctx.journal.end(), id, response);
+/// How long a topic's change may be waited for is storage's to say: until all its partitions have it, the topic is not
+/// changed again, so there are never more of these jobs than partitions.
+#[derive(Debug, Default)]
+pub struct AlterConfigs {
+    pending: BTreeMap<RequestId, Pending>,
+    /// How many partitions of a topic have their new configuration to come.
+    configuring: BTreeMap<TopicId, usize>,
 }
 
-/// A client changes single settings.
-pub fn change(
-    ctx: &mut Context<'_>,
-    table: &mut TopicTable,
-    id: RequestId,
-    request: &IncrementalAlterConfigsRequest,
-) {
-    let resources = request.resources.iter();
-    let twice = named_twice(resources.map(|r| (r.resource_type, r.resource_name.as_str())));
-    let mut responses = Vec::new();
-    for resource in &request.resources {
-        let named = (resource.resource_type, resource.resource_name.as_str());
-        let wanted = |topic: &Topic, settings: &Settings| {
-            changed(&topic.configs, settings, &resource.configs)
+/// An answer that waits for storage.
+#[derive(Debug)]
+struct Pending {
+    response: Response,
+    position: Position,
+    awaited: BTreeSet<TopicId>,
+}
+
+/// What a request wants of one resource.
+struct Wanted<'r> {
+    kind: i8,
+    name: &'r str,
+    settings: Settings<'r>,
+}
+
+/// The settings that it names.
+#[derive(Clone, Copy)]
+enum Settings<'r> {
+    /// All that there are to be.
+    All(&'r [AlterConfigsRequestConfig]),
+    /// Those that change.
+    Some(&'r [IncrementalAlterConfigsRequestConfig]),
+}
+
+/// The error, or 0, and what it says.
+type Said = (i16, Option<String>);
+
+impl AlterConfigs {
+    /// A client names all settings that there are to be.
+    pub fn replace(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        id: RequestId,
+        request: &AlterConfigsRequest,
+    ) {
+        let wanted = request.resources.iter().map(|resource| Wanted {
+            kind: resource.resource_type,
+            name: &resource.resource_name,
+            settings: Settings::All(&resource.configs),
+        });
+        let (said, awaited) = self.alter_each(ctx, table, wanted.collect(), request.validate_only);
+        let answer =
+            |((error_code, error_message), resource): (Said, &AlterConfigsRequestResource)| {
+                AlterConfigsResponseResource {
+                    error_code,
+                    error_message,
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name.clone(),
+                }
+            };
+        let responses = said.into_iter().zip(&request.resources).map(answer).collect();
+        let response = AlterConfigsResponse { responses, ..AlterConfigsResponse::default() };
+        self.answer(ctx, id, response.into(), awaited);
+    }
+
+    /// A client changes single settings.
+    pub fn change(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        id: RequestId,
+        request: &IncrementalAlterConfigsRequest,
+    ) {
+        let wanted = request.resources.iter().map(|resource| Wanted {
+            kind: resource.resource_type,
+            name: &resource.resource_name,
+            settings: Settings::Some(&resource.configs),
+        });
+        let (said, awaited) = self.alter_each(ctx, table, wanted.collect(), request.validate_only);
+        type Resource = IncrementalAlterConfigsRequestResource;
+        let answer = |((error_code, error_message), resource): (Said, &Resource)| {
+            IncrementalAlterConfigsResponseResource {
+                error_code,
+                error_message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.clone(),
+            }
         };
-        let altered = once(&twice, named)
-            .and_then(|()| alter(ctx, table, named, request.validate_only, wanted));
-        let (error_code, error_message) = in_words(altered);
-        let (resource_type, resource_name) = (named.0, named.1.to_owned());
-        responses.push(IncrementalAlterConfigsResponseResource {
-            error_code,
-            error_message,
-            resource_type,
-            resource_name,
+        let responses = said.into_iter().zip(&request.resources).map(answer).collect();
+        let response = IncrementalAlterConfigsResponse { responses, ..Default::default() };
+        self.answer(ctx, id, response.into(), awaited);
+    }
+
+    /// Alters what a request names, and says what became of each. Answers also the topics whose partitions storage has to
+    /// configure.
+    fn alter_each(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        wanted: Vec<Wanted<'_>>,
+        validate_only: bool,
+    ) -> (Vec<Said>, BTreeSet<TopicId>) {
+        let twice = named_twice(wanted.iter().map(|wanted| (wanted.kind, wanted.name)));
+        let mut awaited = BTreeSet::new();
+        let said = wanted.iter().map(|wanted| {
+            let altered = if twice.contains(&(wanted.kind, wanted.name)) {
+                Err((ErrorCode::InvalidRequest, "a resource is named once in a request".to_owned()))
+            } else {
+                self.alter(ctx, table, wanted, validate_only)
+            };
+            match altered {
+                Ok(topic) => {
+                    awaited.extend(topic);
+                    (ErrorCode::None.code(), None)
+                }
+                Err((error, reason)) => (error.code(), Some(reason)),
+            }
         });
+        (said.collect(), awaited)
     }
-    let response =
-        IncrementalAlterConfigsResponse { responses, ..IncrementalAlterConfigsResponse::default() };
-    ctx.reply_after(ctx.journal.end(), id, response);
-}
 
-fn named_twice<'r>(resources: impl Iterator<Item = Named<'r>>) -> BTreeSet<Named<'r>> {
-    let mut seen = BTreeSet::new();
-    resources.filter(|named| !seen.insert(*named)).collect()
-}
-
-fn once(twice: &BTreeSet<Named<'_>>, named: Named<'_>) -> Result<(), Refusal> {
-    if twice.contains(&named) {
-        return Err((ErrorCode::InvalidRequest, "a resource is named once in a request".into()));
-    }
-    Ok(())
-}
-
-fn in_words(altered: Result<(), Refusal>) -> (i16, Option<String>) {
-    match altered {
-        Ok(()) => (ErrorCode::None.code(), None),
-        Err((error, reason)) => (error.code(), Some(reason)),
-    }
-}
-
-/// Gives a topic the settings that `wanted` makes of those it has.
-fn alter(
-    ctx: &mut Context<'_>,
-    table: &mut TopicTable,
-    named: Named<'_>,
-    validate_only: bool,
-    wanted: impl FnOnce(&Topic, &Settings) -> Result<TopicConfigs, Refusal>,
-) -> Result<(), Refusal> {
-    let topic = find(ctx, table, named)?;
-    let wanted = wanted(topic, &ctx.options.settings)?;
-    let records = differences(topic, &wanted);
-    let refuse = |reason| (ErrorCode::InvalidConfig, reason);
-    for record in &records {
-        if let MetadataRecord::Config(config) = record {
-            let value = config.value.as_deref();
-            value
-                .map_or(Ok(()), |value| topic_configs::check(&config.name, Some(value)))
-                .map_err(refuse)?;
+    /// Gives a topic the settings that are wanted. Answers the topic if storage has to hear of it.
+    fn alter(
+        &mut self,
+        ctx: &mut Context<'_>,
+        table: &mut TopicTable,
+        wanted: &Wanted<'_>,
+        validate_only: bool,
+    ) -> Result<Option<TopicId>, Refusal> {
+        let topic = find(ctx, table, wanted)?;
+        let settings = &ctx.options.settings;
+        let configs = match wanted.settings {
+            Settings::All(all) => replaced(all)?,
+            Settings::Some(changes) => changed(&topic.configs, settings, changes)?,
+        };
+        topic_configs::check_together(&configs, settings)
+            .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
+        let records = differences(topic, &configs);
+        if validate_only || records.is_empty() {
+            return Ok(None);
         }
-    }
-    topic_configs::check_together(&wanted, &ctx.options.settings).map_err(refuse)?;
-    if validate_only || records.is_empty() {
-        return Ok(());
-    }
-    if ctx.journal.is_full() {
-        return Err((ErrorCode::KafkaStorageError, "the disk is full".into()));
-    }
-    let before = Arc::clone(&topic.log_config);
-    commit(ctx, table, &records)?;
-    let topic = find(ctx, table, named)?;
-    if topic.log_config != before {
+        if self.configuring.contains_key(&topic.id) {
+            let reason = "an earlier change of the topic is not done yet";
+            return Err((ErrorCode::RequestTimedOut, reason.into()));
+        }
+        if ctx.journal.is_full() {
+            return Err((ErrorCode::KafkaStorageError, "the disk is full".into()));
+        }
+        let (id, before) = (topic.id, Arc::clone(&topic.log_config));
+        commit(ctx, table, &records)?;
+        let altered = table.by_id(id).filter(|topic| topic.log_config != before);
+        let Some(topic) = altered else { return Ok(None) };
         for partition in topic.partition_ids() {
             let config = Arc::clone(&topic.log_config);
             ctx.job_after(topic.position, Job::Configure { partition, config });
         }
+        self.configuring.insert(id, topic.partitions.len());
+        Ok(Some(id))
     }
-    Ok(())
+
+    fn answer(
+        &mut self,
+        ctx: &mut Context<'_>,
+        id: RequestId,
+        response: Response,
+        awaited: BTreeSet<TopicId>,
+    ) {
+        // That a topic does not exist may be news that is not durable yet.
+        let position = ctx.journal.end();
+        if awaited.is_empty() {
+            ctx.reply_after(position, id, response);
+        } else {
+            self.pending.insert(id, Pending { response, position, awaited });
+        }
+    }
+
+    /// A partition has its new configuration. Answers those who waited for it last.
+    pub fn configured(&mut self, ctx: &mut Context<'_>, topic: TopicId) {
+        let Some(left) = self.configuring.get_mut(&topic) else { return };
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return;
+        }
+        self.configuring.remove(&topic);
+        let mut done = Vec::new();
+        for (id, pending) in &mut self.pending {
+            if pending.awaited.remove(&topic) && pending.awaited.is_empty() {
+                done.push(*id);
+            }
+        }
+        for id in done {
+            if let Some(Pending { response, position, .. }) = self.pending.remove(&id) {
+                ctx.reply_after(position, id, response);
+            }
+        }
+    }
+
+    /// A connection is gone. What it asked for happens all the same.
+    pub fn disconnected(&mut self, conn: ConnId) {
+        self.pending.retain(|id, _| id.conn != conn);
+    }
 }
 
 /// The topic whose settings may be changed.
 fn find<'t>(
     ctx: &Context<'_>,
     table: &'t TopicTable,
-    (kind, name): Named<'_>,
+    &Wanted { kind, name, .. }: &Wanted<'_>,
 ) -> Result<&'t Topic, Refusal> {
     let refuse = |error, reason: String| Err((error, reason));
     match kind {
@@ -164,18 +251,11 @@ fn find<'t>(
             return refuse(ErrorCode::InvalidRequest, reason.into());
         }
         TOPIC => {}
-        BROKER | BROKER_LOGGER if name.is_empty() || name == ctx.options.node_id.to_string() => {
+        BROKER | BROKER_LOGGER if name.is_empty() || is_this_broker(ctx, name) => {
             let reason = "the broker's settings come from its start, and stay until it ends";
             return refuse(ErrorCode::InvalidRequest, reason.into());
         }
-        BROKER | BROKER_LOGGER => {
-            let reason = format!("this broker is {}, not {name:?}", ctx.options.node_id);
-            return refuse(ErrorCode::InvalidRequest, reason);
-        }
-        other => {
-            let reason = format!("resource type {other} has no configuration");
-            return refuse(ErrorCode::InvalidRequest, reason);
-        }
+        other => return Err(has_no_settings(ctx, other, name)),
     }
     check_name_alone(name).map_err(|reason| (ErrorCode::InvalidTopicException, reason))?;
     match table.get(name) {
@@ -184,7 +264,7 @@ fn find<'t>(
             refuse(ErrorCode::InvalidRequest, reason)
         }
         Some(topic) => Ok(topic),
-        None => refuse(ErrorCode::UnknownTopicOrPartition, format!("no topic {name:?}")),
+        None => refuse(ErrorCode::UnknownTopicOrPartition, format!("no topic {}", quoted(name))),
     }
 }
 
@@ -199,18 +279,21 @@ fn differences(topic: &Topic, wanted: &TopicConfigs) -> Vec<MetadataRecord> {
 
 fn replaced(configs: &[AlterConfigsRequestConfig]) -> Result<TopicConfigs, Refusal> {
     let mut wanted = TopicConfigs::new();
+    let mut seen = BTreeSet::new();
     for config in configs {
-        let value = value_of(&config.name, config.value.as_deref())?;
-        if wanted.insert(config.name.clone(), value.to_owned()).is_some() {
-            return Err(repeated(&config.name));
+        let key = config.name.as_str();
+        if !seen.insert(key) {
+            return Err(repeated(key));
         }
+        let value = value_of(key, config.value.as_deref())?;
+        insert(&mut wanted, key, value.to_owned())?;
     }
     Ok(wanted)
 }
 
 fn changed(
     own: &TopicConfigs,
-    settings: &Settings,
+    settings: &config_table::Settings,
     changes: &[IncrementalAlterConfigsRequestConfig],
 ) -> Result<TopicConfigs, Refusal> {
     let mut wanted = own.clone();
@@ -228,33 +311,48 @@ fn changed(
             SET => value_of(key, change.value.as_deref())?.to_owned(),
             ADD | REMOVE => {
                 let elements = value_of(key, change.value.as_deref())?;
-                let before = topic_configs::value_of(own, settings, key).unwrap_or_default();
                 check_is_list(key)?;
+                topic_configs::check(key, Some(elements)).map_err(invalid)?;
+                let before = topic_configs::value_of(own, settings, key).unwrap_or_default();
                 combined(&before, elements, change.config_operation == ADD)
             }
             other => {
-                let reason = format!("{key}: there is no operation {other}");
+                let reason = format!("{}: there is no operation {other}", quoted(key));
                 return Err((ErrorCode::InvalidRequest, reason));
             }
         };
-        wanted.insert(key.to_owned(), value);
+        insert(&mut wanted, key, value)?;
     }
     Ok(wanted)
 }
 
+/// Keys of former releases are accepted and forgotten.
+fn insert(wanted: &mut TopicConfigs, key: &str, value: String) -> Result<(), Refusal> {
+    topic_configs::check(key, Some(&value)).map_err(invalid)?;
+    if !is_former_topic_key(key) {
+        wanted.insert(key.to_owned(), value);
+    }
+    Ok(())
+}
+
+fn invalid(reason: String) -> Refusal {
+    (ErrorCode::InvalidConfig, reason)
+}
+
 fn value_of<'c>(key: &str, value: Option<&'c str>) -> Result<&'c str, Refusal> {
-    value.ok_or_else(|| (ErrorCode::InvalidRequest, format!("{key}: null is not a value")))
+    value
+        .ok_or_else(|| (ErrorCode::InvalidRequest, format!("{}: null is not a value", quoted(key))))
 }
 
 fn repeated(key: &str) -> Refusal {
-    (ErrorCode::InvalidRequest, format!("{key} is named twice"))
+    (ErrorCode::InvalidRequest, format!("{} is named twice", quoted(key)))
 }
 
 fn check_is_list(key: &str) -> Result<(), Refusal> {
     match topic_row(key) {
         Some(row) if row.kind == Kind::List => Ok(()),
-        Some(_) => Err((ErrorCode::InvalidConfig, format!("{key} is no list"))),
-        None => Err((ErrorCode::InvalidConfig, format!("unknown topic configuration {key:?}"))),
+        Some(_) => Err(invalid(format!("{key} is no list"))),
+        None => topic_configs::check(key, None).map_err(invalid),
     }
 }
 

@@ -5,7 +5,7 @@ use super::event::RequestId;
 use super::journal::Position;
 use super::topic_plan::check_name_alone;
 use super::topic_table::TopicTable;
-use crate::base::config_table::{Described, broker_rows, topic_rows};
+use crate::base::config_table::{Described, broker_rows, quoted, topic_rows};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::{
     DescribeConfigsRequest, DescribeConfigsRequestResource, DescribeConfigsResponse,
@@ -86,25 +86,35 @@ fn describe_resource(
     match resource.resource_type {
         TOPIC => {
             check_name_alone(name).map_err(|reason| (ErrorCode::InvalidTopicException, reason))?;
-            let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("no topic {name:?}"));
+            let unknown =
+                || (ErrorCode::UnknownTopicOrPartition, format!("no topic {}", quoted(name)));
             let topic = topics.get(name).ok_or_else(unknown)?;
             let own = |key: &str| topic.configs.get(key).map(String::as_str);
             Ok(topic_rows().map(|row| settings.describe_topic(row, own(row.name))).collect())
         }
         // The name is empty for what is set for all brokers together: nothing is.
         BROKER if name.is_empty() => Ok(Vec::new()),
-        BROKER if name == ctx.options.node_id.to_string() => {
+        BROKER if is_this_broker(ctx, name) => {
             Ok(broker_rows().map(|row| settings.describe_broker(row)).collect())
         }
-        BROKER | BROKER_LOGGER if name != ctx.options.node_id.to_string() => {
-            let reason = format!("this broker is {}, not {name:?}", ctx.options.node_id);
-            Err((ErrorCode::InvalidRequest, reason))
-        }
-        BROKER_LOGGER => Ok(Vec::new()),
-        other => {
-            Err((ErrorCode::InvalidRequest, format!("resource type {other} has no configuration")))
-        }
+        BROKER_LOGGER if is_this_broker(ctx, name) => Ok(Vec::new()),
+        other => Err(has_no_settings(ctx, other, name)),
     }
+}
+
+pub(super) fn is_this_broker(ctx: &Context<'_>, name: &str) -> bool {
+    name == ctx.options.node_id.to_string()
+}
+
+/// Why a resource that is no topic and not this broker has nothing to show or to change.
+pub(super) fn has_no_settings(ctx: &Context<'_>, kind: i8, name: &str) -> (ErrorCode, String) {
+    let reason = match kind {
+        BROKER | BROKER_LOGGER => {
+            format!("this broker is {}, not {}", ctx.options.node_id, quoted(name))
+        }
+        other => format!("resource type {other} has no configuration"),
+    };
+    (ErrorCode::InvalidRequest, reason)
 }
 
 /// No list of keys asks for all; so does an empty one.

@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
+use super::distinct::named_twice;
 use super::event::RequestId;
+use super::journal::Position;
+use super::partition::Partition;
 use super::topic_plan::{Refusal, partition_records};
 use super::topic_table::{Topic, TopicTable, is_internal};
 use super::topics::{commit, open_job};
@@ -26,8 +29,9 @@ pub struct CreatePartitions {
 #[derive(Debug)]
 struct Pending {
     response: CreatePartitionsResponse,
-    /// Topics whose directories are not there yet, and the answers about them.
-    awaited: BTreeMap<TopicId, usize>,
+    position: Position,
+    /// Topics whose directories are not there yet: the places of their answers, and their first new partitions.
+    awaited: BTreeMap<TopicId, (usize, i32)>,
 }
 
 impl CreatePartitions {
@@ -39,9 +43,9 @@ impl CreatePartitions {
         id: RequestId,
         request: &CreatePartitionsRequest,
     ) {
-        let mut pending =
-            Pending { response: CreatePartitionsResponse::default(), awaited: BTreeMap::new() };
-        let twice = named_twice(&request.topics);
+        let mut response = CreatePartitionsResponse::default();
+        let mut awaited = BTreeMap::new();
+        let twice = named_twice(request.topics.iter().map(|topic| topic.name.as_str()));
         let mut answered = BTreeSet::new();
         for wanted in &request.topics {
             if !answered.insert(wanted.name.as_str()) {
@@ -58,8 +62,8 @@ impl CreatePartitions {
                 self.grow(ctx, table, wanted, request.validate_only)
             };
             match grown {
-                Ok(Some(topic)) => {
-                    pending.awaited.insert(topic, pending.response.results.len());
+                Ok(Some((topic, first))) => {
+                    awaited.insert(topic, (response.results.len(), first));
                 }
                 Ok(None) => {}
                 Err((error, reason)) => {
@@ -67,24 +71,26 @@ impl CreatePartitions {
                     answer.error_message = Some(reason);
                 }
             }
-            pending.response.results.push(answer);
+            response.results.push(answer);
         }
-        if pending.awaited.is_empty() {
-            // That a topic exists, or does not, may be news that is not durable yet.
-            ctx.reply_after(ctx.journal.end(), id, pending.response);
+        // That a topic exists, or does not, may be news that is not durable yet.
+        let position = ctx.journal.end();
+        if awaited.is_empty() {
+            ctx.reply_after(position, id, response);
         } else {
-            self.pending.insert(id, pending);
+            self.pending.insert(id, Pending { response, position, awaited });
         }
     }
 
-    /// Records a topic's new partitions and, once that is durable, has their directories made. `None`: it would work.
+    /// Records a topic's new partitions and, once that is durable, has their directories made. Answers the topic and the
+    /// first of them; `None`: it would work.
     fn grow(
         &mut self,
         ctx: &mut Context<'_>,
         table: &mut TopicTable,
         wanted: &CreatePartitionsRequestTopic,
         validate_only: bool,
-    ) -> Result<Option<TopicId>, Refusal> {
+    ) -> Result<Option<(TopicId, i32)>, Refusal> {
         let topic = check(ctx, table, wanted)?;
         if validate_only {
             return Ok(None);
@@ -102,17 +108,16 @@ impl CreatePartitions {
             let partition = PartitionId { topic: topic_id, index };
             ctx.job_after(topic.position, open_job(Ticket(self.last_ticket), partition, topic));
         }
-        Ok(Some(topic_id))
+        Ok(Some((topic_id, first)))
     }
 
     /// A topic has its directories, or will not have them: answers those who waited for it last.
     pub fn topic_ready(&mut self, ctx: &mut Context<'_>, table: &TopicTable, topic: TopicId) {
-        let is_failed =
-            table.by_id(topic).is_none_or(|t| t.partitions.iter().any(|p| !p.is_online()));
         let mut ready = Vec::new();
         for (id, pending) in &mut self.pending {
-            let Some(answer) = pending.awaited.remove(&topic) else { continue };
-            if let Some(answer) = pending.response.results.get_mut(answer).filter(|_| is_failed) {
+            let Some((answer, first)) = pending.awaited.remove(&topic) else { continue };
+            let answer = pending.response.results.get_mut(answer);
+            if let Some(answer) = answer.filter(|_| !are_online(table, topic, first)) {
                 answer.error_code = ErrorCode::KafkaStorageError.code();
                 answer.error_message = Some("a partition's directory cannot be made".into());
             }
@@ -122,7 +127,7 @@ impl CreatePartitions {
         }
         for id in ready {
             if let Some(pending) = self.pending.remove(&id) {
-                ctx.reply_after(ctx.journal.end(), id, pending.response);
+                ctx.reply_after(pending.position, id, pending.response);
             }
         }
     }
@@ -133,10 +138,11 @@ impl CreatePartitions {
     }
 }
 
-fn named_twice(topics: &[CreatePartitionsRequestTopic]) -> BTreeSet<&str> {
-    let mut seen = BTreeSet::new();
-    let names = topics.iter().map(|topic| topic.name.as_str());
-    names.filter(|name| !seen.insert(*name)).collect()
+/// Whether a topic's partitions from this one on can be used.
+fn are_online(table: &TopicTable, topic: TopicId, first: i32) -> bool {
+    let first = usize::try_from(first).unwrap_or(0);
+    let new = table.by_id(topic).and_then(|topic| topic.partitions.get(first..));
+    new.is_some_and(|new| new.iter().all(Partition::is_online))
 }
 
 fn count_of(topic: &Topic) -> i32 {

@@ -2,7 +2,7 @@
 
 use super::commit_gate::Commit;
 use super::event::{Client, RequestId};
-use super::{Broker, alter_configs, configs, coordinator, distinct, metadata, offsets, versions};
+use super::{Broker, configs, coordinator, distinct, metadata, offsets, versions};
 use crate::base::time::Now;
 use crate::broker::event::Effect;
 use crate::wire::api::Request;
@@ -40,8 +40,10 @@ impl Broker {
                 state.create_partitions.handle(ctx, table, id, &body)
             }
             Request::DescribeConfigs(body) => configs::describe(ctx, table, id, &body),
-            Request::AlterConfigs(body) => alter_configs::replace(ctx, table, id, &body),
-            Request::IncrementalAlterConfigs(body) => alter_configs::change(ctx, table, id, &body),
+            Request::AlterConfigs(body) => state.alter_configs.replace(ctx, table, id, &body),
+            Request::IncrementalAlterConfigs(body) => {
+                state.alter_configs.change(ctx, table, id, &body)
+            }
             Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),
             Request::JoinGroup(body) => state.groups.join(ctx, id, &client, &body),
             Request::SyncGroup(body) => state.groups.sync(ctx, id, &body),

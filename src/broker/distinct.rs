@@ -64,6 +64,12 @@ fn delete_from_once(topics: &mut [DeleteRecordsRequestTopic]) {
     }
 }
 
+/// What is there more than once.
+pub(super) fn named_twice<T: Ord + Copy>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| !seen.insert(*item)).collect()
+}
+
 fn keep_first<T, K: Ord>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
     if items.len() > 1 {
         let mut seen = BTreeSet::new();

@@ -67,7 +67,7 @@ impl Metadata {
         let wanted = request.topics.iter().flatten();
         let awaited: BTreeSet<TopicId> = wanted
             .filter_map(|topic| find(table, topic).ok())
-            .filter(|topic| !topic.is_ready())
+            .filter(|topic| !topic.is_made)
             .map(|topic| topic.id)
             .collect();
         if awaited.is_empty() {

@@ -42,6 +42,7 @@ pub mod wall_clock;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use alter_configs::AlterConfigs;
 use commit_gate::CommitGate;
 use context::Context;
 use create_partitions::CreatePartitions;
@@ -82,6 +83,7 @@ struct State {
     table: TopicTable,
     topics: Topics,
     create_partitions: CreatePartitions,
+    alter_configs: AlterConfigs,
     metadata: Metadata,
     produce: Produce,
     fetch: Fetch,
@@ -209,6 +211,7 @@ impl Broker {
         let state = &mut self.state;
         state.topics.disconnected(conn);
         state.create_partitions.disconnected(conn);
+        state.alter_configs.disconnected(conn);
         state.metadata.disconnected(conn);
         state.produce.disconnected(conn);
         state.fetch.disconnected(conn);
@@ -273,7 +276,7 @@ impl Broker {
                     self.log_start_rose(partition, now, out);
                 }
             }
-            Outcome::Configured { partition, due } => self.configured(partition, due, now),
+            Outcome::Configured { partition, due } => self.configured(partition, due, now, out),
             Outcome::Upkept(upkept) => {
                 let (state, mut ctx) = self.split(now, out);
                 state.fetch.upkept(upkept.partition);
@@ -289,11 +292,20 @@ impl Broker {
         }
     }
 
-    fn configured(&mut self, id: PartitionId, due: Option<WallMs>, now: Now) {
-        if let Some(partition) = self.state.table.partition_mut(id) {
+    fn configured(
+        &mut self,
+        id: PartitionId,
+        due: Option<WallMs>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let (state, mut ctx) = self.split(now, out);
+        if let Some(partition) = state.table.partition_mut(id) {
             partition.due = due;
-            self.state.upkeep.want(now, id, due);
+            state.upkeep.want(now, id, due);
+            state.upkeep.free(&mut ctx, &state.table);
         }
+        state.alter_configs.configured(&mut ctx, id.topic);
     }
 
     fn appended(

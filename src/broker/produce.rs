@@ -422,7 +422,9 @@ fn check_usable(partition: &Partition) -> Result<(), Refusal> {
     use super::partition::PartitionState::{Offline, Online, Opening};
     match partition.state {
         Online => Ok(()),
-        Opening => Err((ErrorCode::UnknownTopicOrPartition, Some("the topic is being created"))),
+        Opening => {
+            Err((ErrorCode::UnknownTopicOrPartition, Some("the partition is being created")))
+        }
         Offline(_) => Err((ErrorCode::KafkaStorageError, Some("the partition's disk has failed"))),
     }
 }

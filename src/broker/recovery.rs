@@ -43,7 +43,7 @@ impl Broker {
                 self.state.groups.recover(key, value).map_err(|error| error.to_string())
             }
             (Log::Metadata, None) => {
-                // What else is forgotten belonged to a topic that is removed.
+                // Any other tombstone belongs to a topic that was removed.
                 if let Some(record) = taken_back(key) {
                     self.recover_metadata(&MetadataRecord::Config(record));
                 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::base::config_table::{
-    Settings, is_former_topic_key, parse_bool, parse_double, parse_int, parse_list, topic_row,
-    validate,
+    Settings, is_former_topic_key, parse_bool, parse_double, parse_int, parse_list, quoted,
+    topic_row, validate,
 };
 use crate::record::compression::Codec;
 use crate::storage::job::LogConfig;
+
+/// Most bytes of a value: it stays in memory and in the journal, and every version's answers can hold it.
+const VALUE_BYTES_MAX: usize = 4_096;
 
 /// What a topic sets itself; the rest comes from the broker's settings.
 pub type TopicConfigs = BTreeMap<String, String>;
@@ -40,8 +43,12 @@ pub fn check(key: &str, value: Option<&str>) -> Result<(), String> {
     if is_former_topic_key(key) {
         return Ok(());
     }
-    let row = topic_row(key).ok_or_else(|| format!("unknown topic configuration {key:?}"))?;
+    let unknown = || format!("unknown topic configuration {}", quoted(key));
+    let row = topic_row(key).ok_or_else(unknown)?;
     match value {
+        Some(value) if value.len() > VALUE_BYTES_MAX => {
+            Err(format!("{key}: a value has at most {VALUE_BYTES_MAX} bytes"))
+        }
         Some(value) => validate(row, value),
         None => Err(format!("{key}: null is not a value")),
     }

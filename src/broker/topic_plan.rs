@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::options::Options;
 use super::topic_configs::{self, TopicConfigs};
 use super::topic_table::{METADATA_TOPIC, TopicTable};
-use crate::base::config_table::topic_rows;
+use crate::base::config_table::{is_former_topic_key, topic_rows};
 use crate::base::ids::TopicId;
 use crate::storage::job::TOPIC_NAME_TAKEN;
 use crate::wire::error_code::ErrorCode;
@@ -88,7 +88,9 @@ pub(super) fn plan(
     for config in &wanted.configs {
         topic_configs::check(&config.name, config.value.as_deref())
             .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
-        configs.insert(config.name.clone(), config.value.clone().unwrap_or_default());
+        if !is_former_topic_key(&config.name) {
+            configs.insert(config.name.clone(), config.value.clone().unwrap_or_default());
+        }
     }
     topic_configs::check_together(&configs, &options.settings)
         .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;

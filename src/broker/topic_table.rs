@@ -32,6 +32,8 @@ pub struct Topic {
     pub id: TopicId,
     /// Its partitions, by number.
     pub partitions: Vec<Partition>,
+    /// Whether those that it was created with have, or had, their directories.
+    pub is_made: bool,
     /// What was configured for it.
     pub configs: BTreeMap<String, String>,
     /// What that means for storage.

@@ -11,7 +11,7 @@ use super::event::RequestId;
 use super::journal::{JournalRecord, Position};
 use super::metadata_records::{config_tombstone, partition_tombstone, to_journal};
 use super::options::Options;
-use super::partition::{Partition, PartitionState};
+use super::partition::PartitionState;
 use super::topic_configs::{self, TopicConfigs};
 use super::topic_plan::{Plan, Refusal, TOPIC_RESOURCE, describe, plan, records_of};
 use super::topic_table::{Topic, TopicTable, is_internal};
@@ -179,7 +179,8 @@ impl Topics {
             Ok(opened) => known.opened(opened),
             Err(error) => known.state = PartitionState::Offline(error),
         }
-        let topic = table.by_id(partition.topic).filter(|topic| topic.is_ready())?;
+        let topic = table.by_id_mut(partition.topic).filter(|topic| topic.is_ready())?;
+        topic.is_made = true;
         let (id, position) = (topic.id, topic.position);
         let failed = topic.partitions.iter().any(|p| !p.is_online());
         let mut done = Vec::new();
@@ -262,11 +263,10 @@ impl Topics {
             return Err((ErrorCode::InvalidRequest, "the topic is the broker's own".into()));
         }
         if !topic.is_ready() {
-            let is_new = |p: &Partition| matches!(p.state, PartitionState::Opening);
-            return Err(if topic.partitions.iter().all(is_new) {
-                (ErrorCode::UnknownTopicOrPartition, "the topic is being created".into())
-            } else {
+            return Err(if topic.is_made {
                 (ErrorCode::RequestTimedOut, "partitions of the topic are being created".into())
+            } else {
+                (ErrorCode::UnknownTopicOrPartition, "the topic is being created".into())
             });
         }
         let (topic_id, name) = (topic.id, Arc::clone(&topic.name));
@@ -432,6 +432,7 @@ pub fn replay(
                 name: Arc::from(record.name.as_str()),
                 id: record.topic_id,
                 partitions: Vec::new(),
+                is_made: false,
                 log_config: Arc::new(topic_configs::log_config(&configs, &options.settings)),
                 codec: topic_configs::codec(&configs, &options.settings),
                 configs,

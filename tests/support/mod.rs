@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 
 use chronik::base::ids::{ConnId, Offset, PartitionId, TopicId};
@@ -18,7 +19,7 @@ use chronik::record::batch::{Batches, set_base_offset};
 use chronik::record::builder::{BatchBuilder, BatchOptions};
 use chronik::record::records::RecordReader;
 use chronik::storage::job::{
-    AppendError, Appended, Job, Opened, Outcome, ReadError, Upkeep, Upkept,
+    AppendError, Appended, Job, Open, Opened, Outcome, ReadError, StorageError, Upkeep, Upkept,
 };
 use chronik::wire::api::{Request, Response};
 use chronik::wire::messages::*;
@@ -57,6 +58,8 @@ pub(crate) struct Harness {
     pub(crate) outcomes: VecDeque<Outcome>,
     /// While set, syncs are kept back: the disk is slow.
     pub(crate) hold_syncs: bool,
+    /// While set, no partition can be opened.
+    pub(crate) opens_fail: bool,
     held: VecDeque<Outcome>,
     pub(crate) replies: BTreeMap<RequestId, Reply>,
     /// Every job so far, by name.
@@ -85,6 +88,7 @@ impl Harness {
             logs: BTreeMap::new(),
             outcomes: VecDeque::new(),
             hold_syncs: false,
+            opens_fail: false,
             held: VecDeque::new(),
             replies: BTreeMap::new(),
             jobs: Vec::new(),
@@ -248,17 +252,7 @@ impl Harness {
         let name = format!("{job:?}");
         self.jobs.push(name.split([' ', '(']).next().unwrap_or_default().to_owned());
         match job {
-            Job::Open(open) => {
-                self.logs.entry(open.partition).or_default();
-                let log = &self.logs[&open.partition];
-                let (log_start, log_end) = (log.start, log.end);
-                let opened = Opened { log_start, log_end, ..Opened::default() };
-                self.outcomes.push_back(Outcome::Opened {
-                    ticket: open.ticket,
-                    partition: open.partition,
-                    result: Ok(opened),
-                });
-            }
+            Job::Open(open) => self.open(&open),
             Job::Append(append) => {
                 let partition = append.partition;
                 let result = self.append(partition, &append.records);
@@ -315,6 +309,17 @@ impl Harness {
             // What the disk is like is for the test to say.
             Job::Warm { .. } | Job::LookForSpace => {}
         }
+    }
+
+    fn open(&mut self, open: &Open) {
+        let (ticket, partition) = (open.ticket, open.partition);
+        let result = if self.opens_fail {
+            Err(StorageError::content("create", Path::new(&*open.topic), "refused"))
+        } else {
+            let log = self.logs.entry(partition).or_default();
+            Ok(Opened { log_start: log.start, log_end: log.end, ..Opened::default() })
+        };
+        self.outcomes.push_back(Outcome::Opened { ticket, partition, result });
     }
 
     fn configured(&mut self, partition: PartitionId) {

@@ -113,7 +113,7 @@ fn check_compression(word: &str, has_codecs: bool) -> Result<(), String> {
 }
 
 /// A value for an error message: quoted, and cut if it is long, as it may come from a client.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),

@@ -247,7 +247,8 @@ impl Client for Admin {
             (Asked::Change(topic, id, value), Response::IncrementalAlterConfigs(response)) => {
                 match ErrorCode::from_code(response.responses[0].error_code) {
                     Some(ErrorCode::None) => desk.model.changes_of(topic, id).is_set(value),
-                    Some(ErrorCode::KafkaStorageError) => Ok(()),
+                    // An earlier one, of which nobody heard, may be under way.
+                    Some(ErrorCode::KafkaStorageError | ErrorCode::RequestTimedOut) => Ok(()),
                     error => Err(format!("a change was refused with {error:?}")),
                 }
             }
