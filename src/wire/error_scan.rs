@@ -34,7 +34,7 @@ impl Response {
                 }
             }
             Response::FindCoordinator(body) => {
-                body.coordinators.iter().for_each(|coordinator| seen(coordinator.error_code));
+                body.coordinators.iter().for_each(|c| seen(c.error_code))
             }
             Response::JoinGroup(body) => seen(body.error_code),
             Response::SyncGroup(body) => seen(body.error_code),
@@ -43,17 +43,11 @@ impl Response {
                 seen(body.error_code);
                 body.members.iter().for_each(|member| seen(member.error_code));
             }
-            Response::DescribeGroups(body) => {
-                body.groups.iter().for_each(|group| seen(group.error_code));
-            }
+            Response::DescribeGroups(body) => body.groups.iter().for_each(|g| seen(g.error_code)),
             Response::ListGroups(body) => seen(body.error_code),
             Response::ApiVersions(body) => seen(body.error_code),
-            Response::CreateTopics(body) => {
-                body.topics.iter().for_each(|topic| seen(topic.error_code));
-            }
-            Response::DeleteTopics(body) => {
-                body.responses.iter().for_each(|topic| seen(topic.error_code));
-            }
+            Response::CreateTopics(body) => body.topics.iter().for_each(|t| seen(t.error_code)),
+            Response::DeleteTopics(body) => body.responses.iter().for_each(|t| seen(t.error_code)),
             Response::DeleteRecords(body) => {
                 body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));
             }
@@ -61,17 +55,13 @@ impl Response {
             Response::OffsetForLeaderEpoch(body) => {
                 body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));
             }
-            Response::DescribeConfigs(body) => {
-                body.results.iter().for_each(|result| seen(result.error_code));
-            }
-            Response::AlterConfigs(body) => {
-                body.responses.iter().for_each(|resource| seen(resource.error_code));
-            }
+            Response::DescribeConfigs(body) => body.results.iter().for_each(|r| seen(r.error_code)),
+            Response::AlterConfigs(body) => body.responses.iter().for_each(|r| seen(r.error_code)),
             Response::CreatePartitions(body) => {
-                body.results.iter().for_each(|topic| seen(topic.error_code));
+                body.results.iter().for_each(|t| seen(t.error_code))
             }
             Response::IncrementalAlterConfigs(body) => {
-                body.responses.iter().for_each(|resource| seen(resource.error_code));
+                body.responses.iter().for_each(|r| seen(r.error_code))
             }
             Response::DescribeCluster(body) => seen(body.error_code),
         }
