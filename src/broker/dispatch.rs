@@ -50,6 +50,7 @@ impl Broker {
             Request::Heartbeat(body) => state.groups.heartbeat(ctx, id, &body),
             Request::LeaveGroup(body) => state.groups.leave(ctx, id, &body),
             Request::DescribeGroups(body) => state.groups.describe(ctx, id, &body),
+            Request::DeleteGroups(body) => state.groups.delete(ctx, id, &body),
             Request::ListGroups(body) => state.groups.list(ctx, id, &body),
             Request::OffsetFetch(body) => state.groups.fetch_offsets(ctx, id, &body, table),
             Request::OffsetCommit(request) => {

@@ -26,6 +26,7 @@ pub(super) fn ask_once(request: &mut Request) {
         Request::ListOffsets(body) => name_partitions_once(&mut body.topics),
         Request::DeleteRecords(body) => delete_from_once(&mut body.topics),
         Request::DescribeGroups(body) => keep_first(&mut body.groups, String::clone),
+        Request::DeleteGroups(body) => keep_first(&mut body.groups_names, String::clone),
         Request::OffsetFetch(body) => {
             keep_first(&mut body.groups, |group| group.group_id.clone());
             body.groups.iter_mut().for_each(ask_group_once);

@@ -44,6 +44,7 @@ impl Response {
                 body.members.iter().for_each(|member| seen(member.error_code));
             }
             Response::DescribeGroups(body) => body.groups.iter().for_each(|g| seen(g.error_code)),
+            Response::DeleteGroups(body) => body.results.iter().for_each(|r| seen(r.error_code)),
             Response::ListGroups(body) => seen(body.error_code),
             Response::ApiVersions(body) => seen(body.error_code),
             Response::CreateTopics(body) => body.topics.iter().for_each(|t| seen(t.error_code)),

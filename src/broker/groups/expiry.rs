@@ -13,6 +13,7 @@ use super::state::{Group, State};
 use crate::base::time::{Mono, Now, WallMs, is_sane};
 use crate::broker::context::Context;
 use crate::broker::groups::records::GroupRecord;
+use crate::wire::error_code::ErrorCode;
 
 /// How long an empty group without commits is still listed, in milliseconds. Kafka looks after them as often.
 const EMPTY_GROUP_KEPT_MS: i64 = 600_000;
@@ -50,15 +51,25 @@ impl Groups {
         let mut call = Call { ctx, shared: &mut self.shared };
         let forgotten = group.forget(&mut call, is_due);
         if group.commits.is_empty() && (forgotten || !had_commits) {
-            let end = GroupRecord::Group { group: group.name.clone(), value: None };
-            if group.recorded {
-                let Ok(position) = call.append(&end) else { return };
-                group.position = position;
-            }
-            self.replay(end);
+            // It cannot fail: the name was in a record before.
+            let _ = self.end(ctx, name);
         } else {
             self.shared.look_after_expiry(group, ctx.now, retention_ms);
         }
+    }
+
+    /// Records the end of a group without commits, and forgets it.
+    ///
+    /// # Errors
+    /// If its name is longer than a record can hold.
+    pub(super) fn end(&mut self, ctx: &mut Context<'_>, name: &str) -> Result<(), ErrorCode> {
+        let Some(group) = self.groups.get_mut(name) else { return Ok(()) };
+        let end = GroupRecord::Group { group: group.name.clone(), value: None };
+        if group.recorded {
+            group.position = Call { ctx, shared: &mut self.shared }.append(&end)?;
+        }
+        self.replay(end);
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //! members than the limit allows with GROUP_MAX_SIZE_REACHED. What all groups keep together has a limit in bytes, too.
 
 mod commits;
+mod deletion;
 mod describe;
 mod expiry;
 mod fetch_offsets;

@@ -1,8 +1,9 @@
-//! DescribeGroups (key 15) and ListGroups (key 16): groups as tools see them.
+//! DescribeGroups (key 15), ListGroups (key 16) and DeleteGroups (key 42): groups as tools see them.
 //!
 //! DescribeGroups: v1 adds the throttle time, v3 authorized operations (KIP-430), v4 static members, v5 is flexible, v6
 //! answers GROUP_ID_NOT_FOUND for an unknown group where older ones call it `Dead` (KIP-1043). ListGroups: v1 adds the
-//! throttle time, v3 is flexible, v4 filters by state (KIP-518), v5 by type (KIP-848).
+//! throttle time, v3 is flexible, v4 filters by state (KIP-518), v5 by type (KIP-848). DeleteGroups: v1 is v0, v2 is
+//! flexible, v3 says why.
 
 use crate::base::payload::Bytes;
 use crate::message;
@@ -88,5 +89,28 @@ message! {
         [4.., ignorable] group_state: String;
         /// `classic`, `consumer` or `share`.
         [5.., ignorable] group_type: String;
+    }
+    /// Asks for groups to be deleted, with what they have stored.
+    pub struct DeleteGroupsRequest {
+        /// The groups' names.
+        [0..] groups_names: Vec<String>;
+    }
+
+    /// Which groups are gone.
+    pub struct DeleteGroupsResponse {
+        /// How long the client is held back for its quota, in milliseconds.
+        [0..] throttle_time_ms: i32;
+        /// By group.
+        [0..] results: Vec<DeleteGroupsResponseResult>;
+    }
+
+    /// One group's result.
+    pub struct DeleteGroupsResponseResult {
+        /// The group's name.
+        [0..] group_id: String;
+        /// The error, or 0.
+        [0..] error_code: i16;
+        /// What went wrong, for people; may be null.
+        [3.., ignorable] [null 3..] error_message: Option<String>;
     }
 }
