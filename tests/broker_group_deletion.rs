@@ -1,9 +1,10 @@
-//! DeleteGroups: which groups may go, what goes with them, and when that is answered.
+//! DeleteGroups and OffsetDelete: which groups and commits may go, what goes with them, and when that is answered.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod support;
 
 use chronik::base::ids::PartitionId;
+use chronik::base::payload::Bytes;
 use chronik::storage::job::{Disk, DiskState, Outcome};
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
@@ -41,6 +42,38 @@ fn describe(group: &str) -> DescribeGroupsRequest {
     DescribeGroupsRequest { groups: vec![group.into()], ..DescribeGroupsRequest::default() }
 }
 
+fn forget(topics: &[(&str, &[i32])]) -> OffsetDeleteRequest {
+    let topic = |(name, partitions): &(&str, &[i32])| OffsetDeleteRequestTopic {
+        name: (*name).to_owned(),
+        partitions: partitions
+            .iter()
+            .map(|index| OffsetDeleteRequestPartition { partition_index: *index })
+            .collect(),
+    };
+    OffsetDeleteRequest { group_id: GROUP.into(), topics: topics.iter().map(topic).collect() }
+}
+
+/// Asks to join as somebody who tells the leader this.
+fn join_with(metadata: &[u8]) -> JoinGroupRequest {
+    let metadata = Bytes::from(metadata);
+    let protocols = vec![JoinGroupRequestProtocol { name: "range".into(), metadata }];
+    JoinGroupRequest { protocols, ..join_alone(GROUP) }
+}
+
+/// Asks to join as a consumer that wants these topics.
+fn join_for(topics: &[&str]) -> JoinGroupRequest {
+    let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    let subscription = ConsumerProtocolSubscription { topics, ..Default::default() };
+    join_with(&subscription.encode(3).unwrap())
+}
+
+/// Topic, partition and error.
+type Answer = (String, i32, ErrorCode);
+
+fn answer(topic: &str, index: i32, error: ErrorCode) -> Answer {
+    (topic.to_owned(), index, error)
+}
+
 /// What a test asks of the broker, in the words of groups.
 trait Groups {
     fn commits(&mut self, request: OffsetCommitRequest);
@@ -50,6 +83,8 @@ trait Groups {
     fn state(&mut self, group: &str) -> String;
     fn member(&mut self, request: JoinGroupRequest) -> (i32, String);
     fn leaves(&mut self, member: &str);
+    fn forgets(&mut self, request: OffsetDeleteRequest) -> (ErrorCode, Vec<Answer>);
+    fn joined_with_commits(&mut self, request: JoinGroupRequest) -> (i32, String);
 }
 
 impl Groups for Harness {
@@ -121,6 +156,38 @@ impl Groups for Harness {
         self.ask(request);
         assert_eq!(self.state(GROUP), "Empty");
     }
+
+    fn forgets(&mut self, request: OffsetDeleteRequest) -> (ErrorCode, Vec<Answer>) {
+        let response = self.ask(request);
+        let Response::OffsetDelete(response) = response else { panic!("{response:?}") };
+        let error = |code| ErrorCode::from_code(code).unwrap();
+        let mut answers = Vec::new();
+        for topic in response.topics {
+            for part in topic.partitions {
+                answers.push(answer(&topic.name, part.partition_index, error(part.error_code)));
+            }
+        }
+        (error(response.error_code), answers)
+    }
+
+    /// As `member`, that has committed in both topics.
+    fn joined_with_commits(&mut self, request: JoinGroupRequest) -> (i32, String) {
+        let (generation, member) = self.member(request);
+        for topic in ["t", "u"] {
+            self.commits(OffsetCommitRequest {
+                generation_id_or_member_epoch: generation,
+                member_id: member.clone(),
+                ..commit(GROUP, topic, 0, 5)
+            });
+        }
+        (generation, member)
+    }
+}
+
+fn with_topics() -> Harness {
+    let mut h = with_topic();
+    h.create_topic("u", 1);
+    h
 }
 
 fn with_topic() -> Harness {
@@ -281,4 +348,131 @@ fn nothing_goes_while_the_journal_has_no_room() {
     h.outcomes.push_back(disk(DiskState::Ready));
     h.settle();
     assert_eq!(h.deletes(&[GROUP]), [result(GROUP, ErrorCode::None)]);
+}
+
+#[test]
+fn commits_of_an_empty_group_are_forgotten_one_by_one() {
+    let mut h = with_topics();
+    let (_, member) = h.joined_with_commits(join_for(&["t"]));
+    h.leaves(&member);
+    h.commits(commit(GROUP, "t", 1, 6));
+    let wanted = forget(&[("t", &[0, 7]), ("none", &[0]), ("u", &[])]);
+    let expected = vec![
+        answer("none", 0, ErrorCode::UnknownTopicOrPartition),
+        answer("t", 0, ErrorCode::None),
+        answer("t", 7, ErrorCode::UnknownTopicOrPartition),
+    ];
+    assert_eq!(h.forgets(wanted.clone()), (ErrorCode::None, expected.clone()));
+    for is_restarted in [false, true] {
+        if is_restarted {
+            h.restart();
+        }
+        let left = [("t".to_owned(), 1, 6), ("u".to_owned(), 0, 5)];
+        assert_eq!(h.committed(GROUP), left);
+        let again = h.forgets(wanted.clone());
+        assert_eq!(again, (ErrorCode::None, expected.clone()), "what is not there is gone");
+    }
+}
+
+#[test]
+fn a_topic_that_is_named_twice_is_answered_once() {
+    let mut h = with_topics();
+    h.commits(commit(GROUP, "t", 0, 5));
+    let (error, answers) = h.forgets(forget(&[("t", &[0]), ("u", &[0]), ("t", &[1, 1])]));
+    let none = |topic, index| answer(topic, index, ErrorCode::None);
+    assert_eq!(error, ErrorCode::None);
+    assert_eq!(answers, [none("t", 0), none("t", 1), none("t", 1), none("u", 0)]);
+}
+
+#[test]
+fn what_is_wrong_with_the_group_is_said_of_the_whole() {
+    let mut h = with_topics();
+    let wanted = || forget(&[("t", &[0]), ("none", &[0])]);
+    assert_eq!(h.forgets(wanted()), (ErrorCode::GroupIdNotFound, vec![]));
+    let nameless = OffsetDeleteRequest { group_id: String::new(), ..wanted() };
+    assert_eq!(h.forgets(nameless), (ErrorCode::InvalidGroupId, vec![]));
+    let connect = JoinGroupRequest { protocol_type: "connect".into(), ..join_for(&["u"]) };
+    let (_, member) = h.joined_with_commits(connect);
+    assert_eq!(h.forgets(wanted()), (ErrorCode::NonEmptyGroup, vec![]));
+    h.leaves(&member);
+    let disk = |state| Outcome::Disk(Disk { state, free: 0, reserve: 1, ballast: 0 });
+    h.outcomes.push_back(disk(DiskState::Spent));
+    h.settle();
+    assert_eq!(h.forgets(wanted()), (ErrorCode::CoordinatorNotAvailable, vec![]));
+    h.outcomes.push_back(disk(DiskState::Ready));
+    h.settle();
+    assert_eq!(h.forgets(wanted()).0, ErrorCode::None);
+    assert_eq!(h.committed(GROUP), [("u".to_owned(), 0, 5)]);
+}
+
+#[test]
+fn consumers_keep_the_commits_of_the_topics_that_they_want() {
+    let both = || forget(&[("t", &[0]), ("u", &[0])]);
+    let answers = |t, u| (ErrorCode::None, vec![answer("t", 0, t), answer("u", 0, u)]);
+    let (kept, gone) = (ErrorCode::GroupSubscribedToTopic, ErrorCode::None);
+    let cases = [
+        (join_for(&["t", "x"]), answers(kept, gone)),
+        (join_for(&[]), answers(gone, gone)),
+        (join_with(b""), answers(kept, kept)),
+        (join_with(b"no subscription"), answers(kept, kept)),
+        // It says that it is of version 1, and ends like one of version 0.
+        (join_with(b"\0\x01\0\0\0\x01\0\x01t\xff\xff\xff\xff"), answers(kept, gone)),
+    ];
+    for (request, expected) in cases {
+        for is_restarted in [false, true] {
+            let mut h = with_topics();
+            h.joined_with_commits(request.clone());
+            if is_restarted {
+                h.restart();
+            }
+            assert_eq!(h.forgets(both()), expected, "{request:?}");
+            let left = h.committed(GROUP).len();
+            let kept = expected.1.iter().filter(|(_, _, error)| *error == kept).count();
+            assert_eq!(left, kept);
+        }
+    }
+}
+
+#[test]
+fn who_has_just_joined_wants_its_topics_too() {
+    let mut h = with_topics();
+    h.joined_with_commits(join_for(&["t"]));
+    h.send_from(1, join_for(&["u"]));
+    h.settle();
+    assert_eq!(h.state(GROUP), "PreparingRebalance");
+    let (_, answers) = h.forgets(forget(&[("t", &[0]), ("u", &[0])]));
+    let kept = |topic| answer(topic, 0, ErrorCode::GroupSubscribedToTopic);
+    assert_eq!(answers, [kept("t"), kept("u")]);
+}
+
+#[test]
+fn that_commits_are_forgotten_is_answered_when_the_disk_knows() {
+    let mut h = with_topics();
+    h.commits(commit(GROUP, "t", 0, 5));
+    h.commits(commit(GROUP, "u", 0, 5));
+    h.hold_syncs = true;
+    let ids = [
+        h.send(forget(&[("t", &[0])])),
+        h.send_from(1, fetch_all(GROUP)),
+        h.send_from(2, forget(&[("t", &[0])])),
+    ];
+    h.settle();
+    assert!(!ids.into_iter().any(|id| h.is_answered(id)), "a power cut may bring them back");
+    h.release_syncs();
+    assert!(ids.into_iter().all(|id| h.is_answered(id)));
+}
+
+#[test]
+fn a_group_whose_last_commit_is_forgotten_goes_as_others_do() {
+    let mut h = with_topic();
+    h.commits(commit(GROUP, "t", 0, 5));
+    h.forgets(forget(&[("t", &[0])]));
+    assert_eq!(h.listed(), Vec::<String>::new(), "there is nothing to it");
+    let (_, member) = h.member(join_for(&["t"]));
+    h.leaves(&member);
+    h.commits(commit(GROUP, "t", 0, 5));
+    h.forgets(forget(&[("t", &[0])]));
+    assert_eq!(h.listed(), [GROUP]);
+    h.advance_ms(600_000);
+    assert_eq!(h.listed(), Vec::<String>::new(), "an empty group without commits");
 }

@@ -53,6 +53,7 @@ impl Broker {
             Request::DeleteGroups(body) => state.groups.delete(ctx, id, &body),
             Request::ListGroups(body) => state.groups.list(ctx, id, &body),
             Request::OffsetFetch(body) => state.groups.fetch_offsets(ctx, id, &body, table),
+            Request::OffsetDelete(body) => state.groups.delete_offsets(ctx, id, &body, table),
             Request::OffsetCommit(request) => {
                 if let Some(commit) =
                     state.commit_gate.admit(ctx, table, Commit { id, client, request })

@@ -25,6 +25,10 @@ impl Response {
             Response::OffsetCommit(body) => {
                 body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));
             }
+            Response::OffsetDelete(body) => {
+                seen(body.error_code);
+                body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));
+            }
             Response::OffsetFetch(body) => {
                 seen(body.error_code);
                 for group in &body.groups {

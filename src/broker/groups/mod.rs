@@ -13,6 +13,7 @@ mod describe;
 mod expiry;
 mod fetch_offsets;
 mod join;
+mod offset_delete;
 mod rebalance;
 mod records;
 mod shared;

@@ -16,7 +16,7 @@ use crate::wire::messages::{
 };
 
 /// The protocol type of Kafka's own consumers, whose assignments are known.
-const CONSUMER: &str = "consumer";
+pub(super) const CONSUMER: &str = "consumer";
 
 impl Groups {
     /// A member asks for its share of the work; the leader brings everybody's.

@@ -58,7 +58,16 @@ impl ConsumerProtocolSubscription {
     /// # Errors
     /// If the bytes are not a subscription.
     pub fn decode(bytes: &Bytes) -> Result<ConsumerProtocolSubscription, DecodeError> {
-        decode(bytes)
+        decode(bytes, VERSION_MAX)
+    }
+
+    /// Reads the topics that a consumer wants. Whatever its version, they come first, and what follows is not looked
+    /// at: some clients name a newer version than they write.
+    ///
+    /// # Errors
+    /// If the bytes are not a subscription.
+    pub fn decode_topics(bytes: &Bytes) -> Result<Vec<String>, DecodeError> {
+        decode(bytes, 0).map(|subscription: ConsumerProtocolSubscription| subscription.topics)
     }
 
     /// Writes it, with its version before it.
@@ -76,7 +85,7 @@ impl ConsumerProtocolAssignment {
     /// # Errors
     /// If the bytes are not an assignment.
     pub fn decode(bytes: &Bytes) -> Result<ConsumerProtocolAssignment, DecodeError> {
-        decode(bytes)
+        decode(bytes, VERSION_MAX)
     }
 
     /// Writes it, with its version before it.
@@ -89,13 +98,13 @@ impl ConsumerProtocolAssignment {
 }
 
 /// Newer versions only add fields at the end, so what is left over is no error.
-fn decode<T: Wire>(bytes: &Bytes) -> Result<T, DecodeError> {
+fn decode<T: Wire>(bytes: &Bytes, version_max: i16) -> Result<T, DecodeError> {
     let mut r = Reader::new(bytes, 0, false);
     let version = r.i16().map_err(|error| error.at("ConsumerProtocol.version"))?;
     if version < 0 {
         return Err(DecodeError::new(Problem::UnknownVersion).at("ConsumerProtocol.version"));
     }
-    r.switch(version.min(VERSION_MAX), false);
+    r.switch(version.min(version_max), false);
     T::read(&mut r).map_err(|error| error.at_byte(r.position()))
 }
 
@@ -113,6 +122,14 @@ mod tests {
     fn a_newer_subscription_is_read_as_far_as_it_is_known() {
         let read = ConsumerProtocolSubscription::decode(&Bytes::from(SUBSCRIPTION)).unwrap();
         assert_eq!((read.topics, read.generation_id), (vec!["t".to_owned()], 5));
+    }
+
+    #[test]
+    fn the_topics_are_read_though_what_follows_is_cut_off() {
+        let cut = &SUBSCRIPTION[..15];
+        assert!(ConsumerProtocolSubscription::decode(&Bytes::from(cut)).is_err());
+        let topics = ConsumerProtocolSubscription::decode_topics(&Bytes::from(cut)).unwrap();
+        assert_eq!(topics, ["t"]);
     }
 
     #[test]

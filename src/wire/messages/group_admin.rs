@@ -1,9 +1,10 @@
-//! DescribeGroups (key 15), ListGroups (key 16) and DeleteGroups (key 42): groups as tools see them.
+//! DescribeGroups (key 15), ListGroups (key 16), DeleteGroups (key 42) and OffsetDelete (key 47): groups as tools see
+//! them.
 //!
 //! DescribeGroups: v1 adds the throttle time, v3 authorized operations (KIP-430), v4 static members, v5 is flexible, v6
 //! answers GROUP_ID_NOT_FOUND for an unknown group where older ones call it `Dead` (KIP-1043). ListGroups: v1 adds the
 //! throttle time, v3 is flexible, v4 filters by state (KIP-518), v5 by type (KIP-848). DeleteGroups: v1 is v0, v2 is
-//! flexible, v3 says why.
+//! flexible, v3 says why. OffsetDelete has one version (KIP-496).
 
 use crate::base::payload::Bytes;
 use crate::message;
@@ -112,5 +113,52 @@ message! {
         [0..] error_code: i16;
         /// What went wrong, for people; may be null.
         [3.., ignorable] [null 3..] error_message: Option<String>;
+    }
+    /// Asks for positions that a group has stored to be forgotten.
+    pub struct OffsetDeleteRequest {
+        /// The group's name.
+        [0..] group_id: String;
+        /// By topic.
+        [0..] topics: Vec<OffsetDeleteRequestTopic>;
+    }
+
+    /// What is to be forgotten of one topic.
+    pub struct OffsetDeleteRequestTopic {
+        /// The topic's name.
+        [0..] name: String;
+        /// By partition.
+        [0..] partitions: Vec<OffsetDeleteRequestPartition>;
+    }
+
+    /// What is to be forgotten of one partition.
+    pub struct OffsetDeleteRequestPartition {
+        /// The partition's number.
+        [0..] partition_index: i32;
+    }
+
+    /// Which positions are forgotten.
+    pub struct OffsetDeleteResponse {
+        /// The error, or 0.
+        [0..] error_code: i16;
+        /// How long the client is held back for its quota, in milliseconds.
+        [0.., ignorable] throttle_time_ms: i32;
+        /// By topic.
+        [0..] topics: Vec<OffsetDeleteResponseTopic>;
+    }
+
+    /// One topic's results.
+    pub struct OffsetDeleteResponseTopic {
+        /// The topic's name.
+        [0..] name: String;
+        /// By partition.
+        [0..] partitions: Vec<OffsetDeleteResponsePartition>;
+    }
+
+    /// One partition's result.
+    pub struct OffsetDeleteResponsePartition {
+        /// The partition's number.
+        [0..] partition_index: i32;
+        /// The error, or 0.
+        [0..] error_code: i16;
     }
 }
