@@ -254,7 +254,7 @@ fn members_commit_with_their_generation_and_nobody_else_does() {
         ),
         (
             OffsetCommitRequest { group_id: "other".into(), ..as_member(3, "m") },
-            ErrorCode::IllegalGeneration,
+            ErrorCode::GroupIdNotFound,
         ),
     ];
     for (request, expected) in cases {

@@ -1,5 +1,6 @@
 """Groups: their life, their members and their commits, request by request."""
 
+import struct
 import time
 import uuid
 
@@ -417,3 +418,135 @@ def fetched_commits(side):
     group.fetch("all, one topic is gone", None, 9)
     group.fetch("all, one topic is gone", None, 10)
     group.fetch("the topic that is gone", [("position.other", [0])], 9)
+
+
+@case
+def deleted_groups(side):
+    topic_id = side.topic("gone.topic", 2)
+    for version in side.versions("OffsetCommit"):
+        nobody = Group(side, "gone.nobody")
+        nobody.commit("of no group", "gone.topic", 1, member="member", generation=3, version=version, topic_id=topic_id)
+    for version in side.versions("DeleteGroups"):
+        def delete(step, *names):
+            side.call("DeleteGroups", version, step, GroupsNames=list(names))
+
+        prefix = f"gone.v{version}"
+        delete("none")
+        delete("unknown", f"{prefix}.unknown")
+        delete("no name", "")
+        nameless = Group(side, "")
+        nameless.commit("no name", "gone.topic", 1, version=8)
+        delete("no name, which has commits", "")
+        nameless.fetch("of the group without a name", None)
+        simple = Group(side, f"{prefix}.simple")
+        simple.commit("simple", "gone.topic", 1)
+        delete("simple", simple.name)
+        simple.describe("of the simple group")
+        simple.fetch("of the simple group", None)
+        delete("simple, again", simple.name)
+        group = Group(side, f"{prefix}.group")
+        member, generation = alone(group)
+        group.commit("by a member", "gone.topic", 5, member=member, generation=generation)
+        delete("with a member", group.name)
+        group.send_join("second", protocols=(RANGE,))
+        second = side.receive("second is given an id", link="second")["MemberId"]
+        group.send_join("second", member=second)
+        side.until("rebalance", lambda: side.ask("DescribeGroups", Groups=[group.name])["Groups"][0]["GroupState"] == "PreparingRebalance")
+        delete("preparing", group.name)
+        group.leave("second", (second, None))
+        side.receive("second is out", link="second")
+        answer = group.join("again", member=member)
+        delete("completing", group.name)
+        group.sync("again", member, answer["GenerationId"], assignments=[(member, b"x")])
+        group.leave("leaves", (member, None))
+        delete("left by all", group.name)
+        group.describe("of the group")
+        group.fetch("of the group", None)
+        group.heartbeat("of the group", member, answer["GenerationId"])
+        group.commit("as the former member", "gone.topic", 6, member=member, generation=answer["GenerationId"])
+        pending = Group(side, f"{prefix}.pending")
+        pending.commit("simple", "gone.topic", 1)
+        given = pending.join("is given an id")["MemberId"]
+        delete("one pending", pending.name)
+        pending.join("with the id of before", member=given)
+        simple.commit("made anew", "gone.topic", 2)
+        delete("several", f"{prefix}.unknown", simple.name, simple.name, group.name)
+        listed = side.ask("ListGroups")["Groups"]
+        side.note(f"ListGroups after DeleteGroups v{version}", [one for one in listed if one["GroupId"].startswith(prefix)])
+
+
+def subscription(*topics):
+    """What a consumer says of itself that wants these topics."""
+    names = b"".join(struct.pack("!h", len(one)) + one.encode() for one in topics)
+    return struct.pack("!hi", 1, len(topics)) + names + b"\xff\xff\xff\xff" + b"\0\0\0\0"
+
+
+@case
+def deleted_offsets(side):
+    side.topic("forget.one", 2)
+    side.topic("forget.two")
+    version = side.newest("OffsetDelete")
+
+    def delete(step, group, *topics):
+        wanted = [dict(Name=name, Partitions=[dict(PartitionIndex=one) for one in parts]) for name, parts in topics]
+        side.call("OffsetDelete", version, step, GroupId=group, Topics=wanted)
+
+    def committed(name, kind=None, **what):
+        group = Group(side, name)
+        for topic, partition in (("forget.one", 0), ("forget.one", 1), ("forget.two", 0)):
+            group.commit("commits", topic, 5, partition=partition, **what)
+        return group
+
+    one, two, unknown = ("forget.one", [0]), ("forget.two", [0]), ("forget.unknown", [0])
+    delete("unknown group", "forget.nobody", one)
+    delete("unknown group, unknown topic", "forget.nobody", unknown)
+    delete("unknown group, unknown partition", "forget.nobody", ("forget.one", [7]))
+    delete("unknown group, nothing", "forget.nobody")
+    delete("unknown group, no partitions", "forget.nobody", ("forget.one", []))
+    delete("no name", "", one)
+    delete("no name, unknown topic", "", unknown)
+    delete("no name, nothing", "")
+    simple = committed("forget.simple")
+    delete("nothing", simple.name)
+    delete("no partitions", simple.name, ("forget.one", []))
+    delete("no partitions of one", simple.name, ("forget.one", []), unknown)
+    delete("one", simple.name, one)
+    delete("one, again", simple.name, one)
+    simple.fetch("after one", None)
+    delete("several", simple.name, ("forget.one", [0, 1, 7, -1]), unknown, two)
+    simple.fetch("after several", [("forget.one", [0, 1]), ("forget.two", [0])])
+    simple = committed("forget.again")
+    delete("twice a partition", simple.name, ("forget.one", [0, 0, 7, 7]))
+    delete("twice a topic", simple.name, two, two, unknown, unknown)
+    delete("a topic in two parts", simple.name, ("forget.one", [0, 7]), ("forget.one", [1, 8]))
+    simple.fetch("after the same twice", [("forget.one", [0, 1]), ("forget.two", [0])])
+    # Members of consumers, and others
+    for kind, metadata in (
+        ("consumer", subscription("forget.one")),
+        ("consumer", subscription("forget.one")[:-4]),
+        ("consumer", subscription()),
+        ("consumer", b"\0\1"),
+        ("consumer", b""),
+        ("connect", subscription("forget.one")),
+    ):
+        group = Group(side, f"forget.{kind}.{metadata.hex()}")
+        protocols = (dict(Name="range", Metadata=metadata),)
+        answer = group.enter("joins", protocols=protocols, kind=kind)
+        member, generation = answer["MemberId"], answer["GenerationId"]
+        delete("completing", group.name, one, two, unknown)
+        group.sync("joins", member, generation, assignments=[(member, b"x")], kind=kind)
+        committed(group.name, member=member, generation=generation)
+        delete("stable, unknown topic", group.name, unknown)
+        delete("stable", group.name, ("forget.one", [0, 7]), two, unknown)
+        group.fetch("stable", [("forget.one", [0, 1]), ("forget.two", [0])])
+        group.leave("leaves", (member, None))
+        delete("empty", group.name, ("forget.one", [0, 1]), two)
+        group.fetch("empty", [("forget.one", [0, 1]), ("forget.two", [0])])
+    group = Group(side, "forget.joining", 2)
+    answer = group.enter("joins", protocols=(dict(Name="range", Metadata=subscription("forget.one")),))
+    member, generation = answer["MemberId"], answer["GenerationId"]
+    group.sync("joins", member, generation, assignments=[(member, b"x")])
+    committed(group.name, member=member, generation=generation)
+    group.send_join("second", protocols=(dict(Name="range", Metadata=subscription("forget.two")),))
+    side.until("rebalance", lambda: side.ask("DescribeGroups", Groups=[group.name])["Groups"][0]["GroupState"] == "PreparingRebalance")
+    delete("preparing, a member wants another", group.name, one, two)

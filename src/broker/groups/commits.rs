@@ -160,7 +160,7 @@ impl Groups {
         }
         let admit = |group: &mut Group, call: &mut Call<'_, '_>| group.admit(call, request);
         // Not through `enter`, which would take a group away that was made just now.
-        let group = self.groups.get_mut(&*request.group_id).ok_or(ErrorCode::IllegalGeneration)?;
+        let group = self.groups.get_mut(&*request.group_id).ok_or(ErrorCode::GroupIdNotFound)?;
         admit(group, &mut Call { ctx, shared: &mut self.shared })
     }
 
