@@ -274,7 +274,7 @@ fn a_partition_that_wants_upkeep_with_its_new_settings_gets_it() {
 fn a_full_disk_refuses_changes() {
     let mut h = Harness::new();
     h.create_topic("t", 1);
-    let disk = Disk { state: DiskState::Spent, free: 0, reserve: 1, ballast: 0 };
+    let disk = Disk { state: DiskState::Spent, free: 0, total: 2, reserve: 1, ballast: 0 };
     h.handle(Event::Outcome(Outcome::Disk(disk)));
     let storage = ErrorCode::KafkaStorageError.code();
     assert_eq!(errors(h.ask(set("retention.ms", "1"))), [storage]);

@@ -178,7 +178,7 @@ fn a_partition_that_failed_before_is_no_failure_of_the_new_ones() {
 fn a_full_disk_refuses_growth() {
     let mut h = Harness::new();
     h.create_topic("t", 1);
-    let disk = Disk { state: DiskState::Spent, free: 0, reserve: 1, ballast: 0 };
+    let disk = Disk { state: DiskState::Spent, free: 0, total: 2, reserve: 1, ballast: 0 };
     h.handle(Event::Outcome(Outcome::Disk(disk)));
     assert_eq!(error(h.ask(grow(vec![topic("t", 2)]))), ErrorCode::KafkaStorageError.code());
     assert_eq!(partitions(&h, "t"), 1);

@@ -340,7 +340,7 @@ fn a_group_made_after_the_deletion_begins_anew_and_stays() {
 fn nothing_goes_while_the_journal_has_no_room() {
     let mut h = with_topic();
     h.commits(commit(GROUP, "t", 0, 1));
-    let disk = |state| Outcome::Disk(Disk { state, free: 0, reserve: 1, ballast: 0 });
+    let disk = |state| Outcome::Disk(Disk { state, free: 0, total: 2, reserve: 1, ballast: 0 });
     h.outcomes.push_back(disk(DiskState::Spent));
     h.settle();
     assert_eq!(h.deletes(&[GROUP]), [result(GROUP, ErrorCode::CoordinatorNotAvailable)]);
@@ -395,7 +395,7 @@ fn what_is_wrong_with_the_group_is_said_of_the_whole() {
     let (_, member) = h.joined_with_commits(connect);
     assert_eq!(h.forgets(wanted()), (ErrorCode::NonEmptyGroup, vec![]));
     h.leaves(&member);
-    let disk = |state| Outcome::Disk(Disk { state, free: 0, reserve: 1, ballast: 0 });
+    let disk = |state| Outcome::Disk(Disk { state, free: 0, total: 2, reserve: 1, ballast: 0 });
     h.outcomes.push_back(disk(DiskState::Spent));
     h.settle();
     assert_eq!(h.forgets(wanted()), (ErrorCode::CoordinatorNotAvailable, vec![]));

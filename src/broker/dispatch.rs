@@ -44,6 +44,7 @@ impl Broker {
             Request::IncrementalAlterConfigs(body) => {
                 state.alter_configs.change(ctx, table, id, &body)
             }
+            Request::DescribeLogDirs(body) => state.log_dirs.handle(ctx, id, *body),
             Request::FindCoordinator(body) => coordinator::find(ctx, id, &client, &body),
             Request::JoinGroup(body) => state.groups.join(ctx, id, &client, &body),
             Request::SyncGroup(body) => state.groups.sync(ctx, id, &body),

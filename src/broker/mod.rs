@@ -21,6 +21,7 @@ pub mod fetch;
 pub mod flusher;
 pub mod groups;
 pub mod journal;
+pub mod log_dirs;
 pub mod metadata;
 pub mod metadata_records;
 pub mod offsets;
@@ -53,6 +54,7 @@ use fetch::Fetch;
 use flusher::Flusher;
 use groups::Groups;
 use journal::Journal;
+use log_dirs::LogDirs;
 use metadata::Metadata;
 use offsets::Offsets;
 use options::{Durability, Options};
@@ -95,6 +97,7 @@ struct State {
     upkeep: Upkeep,
     delete_records: DeleteRecords,
     disk: DiskWatch,
+    log_dirs: LogDirs,
 }
 
 impl Broker {
@@ -219,6 +222,7 @@ impl Broker {
         state.groups.disconnected(conn);
         state.commit_gate.disconnected(conn);
         state.delete_records.disconnected(conn);
+        state.log_dirs.disconnected(conn);
     }
 
     fn outcome(&mut self, outcome: Outcome, now: Now, out: &mut Vec<Effect>) {
@@ -287,6 +291,7 @@ impl Broker {
             Outcome::Disk(disk) => {
                 let (state, mut ctx) = self.split(now, out);
                 state.disk.told(&mut ctx, &disk);
+                state.log_dirs.told(&mut ctx, &state.table, &disk);
             }
             Outcome::Warmed { .. } => {} // the server's own business
         }

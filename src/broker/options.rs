@@ -21,6 +21,8 @@ pub struct Options {
     pub node_id: i32,
     /// The cluster's id: made at the first start, kept in the data directory.
     pub cluster_id: String,
+    /// The data directory's absolute path.
+    pub log_dir: String,
     /// When an answer leaves.
     pub durability: Durability,
     /// How long written records may stay unsynced when nobody waits for it, in milliseconds
@@ -117,6 +119,7 @@ impl Default for Options {
         Options {
             node_id: 0,
             cluster_id: String::new(),
+            log_dir: String::new(),
             durability: Durability::Group,
             flush_interval_ms: 1_000,
             auto_create_topics: true,

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -331,11 +332,17 @@ fn storage_options(
     }
 }
 
+/// Without a working directory a relative path stays what it is.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+}
+
 fn broker_options(config: &Config, started: &Started) -> Options {
     let broker = &config.broker;
     Options {
         node_id: broker.node_id,
         cluster_id: started.cluster_id.clone(),
+        log_dir: absolute(&config.storage.directory),
         durability: match config.storage.durability {
             config::Durability::Group => Durability::Group,
             config::Durability::Always => Durability::Always,

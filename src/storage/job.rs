@@ -363,6 +363,8 @@ pub struct Disk {
     pub state: DiskState,
     /// Free bytes on the file system.
     pub free: u64,
+    /// Bytes of the file system in all.
+    pub total: u64,
     /// Free bytes below which clients' records are refused.
     pub reserve: u64,
     /// Bytes of the ballast file.

@@ -84,7 +84,13 @@ impl Space {
         options: SpaceOptions,
         outcomes: Arc<Outcomes>,
     ) -> Arc<Space> {
-        let disk = Disk { state: DiskState::Ready, free: u64::MAX, reserve: 0, ballast: 0 };
+        let disk = Disk {
+            state: DiskState::Ready,
+            free: u64::MAX,
+            total: u64::MAX,
+            reserve: 0,
+            ballast: 0,
+        };
         Arc::new(Space {
             fs,
             data_dir,
@@ -192,7 +198,7 @@ impl Space {
         let mut inner = lock(&self.inner);
         let state = inner.judge(room, refused);
         let is_ready = state == DiskState::Ready;
-        inner.disk.free = room.free;
+        (inner.disk.free, inner.disk.total) = (room.free, room.total);
         if is_ready && !inner.is_whole {
             self.refill(&mut inner);
         }
@@ -307,7 +313,7 @@ fn default_reserve(room: Room) -> u64 {
 
 /// One line for each change.
 fn tell(disk: Disk, was_refused: bool) {
-    let Disk { state, free, reserve, ballast } = disk;
+    let Disk { state, free, reserve, ballast, .. } = disk;
     let figures = format!("{free} bytes are free, {reserve} are kept back");
     match state {
         DiskState::Ready => log::info!("the disk has room again: {figures}; records are taken"),

@@ -61,6 +61,10 @@ impl Response {
                 body.topics.iter().flat_map(|t| &t.partitions).for_each(|p| seen(p.error_code));
             }
             Response::DescribeConfigs(body) => body.results.iter().for_each(|r| seen(r.error_code)),
+            Response::DescribeLogDirs(body) => {
+                seen(body.error_code);
+                body.results.iter().for_each(|result| seen(result.error_code));
+            }
             Response::AlterConfigs(body) => body.responses.iter().for_each(|r| seen(r.error_code)),
             Response::CreatePartitions(body) => {
                 body.results.iter().for_each(|t| seen(t.error_code))

@@ -19,7 +19,7 @@ done
 
 requests="Produce Fetch ListOffsets Metadata OffsetCommit OffsetFetch FindCoordinator JoinGroup Heartbeat LeaveGroup
 SyncGroup DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId:5 OffsetForLeaderEpoch
-DescribeConfigs AlterConfigs CreatePartitions IncrementalAlterConfigs DeleteGroups OffsetDelete DescribeCluster ConsumerProtocolSubscription
+DescribeConfigs DescribeLogDirs AlterConfigs CreatePartitions IncrementalAlterConfigs DeleteGroups OffsetDelete DescribeCluster ConsumerProtocolSubscription
 ConsumerProtocolAssignment"
 coordinator=org.apache.kafka.coordinator.group.generated
 metadata=org.apache.kafka.common.metadata
