@@ -4,6 +4,8 @@ from sides import ZERO, case
 
 import uuid
 
+import wire
+
 STRANGER = uuid.UUID("11111111-2222-3333-4444-555555555555")
 # Where only the choice of a default differs, the case names the keys whose values it compares.
 LONG = "x" * 249
@@ -446,3 +448,35 @@ def described(side, name, step):
     answer = side.ask("DescribeConfigs", 4, Resources=[topic])
     own = {one["Name"]: one["Value"] for one in answer["Results"][0]["Configs"] if one["ConfigSource"] == 1}
     side.note(f"settings after {step}", own)
+
+
+@case
+def log_dirs(side):
+    side.topic("sized.one", 3)
+    side.topic("sized.two")
+    side.write("sized.one", wire.batch([b"v" * 100]), partition=1)
+    one, two = dict(Topic="sized.one", Partitions=[0, 1, 2]), dict(Topic="sized.two", Partitions=[0])
+    for version in side.versions("DescribeLogDirs"):
+
+        def ask(step, topics):
+            answer = side.ask("DescribeLogDirs", version, Topics=topics)
+            for found in answer["Results"]:
+                path, total, usable = (found.get(key) for key in ("LogDir", "TotalBytes", "UsableBytes"))
+                found["LogDir"] = "an absolute path" if path.startswith("/") else path
+                if version >= 4:
+                    sane = 0 < usable <= total
+                    found["TotalBytes"], found["UsableBytes"] = ("bytes", "fewer") if sane else (total, usable)
+                if topics is None:
+                    found["Topics"] = [topic for topic in found["Topics"] if topic["Name"].startswith("sized.")]
+            side.note(f"DescribeLogDirs v{version} {step}", answer)
+
+        ask("all", None)
+        ask("none", [])
+        ask("two topics", [one, two])
+        ask("some partitions", [dict(one, Partitions=[1, 2])])
+        ask("no partitions", [dict(one, Partitions=[]), two])
+        ask("unknown", [dict(one, Partitions=[0, 7, -1]), dict(Topic="sized.unknown", Partitions=[0]), dict(Topic="a b", Partitions=[0])])
+        ask("unknown alone", [dict(one, Partitions=[7])])
+        ask("twice a partition", [dict(one, Partitions=[0, 0])])
+        ask("twice a topic", [dict(one, Partitions=[0]), two, dict(one, Partitions=[1]), two])
+        ask("internal", [dict(Topic="__consumer_offsets", Partitions=[7])])
