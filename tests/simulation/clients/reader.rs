@@ -1,4 +1,4 @@
-//! A reader: fetches from where it likes, commits how far it came, and asks for offsets.
+//! A reader: fetches from where it likes, commits how far it came, has that deleted, and asks for offsets.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,11 @@ use chronik::base::payload::Payload;
 use chronik::wire::api::Response;
 use chronik::wire::error_code::ErrorCode;
 use chronik::wire::messages::{
-    FetchRequest, FetchRequestPartition, FetchRequestTopic, FetchResponse, ListOffsetsRequest,
-    ListOffsetsRequestPartition, ListOffsetsRequestTopic, OffsetCommitRequest,
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestGroupTopic, OffsetFetchResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse, FetchRequest, FetchRequestPartition,
+    FetchRequestTopic, FetchResponse, ListOffsetsRequest, ListOffsetsRequestPartition,
+    ListOffsetsRequestTopic, OffsetCommitRequest, OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchRequestGroup,
+    OffsetFetchRequestGroupTopic, OffsetFetchResponse,
 };
 
 use super::admin::{check_list, list};
@@ -20,11 +21,25 @@ use crate::model::{Floor, Key, Log, Model, TOPICS};
 
 /// What was asked.
 enum Asked {
-    Fetch { id: PartitionId, from: i64, floor: Floor },
-    Commit { key: Key, number: u64, offset: i64 },
+    Fetch {
+        id: PartitionId,
+        from: i64,
+        floor: Floor,
+    },
+    Commit {
+        key: Key,
+        number: u64,
+        offset: i64,
+    },
     Committed,
+    /// Each of the group's commits, as if its absence were committed.
+    Delete(Vec<(Key, u64)>),
     Topics,
-    Ends { id: PartitionId, timestamp: i64, floor: Floor },
+    Ends {
+        id: PartitionId,
+        timestamp: i64,
+        floor: Floor,
+    },
 }
 
 pub(crate) struct Reader {
@@ -65,6 +80,16 @@ impl Reader {
         let key = (self.group, id.topic, id.index);
         let request = desk.send(ask_for_commits(self.group, &[key]));
         self.asked = Some((request, Asked::Committed));
+    }
+
+    /// Has its group deleted with all commits.
+    fn delete(&mut self, desk: &mut Desk<'_>) {
+        let commits = &mut desk.model.commits;
+        let keys = commits.keys().into_iter().filter(|key| key.0 == self.group);
+        let attempts = keys.map(|key| (key, commits.sent(key, -1))).collect();
+        let groups_names = vec![self.group.to_owned()];
+        let request = desk.send(DeleteGroupsRequest { groups_names });
+        self.asked = Some((request, Asked::Delete(attempts)));
     }
 
     fn ends(&mut self, desk: &mut Desk<'_>, id: PartitionId) {
@@ -242,6 +267,27 @@ pub(crate) fn check_commits(
     Ok(())
 }
 
+/// Checks what became of a group's deletion. That there is no such group says the same of its commits.
+fn check_deletion(
+    model: &mut Model,
+    attempts: &[(Key, u64)],
+    response: &DeleteGroupsResponse,
+) -> Result<(), String> {
+    let error = response.results.first().and_then(|r| ErrorCode::from_code(r.error_code));
+    for (key, number) in attempts {
+        match error {
+            Some(ErrorCode::None | ErrorCode::GroupIdNotFound) => {
+                model.commits.acknowledged(*key, *number, false);
+            }
+            Some(ErrorCode::CoordinatorNotAvailable) if model.disk_may_fail => {
+                model.commits.refused(*key, *number);
+            }
+            error => return Err(format!("a group's deletion was refused with {error:?}")),
+        }
+    }
+    Ok(())
+}
+
 impl Client for Reader {
     fn step(&mut self, desk: &mut Desk<'_>) -> Result<(), String> {
         if self.asked.is_some() || self.finishing {
@@ -259,6 +305,7 @@ impl Client for Reader {
                 self.fetch(desk, id);
             }
             6 | 7 => self.commit(desk, id),
+            8 if desk.below(3) == 0 => self.delete(desk),
             8 => self.committed(desk, id),
             9 => self.asked = Some((desk.send(list()), Asked::Topics)),
             _ => self.ends(desk, id),
@@ -305,6 +352,9 @@ impl Client for Reader {
             (Asked::Topics, Response::Metadata(response)) => check_list(desk.model, response),
             (Asked::Committed, Response::OffsetFetch(response)) => {
                 check_commits(desk.model, self.group, response)
+            }
+            (Asked::Delete(attempts), Response::DeleteGroups(response)) => {
+                check_deletion(desk.model, attempts, response)
             }
             (Asked::Ends { id, timestamp, floor }, Response::ListOffsets(response)) => {
                 let part = &response.topics[0].partitions[0];
@@ -355,8 +405,16 @@ impl Client for Reader {
     }
 
     fn disconnected(&mut self, model: &mut Model) {
-        if let Some((_, Asked::Commit { key, number, .. })) = self.asked.take() {
-            model.commits.forsaken(key, number, model.disk_may_fail);
+        match self.asked.take() {
+            Some((_, Asked::Commit { key, number, .. })) => {
+                model.commits.forsaken(key, number, model.disk_may_fail);
+            }
+            Some((_, Asked::Delete(attempts))) => {
+                for (key, number) in attempts {
+                    model.commits.forsaken(key, number, false);
+                }
+            }
+            _ => {}
         }
         // What it saw may be gone.
         for (id, position) in &mut self.positions {
