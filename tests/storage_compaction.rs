@@ -793,6 +793,34 @@ fn a_round_that_rests_in_vain_keeps_no_other_log_from_having_one() {
 }
 
 #[test]
+fn a_log_that_is_compacted_again_does_not_wait_for_what_was_in_vain() {
+    let mut world = World::new(CompactionLimits { bytes_per_second: 500, ..limits() });
+    let large = LogConfig { segment_bytes: 1 << 20, ..compacted() };
+    world.open(large.clone());
+    let text = "x".repeat(1000);
+    for _ in 0..1100 {
+        world.append(batch(&[("k", Some(&text)), ("l", Some(&text))], BatchOptions::default()));
+    }
+    let (mut at, mut due) = (NOW, NOW);
+    while due < at + 60_000 {
+        at = due;
+        due = world.upkeep(at, true).due.unwrap();
+    }
+    // The round that rests is given up. After that nobody would look again before another segment is closed.
+    world.outcomes.clear();
+    for compact in [false, true] {
+        let config = Arc::new(LogConfig { compact, ..large.clone() });
+        world.submit(Job::Configure { partition: partition(P), config });
+    }
+    let dues = world.outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Configured { due, .. } => Some(*due),
+        _ => None,
+    });
+    let dues: Vec<_> = dues.collect();
+    assert!(matches!(dues[..], [_, Some(0)]), "{dues:?}");
+}
+
+#[test]
 fn a_log_whose_segments_are_closed_faster_than_they_are_marked_is_compacted_all_the_same() {
     let mut world = World::new(limits());
     world.open(compacted());
