@@ -35,12 +35,12 @@ const TAKE_BACK: i8 = 1;
 const ADD: i8 = 2;
 const REMOVE: i8 = 3;
 
-/// How long a topic's change may be waited for is storage's to say: until all its partitions have it, the topic is not
-/// changed again, so there are never more of these jobs than partitions.
+/// Changes that storage is told of. Until all partitions of a topic have one, the topic is not changed again, so there are
+/// never more of these jobs than partitions.
 #[derive(Debug, Default)]
 pub struct AlterConfigs {
     pending: BTreeMap<RequestId, Pending>,
-    /// How many partitions of a topic have their new configuration to come.
+    /// How many partitions of a topic do not have their new configuration yet.
     configuring: BTreeMap<TopicId, usize>,
 }
 
@@ -65,7 +65,7 @@ enum Settings<'r> {
     /// All that there are to be.
     All(&'r [AlterConfigsRequestConfig]),
     /// Those that change.
-    Some(&'r [IncrementalAlterConfigsRequestConfig]),
+    Changes(&'r [IncrementalAlterConfigsRequestConfig]),
 }
 
 /// The error, or 0, and what it says.
@@ -111,7 +111,7 @@ impl AlterConfigs {
         let wanted = request.resources.iter().map(|resource| Wanted {
             kind: resource.resource_type,
             name: &resource.resource_name,
-            settings: Settings::Some(&resource.configs),
+            settings: Settings::Changes(&resource.configs),
         });
         let (said, awaited) = self.alter_each(ctx, table, wanted.collect(), request.validate_only);
         type Resource = IncrementalAlterConfigsRequestResource;
@@ -168,7 +168,7 @@ impl AlterConfigs {
         let settings = &ctx.options.settings;
         let configs = match wanted.settings {
             Settings::All(all) => replaced(all)?,
-            Settings::Some(changes) => changed(&topic.configs, settings, changes)?,
+            Settings::Changes(changes) => changed(&topic.configs, settings, changes)?,
         };
         topic_configs::check_together(&configs, settings)
             .map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
