@@ -753,23 +753,28 @@ fn the_rate_of_bytes_is_kept_by_resting() {
     assert_eq!(stats.compaction_rounds.get(), 1);
 }
 
+/// A large log whose round of compaction rests for its rate: how the log is kept, the time, and when the round goes on.
+fn with_a_round_that_rests() -> (World, LogConfig, i64, i64) {
+    let mut world = World::new(CompactionLimits { bytes_per_second: 500, ..limits() });
+    let large = LogConfig { segment_bytes: 1 << 20, ..compacted() };
+    world.open(large.clone());
+    let text = "x".repeat(1000);
+    for _ in 0..1100 {
+        world.append(batch(&[("k", Some(&text)), ("l", Some(&text))], BatchOptions::default()));
+    }
+    let (mut at, mut due) = (NOW, NOW);
+    // It has to be marked first; then a MiB is read, for which it rests for half an hour.
+    while due < at + 60_000 {
+        at = due;
+        due = world.upkeep(at, true).due.unwrap();
+    }
+    (world, large, at, due)
+}
+
 #[test]
 fn a_round_that_rests_in_vain_keeps_no_other_log_from_having_one() {
-    let slow = CompactionLimits { bytes_per_second: 500, ..limits() };
     for fails in [false, true] {
-        let mut world = World::new(slow);
-        let large = LogConfig { segment_bytes: 1 << 20, ..compacted() };
-        world.open(large.clone());
-        let text = "x".repeat(1000);
-        for _ in 0..1100 {
-            world.append(batch(&[("k", Some(&text)), ("l", Some(&text))], BatchOptions::default()));
-        }
-        let (mut at, mut due) = (NOW, NOW);
-        // It has to be marked first; then a MiB is read, for which it rests for half an hour.
-        while due < at + 60_000 {
-            at = due;
-            due = world.upkeep(at, true).due.unwrap();
-        }
+        let (mut world, large, at, due) = with_a_round_that_rests();
         if fails {
             let sync = At::Path("topic-0".to_owned(), Operation::SyncData);
             world.fs.fail(Fault { at: sync, kind: Kind::SyncFails, times: 1 });
@@ -794,18 +799,7 @@ fn a_round_that_rests_in_vain_keeps_no_other_log_from_having_one() {
 
 #[test]
 fn a_log_that_is_compacted_again_does_not_wait_for_what_was_in_vain() {
-    let mut world = World::new(CompactionLimits { bytes_per_second: 500, ..limits() });
-    let large = LogConfig { segment_bytes: 1 << 20, ..compacted() };
-    world.open(large.clone());
-    let text = "x".repeat(1000);
-    for _ in 0..1100 {
-        world.append(batch(&[("k", Some(&text)), ("l", Some(&text))], BatchOptions::default()));
-    }
-    let (mut at, mut due) = (NOW, NOW);
-    while due < at + 60_000 {
-        at = due;
-        due = world.upkeep(at, true).due.unwrap();
-    }
+    let (mut world, large, ..) = with_a_round_that_rests();
     // The round that rests is given up. After that nobody would look again before another segment is closed.
     world.outcomes.clear();
     for compact in [false, true] {
